@@ -1,0 +1,100 @@
+//! The HTTP form of a [`Refusal`], shared by every crate that holds a tower layer.
+//!
+//! A layer that refuses returns [`refuse`]: a small JSON body for those who use the layer alone,
+//! and the [`Refusal`] itself in the response's extensions, from which the edge of the gateway
+//! makes the error of the caller's protocol.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body::{Body, Frame, SizeHint};
+
+use crate::{Refusal, Retry};
+
+/// The refusal as a response: `{"code":"…","message":"…"}`.
+pub fn refuse<B>(refusal: Refusal) -> Response<Refusable<B>> {
+    let body = serde_json::json!({ "code": refusal.code, "message": refusal.message });
+    let mut response = Response::new(Refusable::own(body.to_string().into()));
+    *response.status_mut() =
+        StatusCode::from_u16(refusal.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    if let Retry::After(seconds) = refusal.retry {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response.extensions_mut().insert(refusal);
+    response
+}
+
+pin_project_lite::pin_project! {
+    /// The body of a layer that may refuse or answer itself: the inner service's body, or its own.
+    #[derive(Debug)]
+    pub struct Refusable<B> {
+        #[pin]
+        kind: Kind<B>,
+    }
+}
+
+pin_project_lite::pin_project! {
+    #[derive(Debug)]
+    #[project = KindProj]
+    enum Kind<B> {
+        Passed { #[pin] body: B },
+        Own { body: Option<Bytes> },
+    }
+}
+
+impl<B> Refusable<B> {
+    /// The inner service's body.
+    pub const fn passed(body: B) -> Self {
+        Self {
+            kind: Kind::Passed { body },
+        }
+    }
+
+    /// A body that the gate itself wrote.
+    pub fn own(body: Bytes) -> Self {
+        Self {
+            kind: Kind::Own {
+                body: (!body.is_empty()).then_some(body),
+            },
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for Refusable<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        Poll::Ready(match self.project().kind.project() {
+            KindProj::Passed { body } => ready!(body.poll_frame(cx)),
+            KindProj::Own { body } => body.take().map(|body| Ok(Frame::data(body))),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Passed { body } => body.is_end_stream(),
+            Kind::Own { body } => body.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Passed { body } => body.size_hint(),
+            Kind::Own { body } => SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len) as u64),
+        }
+    }
+}
