@@ -1,0 +1,288 @@
+//! `tollbook exchanges`.
+
+use std::{process::ExitCode, thread, time::Duration};
+
+use clap::{Args, Subcommand};
+use tollbook_exchange::{Outcome, Timestamp, Verdict};
+use tollbook_recording::{ErrorKind, Filter, Reader, Summary};
+
+use crate::{
+    Global,
+    command::Book,
+    exit::Failure,
+    print::{self, Table, Tone, inert, local, tone},
+};
+
+/// How often `tail` looks for what is new.
+const LOOK: Duration = Duration::from_millis(250);
+/// How many exchanges `tail` reads at a time.
+const PAGE: u64 = 1_000;
+
+/// Read the book.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Exchanges {
+    /// List exchanges, newest first.
+    List(List),
+    /// Show one exchange: who, what, the decision, prompt and answer, and its place in the log.
+    Show(Show),
+    /// Follow exchanges as they end.
+    Tail(Tail),
+}
+
+/// List exchanges, newest first.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    book: Book,
+    /// At most so many.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: u64,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Show one exchange.
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    #[command(flatten)]
+    book: Book,
+    /// The exchange's id, or the first eight or more digits of it.
+    id: String,
+}
+
+/// Follow exchanges as they end.
+#[derive(Debug, Args)]
+pub(crate) struct Tail {
+    #[command(flatten)]
+    book: Book,
+    /// Begin with so many that are there already.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    limit: u64,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Which exchanges.
+#[derive(Debug, Args)]
+struct Which {
+    /// Begun since then: an RFC 3339 time, or so long ago as `90s`, `15m`, `2h` or `7d`.
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    since: Option<Timestamp>,
+    /// Through this connection.
+    #[arg(long, value_name = "NAME")]
+    connection: Option<String>,
+    /// Asked for by this subject.
+    #[arg(long, value_name = "SUBJECT")]
+    subject: Option<String>,
+    /// With this verdict: allow or deny.
+    #[arg(long, value_name = "VERDICT", value_parser = verdict)]
+    verdict: Option<Verdict>,
+    /// With this outcome, such as complete, denied or client_gone.
+    #[arg(long, value_name = "OUTCOME", value_parser = outcome)]
+    outcome: Option<Outcome>,
+}
+
+impl Which {
+    fn filter(&self, limit: u64) -> Filter {
+        let mut filter = Filter::default();
+        filter.limit = limit;
+        filter.since = self.since;
+        filter.connection = self.connection.clone();
+        filter.subject = self.subject.clone();
+        filter.verdict = self.verdict;
+        filter.outcome = self.outcome;
+        filter
+    }
+}
+
+impl Which {
+    /// Whether the filter takes this exchange, for those that come one by one.
+    fn takes(&self, summary: &Summary) -> bool {
+        let is = |wanted: Option<&str>, found: Option<&str>| wanted.is_none() || wanted == found;
+        self.since.is_none_or(|since| summary.started >= since)
+            && is(self.connection.as_deref(), Some(&summary.connection))
+            && is(self.subject.as_deref(), summary.subject.as_deref())
+            && is(
+                self.verdict.map(Verdict::as_str),
+                summary.verdict.as_deref(),
+            )
+            && is(
+                self.outcome.map(Outcome::as_str),
+                summary.outcome.as_deref(),
+            )
+    }
+}
+
+impl Exchanges {
+    pub(crate) fn run(self, global: &Global) -> Result<ExitCode, Failure> {
+        match self {
+            Self::List(list) => list.run(global),
+            Self::Show(show) => show.run(global),
+            Self::Tail(tail) => tail.run(global),
+        }
+    }
+}
+
+impl List {
+    fn run(self, global: &Global) -> Result<ExitCode, Failure> {
+        let reader = self.book.open(global)?;
+        let found = summaries(&reader, &self.which.filter(self.limit))?;
+        if global.json {
+            found.iter().try_for_each(print::json)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut table = Table::new(&COLUMNS);
+        found.iter().for_each(|summary| table.row(cells(summary)));
+        print::page(&table.lines())?;
+        match found.first() {
+            Some(newest) => hint(&format!("tollbook exchanges show {}", newest.id)),
+            None => hint("nothing here yet; `tollbook exchanges tail` waits for the first"),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Show {
+    fn run(self, global: &Global) -> Result<ExitCode, Failure> {
+        let reader = self.book.open(global)?;
+        let found = reader
+            .exchange(&self.id)
+            .map_err(|error| match error.kind() {
+                ErrorKind::Id | ErrorKind::Ambiguous => Failure::usage(error.to_string()),
+                _ => Failure::unknown("cannot read the exchange", error),
+            })?;
+        let Some(record) = found else {
+            return Err(Failure::no(format!("the book has no exchange {}", self.id)));
+        };
+        if global.json {
+            print::json(&record)?;
+        } else {
+            print::page(&print::exchange(&record))?;
+            hint("tollbook verify");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Tail {
+    fn run(self, global: &Global) -> Result<ExitCode, Failure> {
+        let reader = self.book.open(global)?;
+        let mut found = summaries(&reader, &self.which.filter(self.limit))?;
+        found.retain(|summary| summary.ended.is_some());
+        found.reverse();
+        let unreadable = |error| Failure::unknown("cannot read the book", error);
+        let mut next = reader.size().map_err(unreadable)?;
+        loop {
+            for summary in &found {
+                if global.json {
+                    print::json(summary)?;
+                } else {
+                    let line = cells(summary)
+                        .into_iter()
+                        .map(|(text, meant)| tone(&text, meant));
+                    print::page(&[line.collect::<Vec<_>>().join("  ")])?;
+                }
+            }
+            thread::sleep(LOOK);
+            found = reader.follow(next, PAGE).map_err(unreadable)?;
+            next = found.last().map_or(next, |summary| summary.latest + 1);
+            found.retain(|summary| summary.ended.is_some() && self.which.takes(summary));
+        }
+    }
+}
+
+const COLUMNS: [&str; 8] = [
+    "TIME", "ID", "WHO", "ACTION", "MODEL", "VERDICT", "OUTCOME", "STATUS",
+];
+
+fn cells(summary: &Summary) -> Vec<(String, Tone)> {
+    let or_dash = |text: Option<&str>| text.map_or_else(|| "-".to_owned(), inert);
+    let plain = |text: Option<&str>| (or_dash(text), Tone::Plain);
+    let verdict = match summary.verdict.as_deref() {
+        Some("allow") => Tone::Good,
+        Some(_) => Tone::Bad,
+        None => Tone::Aside,
+    };
+    let outcome = match summary.outcome.as_deref() {
+        Some("complete") => Tone::Good,
+        Some(_) => Tone::Bad,
+        None => Tone::Aside,
+    };
+    vec![
+        (local(&summary.started.to_string()), Tone::Aside),
+        (summary.id.to_string(), Tone::Plain),
+        plain(summary.subject.as_deref()),
+        plain(summary.action.as_deref()),
+        plain(summary.model.as_deref()),
+        (or_dash(summary.verdict.as_deref()), verdict),
+        (
+            summary
+                .outcome
+                .as_deref()
+                .map_or_else(|| "open".to_owned(), inert),
+            outcome,
+        ),
+        (
+            summary
+                .status
+                .map_or_else(|| "-".to_owned(), |status| status.to_string()),
+            Tone::Plain,
+        ),
+    ]
+}
+
+fn summaries(reader: &Reader, filter: &Filter) -> Result<Vec<Summary>, Failure> {
+    reader
+        .exchanges(filter)
+        .map_err(|error| Failure::unknown("cannot read the book", error))
+}
+
+/// The next useful command, for a person at a terminal.
+fn hint(next: &str) {
+    if std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+        anstream::eprintln!("{}", tone(&format!("→ {next}"), Tone::Aside));
+    }
+}
+
+fn since(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let wrong = || "write an RFC 3339 time, or 90s, 15m, 2h or 7d".to_owned();
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds: i64 = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: i64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    let ago = number
+        .checked_mul(seconds)
+        .and_then(|ago| ago.checked_mul(1_000_000))
+        .ok_or_else(wrong)?;
+    Ok(Timestamp::from_micros(
+        Timestamp::now().as_micros().saturating_sub(ago),
+    ))
+}
+
+fn verdict(text: &str) -> Result<Verdict, String> {
+    [Verdict::Allow, Verdict::Deny]
+        .into_iter()
+        .find(|verdict| verdict.as_str() == text)
+        .ok_or_else(|| "it is allow or deny".to_owned())
+}
+
+fn outcome(text: &str) -> Result<Outcome, String> {
+    Outcome::ALL
+        .into_iter()
+        .find(|outcome| outcome.as_str() == text)
+        .ok_or_else(|| {
+            let all: Vec<_> = Outcome::ALL
+                .iter()
+                .map(|outcome| outcome.as_str())
+                .collect();
+            format!("it is one of {}", all.join(", "))
+        })
+}

@@ -1,0 +1,123 @@
+//! The official clients, installed once into the build folder.
+//!
+//! A client that cannot be installed fails the tests that need it, and says so: a suite that skips
+//! what it is for would look green.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+const PYTHON_SDK: &str = "anthropic==2.12.0";
+const NODE_PACKAGES: [&str; 2] = [
+    "@anthropic-ai/sdk@1.12.0",
+    "@anthropic-ai/claude-code@2.1.197",
+];
+/// The version that the package above gives way to where Node is 22 or newer.
+const CLAUDE_CODE: &str = "2.1.330";
+
+/// Python with the official SDK.
+pub(crate) fn python() -> PathBuf {
+    let venv = installed("python", PYTHON_SDK, |folder| {
+        run(Command::new("python3").args(["-m", "venv"]).arg(folder));
+        run(Command::new(folder.join("bin/pip")).args([
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            PYTHON_SDK,
+        ]));
+    });
+    venv.join("bin/python")
+}
+
+/// A folder whose `node_modules` holds the official SDK and Claude Code.
+pub(crate) fn node() -> PathBuf {
+    installed("node", &NODE_PACKAGES.join(" "), |folder| {
+        npm(folder, &NODE_PACKAGES)
+    })
+}
+
+/// Claude Code in the two versions that Node 20 and newer Nodes get. They differ in what they do
+/// with an error.
+pub(crate) fn claude_code() -> [PathBuf; 2] {
+    // The wrapper package asks for Node 22, the program inside for none.
+    let processor = if std::env::consts::ARCH == "aarch64" {
+        "arm64"
+    } else {
+        "x64"
+    };
+    let package = format!(
+        "@anthropic-ai/claude-code-{}-{processor}",
+        std::env::consts::OS
+    );
+    let versioned = format!("{package}@{CLAUDE_CODE}");
+    let newest = installed("claude-code", &versioned, |folder| {
+        npm(folder, &[&versioned])
+    });
+    [
+        node().join("node_modules/.bin/claude"),
+        newest.join("node_modules").join(package).join("claude"),
+    ]
+}
+
+/// The file of `tests/clients` with this name.
+pub(crate) fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/clients")
+        .join(name)
+}
+
+/// The folder `name`, filled by `install` unless it is there with these very packages.
+fn installed(name: &str, packages: &str, install: impl FnOnce(&Path)) -> PathBuf {
+    let clients = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients");
+    fs::create_dir_all(&clients).unwrap();
+    // Tests run side by side, in one process or in many.
+    let lock = File::create(clients.join(format!("{name}.lock"))).unwrap();
+    lock.lock().unwrap();
+    let (folder, done) = (
+        clients.join(name),
+        clients.join(format!("{name}.installed")),
+    );
+    if fs::read_to_string(&done).is_ok_and(|found| found == packages) {
+        return folder;
+    }
+    if folder.exists() {
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    install(&folder);
+    fs::write(&done, packages).unwrap();
+    folder
+}
+
+fn npm(folder: &Path, packages: &[&str]) {
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join("package.json"), "{\"private\":true}\n").unwrap();
+    run(Command::new("npm")
+        .args([
+            "install",
+            "--force",
+            "--no-audit",
+            "--no-fund",
+            "--loglevel=error",
+            "--prefix",
+        ])
+        .arg(folder)
+        .args(packages));
+}
+
+fn run(command: &mut Command) {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| {
+            panic!("CANNOT INSTALL AN OFFICIAL CLIENT: {command:?} does not start: {error}")
+        });
+    assert!(
+        output.status.success(),
+        "CANNOT INSTALL AN OFFICIAL CLIENT: {command:?} ended with {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+}

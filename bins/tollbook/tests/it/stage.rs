@@ -1,0 +1,194 @@
+//! A real gateway process between a stand-in issuer and a stand-in upstream.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tollbook_testkit::{
+    issuer::{self, OidcIssuer},
+    upstream::{ClaudeUpstream, STANDIN_API_KEY, UpstreamConfig},
+};
+
+pub(crate) const TOLLBOOK: &str = env!("CARGO_BIN_EXE_tollbook");
+
+/// The policies of the stage: one model is forbidden, with a reason.
+const POLICIES: &str = r#"
+@id("no-forbidden-model")
+@reason("this model is not approved for pipelines")
+forbid (principal, action, resource)
+when { context has model && context.model == "claude-forbidden" };
+"#;
+
+pub(crate) struct Stage {
+    folder: TempDir,
+    gateway: Option<Child>,
+    pub(crate) base: String,
+    pub(crate) issuer: OidcIssuer,
+    pub(crate) upstream: ClaudeUpstream,
+    _runtime: Runtime,
+}
+
+impl Stage {
+    pub(crate) fn set() -> Self {
+        let runtime = Runtime::new().unwrap();
+        let (issuer, upstream) = runtime.block_on(async {
+            let issuer = OidcIssuer::start(issuer::Config::default()).await.unwrap();
+            let upstream = ClaudeUpstream::start(UpstreamConfig::default())
+                .await
+                .unwrap();
+            (issuer, upstream)
+        });
+        let folder = TempDir::new().unwrap();
+        std::fs::create_dir(folder.path().join("policies")).unwrap();
+        std::fs::write(folder.path().join("policies/models.cedar"), POLICIES).unwrap();
+        let config = format!(
+            r#"
+[gateway]
+listen = "127.0.0.1:0"
+admin = "127.0.0.1:0"
+data = "book"
+
+[[issuer]]
+name = "ci"
+issuer = "{}"
+audience = "tollbook"
+groups_claim = "groups"
+
+[[connection]]
+name = "claude"
+protocol = "claude"
+upstream = "{}"
+credential = {{ header = "x-api-key", env = "STAND_IN_KEY" }}
+allow = ["developers"]
+
+[policy]
+path = "policies/"
+"#,
+            issuer.issuer_url(),
+            upstream.url()
+        );
+        std::fs::write(folder.path().join("tollbook.toml"), config).unwrap();
+
+        let mut gateway = Command::new(TOLLBOOK)
+            .args(["serve", "--json", "--config"])
+            .arg(folder.path().join("tollbook.toml"))
+            .env("STAND_IN_KEY", STANDIN_API_KEY)
+            .env("TOLLBOOK_LOG", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(gateway.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let started: Value = serde_json::from_str(&line).expect("serve says where it listens");
+        let base = format!("http://{}/claude", started["listen"].as_str().unwrap());
+        Self {
+            folder,
+            gateway: Some(gateway),
+            base,
+            issuer,
+            upstream,
+            _runtime: runtime,
+        }
+    }
+
+    pub(crate) fn token(&self, subject: &str) -> String {
+        self.issuer
+            .token(subject)
+            .audience("tollbook")
+            .groups(["developers"])
+            .claim("repository", "acme/payments")
+            .lifetime(Duration::from_secs(600))
+            .sign()
+            .unwrap()
+    }
+
+    pub(crate) fn book(&self) -> PathBuf {
+        self.folder.path().join("book")
+    }
+
+    /// Runs a reading command on the book of the running gateway.
+    pub(crate) fn read(&self, arguments: &[&str]) -> Output {
+        Command::new(TOLLBOOK)
+            .args(arguments)
+            .arg("--data")
+            .arg(self.book())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// The exchanges of the book that meet `wanted`, oldest first, waiting until there are
+    /// `count` that have ended: a record is written when its exchange ends, which a client need
+    /// not wait for.
+    pub(crate) fn exchanges(&self, count: usize, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let output = self.read(&["exchanges", "list", "--json", "--limit", "10000"]);
+            assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            let mut found: Vec<Value> = String::from_utf8(output.stdout)
+                .unwrap()
+                .lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .filter(|summary: &Value| !summary["outcome"].is_null() && wanted(summary))
+                .collect();
+            found.reverse();
+            if found.len() >= count || Instant::now() > deadline {
+                return found;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The whole record of an exchange.
+    pub(crate) fn exchange(&self, id: &Value) -> Value {
+        let output = self.read(&["exchanges", "show", "--json", id.as_str().unwrap()]);
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Ends the gateway as an operator would, and proves its book.
+    pub(crate) fn end(mut self) {
+        let mut gateway = self.gateway.take().unwrap();
+        let told = Command::new("kill")
+            .arg(gateway.id().to_string())
+            .status()
+            .unwrap();
+        assert!(told.success());
+        let ended = gateway.wait().unwrap();
+        assert!(ended.success(), "the gateway ended with {ended}");
+        let verified = self.read(&["verify"]);
+        assert!(
+            verified.status.success(),
+            "{}",
+            String::from_utf8_lossy(&verified.stdout)
+        );
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if let Some(gateway) = &mut self.gateway {
+            // A test failed before its end; nothing of it may stay behind.
+            drop(gateway.kill());
+            drop(gateway.wait());
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! `[[issuer]]`.
+
+use std::{path::Path, path::PathBuf, time::Duration};
+
+use super::document::Section;
+
+/// One OIDC issuer whose tokens are accepted.
+#[derive(Clone, Debug)]
+pub struct IssuerConfig {
+    /// The name that records and policies use.
+    pub name: String,
+    /// The issuer exactly as its tokens name it.
+    pub issuer: String,
+    /// The audience that a token must be made out to.
+    pub audience: String,
+    /// Where its keys come from.
+    pub keys: KeySource,
+    /// What kind of callers it vouches for: `ci`, `human` or `service`.
+    pub kind: &'static str,
+    /// The claim that lists groups.
+    pub groups_claim: Option<String>,
+    /// The signature algorithms that are accepted; the engine's default when left out.
+    pub algorithms: Option<Vec<String>>,
+    /// Claims that policies and records may see, beside the usual ones.
+    pub claims: Vec<String>,
+    /// The longest life of a token.
+    pub max_lifetime: Option<Duration>,
+}
+
+/// Where an issuer's keys come from.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// The issuer's discovery document.
+    Discovery,
+    /// A fixed address.
+    Url(String),
+    /// A file.
+    File(PathBuf),
+}
+
+impl IssuerConfig {
+    pub(super) fn read(section: Section<'_>, folder: &Path) -> Option<(String, Self)> {
+        let name = section.required("name");
+        let issuer = section.required("issuer");
+        let audience = section.required("audience");
+        let keys = match (section.text("jwks_url"), section.text("jwks_file")) {
+            (Some(url), None) => KeySource::Url(url.value),
+            (None, Some(file)) => KeySource::File(folder.join(file.value)),
+            (Some(_), Some(file)) => {
+                file.wrong(
+                    section.notes(),
+                    "`jwks_url` and `jwks_file` exclude each other",
+                );
+                KeySource::Discovery
+            }
+            (None, None) => KeySource::Discovery,
+        };
+        section.not_available("preset", "name the claims you need in `claims`");
+        let config = Self {
+            name: name?.value,
+            issuer: issuer?.value,
+            audience: audience?.value,
+            keys,
+            kind: section
+                .word("kind", &["ci", "human", "service"])
+                .unwrap_or("ci"),
+            groups_claim: section.text("groups_claim").map(|claim| claim.value),
+            algorithms: section
+                .texts("algorithms")
+                .map(|all| all.into_iter().map(|one| one.value).collect()),
+            claims: section
+                .texts("claims")
+                .map(|all| all.into_iter().map(|one| one.value).collect())
+                .unwrap_or_default(),
+            max_lifetime: section.duration("max_lifetime"),
+        };
+        section.finish();
+        Some((config.name.clone(), config))
+    }
+}

@@ -1,0 +1,158 @@
+use std::path::PathBuf;
+
+use super::*;
+
+fn read(text: &str) -> (Config, Vec<String>) {
+    read_with(text, &[])
+}
+
+fn read_with(text: &str, environment: &[(&str, &str)]) -> (Config, Vec<String>) {
+    let environment = environment
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    let (config, mistakes) = Config::read(text, Path::new("/etc/tollbook"), environment);
+    (config, mistakes.iter().map(Mistake::to_string).collect())
+}
+
+const WHOLE: &str = r#"
+[gateway]
+listen = "127.0.0.1:9000"
+admin = "127.0.0.1:9001"
+data = "book"
+name = "audit.example/gw1"
+drain = "5s"
+
+[[issuer]]
+name = "ci"
+issuer = "https://token.example"
+audience = "tollbook"
+groups_claim = "groups"
+jwks_file = "keys.json"
+
+[[connection]]
+name = "claude"
+protocol = "claude"
+upstream = "https://api.anthropic.com"
+credential = { header = "x-api-key", env = "ANTHROPIC_API_KEY" }
+allow = ["ci-payments"]
+mask = { record = "default", wire = "off" }
+record = "intent"
+on_record_failure = "block"
+max_body = "1MiB"
+
+[policy]
+path = "policies/"
+
+[masking]
+rules = ["builtin", "rules/*.toml"]
+"#;
+
+#[test]
+fn a_whole_configuration_is_read() {
+    let (config, mistakes) = read(WHOLE);
+    assert_eq!(mistakes, [""; 0]);
+    assert_eq!(config.gateway.listen.port(), 9000);
+    assert_eq!(config.gateway.data, PathBuf::from("/etc/tollbook/book"));
+    assert_eq!(config.issuers[0].groups_claim.as_deref(), Some("groups"));
+    assert_eq!(config.connections[0].max_body, 1 << 20);
+    assert_eq!(config.connections[0].allow, ["ci-payments"]);
+    assert_eq!(
+        config.policies,
+        Some(PathBuf::from("/etc/tollbook/policies/"))
+    );
+    assert_eq!(config.rules.len(), 2);
+}
+
+#[test]
+fn every_mistake_is_listed_with_its_line() {
+    let (_, mistakes) = read(
+        r#"
+[gateway]
+lisen = "127.0.0.1:9000"
+admin = "nowhere"
+drain = 5
+
+[[issuer]]
+name = "ci"
+issuer = "https://token.example"
+preset = "github-actions"
+
+[[connection]]
+name = "claude"
+protocol = "claud"
+upstream = "https://api.anthropic.com"
+record = "release"
+credential = { header = "x-api-key" }
+
+[[connection]]
+name = "orders"
+protocol = "postgres"
+upstream = "postgres://db"
+
+[[federation]]
+id = "payments"
+"#,
+    );
+    let expected = [
+        "line 3: unknown key `lisen`; did you mean `listen`?",
+        "line 4: `admin` is no address; write `\"127.0.0.1:8080\"`",
+        "line 5: `drain` must be a string, not integer",
+        "line 7: `audience` is missing in issuer.ci",
+        "line 10: `preset` is not available in this version; name the claims you need in `claims`",
+        "line 14: `protocol` cannot be `claud`; did you mean `claude`?",
+        "line 16: `record` is not available in this version; `intent` makes the request durable before it is forwarded",
+        "line 17: `credential` names its secret by `env` or by `file`",
+        "line 21: `protocol` is not available in this version; `postgres` is to come, `claude` is here",
+        "line 24: `federation` is not available in this version; callers present their issuer's token itself, and policies read its claims",
+    ];
+    assert_eq!(mistakes, expected);
+}
+
+#[test]
+fn what_is_no_toml_is_told_with_its_line() {
+    let (_, mistakes) = read("[gateway]\nlisten = \n");
+    assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+    assert!(mistakes[0].starts_with("line 2: "), "{mistakes:?}");
+}
+
+#[test]
+fn an_environment_variable_overrides_one_key() {
+    let (config, mistakes) = read_with(
+        WHOLE,
+        &[
+            ("TOLLBOOK_GATEWAY__LISTEN", "127.0.0.1:7000"),
+            (
+                "TOLLBOOK_CONNECTION__CLAUDE__UPSTREAM",
+                "http://127.0.0.1:1",
+            ),
+            ("TOLLBOOK_LOG", "debug"),
+            ("HOME", "/root"),
+        ],
+    );
+    assert_eq!(mistakes, [""; 0]);
+    assert_eq!(config.gateway.listen.port(), 7000);
+    assert_eq!(config.connections[0].upstream, "http://127.0.0.1:1");
+
+    let (_, mistakes) = read_with(WHOLE, &[("TOLLBOOK_GATEWAY__LISEN", "127.0.0.1:7000")]);
+    assert_eq!(
+        mistakes,
+        ["environment variable TOLLBOOK_GATEWAY__LISEN overrides no key"]
+    );
+}
+
+#[test]
+fn names_are_unique() {
+    let twice = WHOLE.replace("[policy]", "[[connection]]\nname = \"claude\"\nprotocol = \"claude\"\nupstream = \"http://x\"\n[policy]");
+    let (_, mistakes) = read(&twice);
+    assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+    assert!(mistakes[0].contains("two connections named `claude`"));
+}
+
+#[test]
+fn nothing_to_reach_is_a_mistake() {
+    let (_, mistakes) = read("[gateway]\n");
+    assert_eq!(
+        mistakes,
+        ["no [[connection]]: there is nothing to reach through the gate"]
+    );
+}

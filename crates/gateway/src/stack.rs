@@ -1,0 +1,121 @@
+//! The one place where the layers are put together.
+
+use std::{convert::Infallible, sync::Arc};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+use tollbook_exchange::{Refusal, http::refuse};
+use tollbook_identity::{Authenticate, IdentityLayer};
+use tollbook_inspect::{Claude, InspectLayer};
+use tollbook_masking::{MaskLayer, Masker};
+use tollbook_policy::{Decide, PolicyLayer};
+use tollbook_proxy::{ClaudeRefusals, Forward, ProbeLayer, RefusalLayer};
+use tollbook_recording::{CommitLayer, RecordLayer, Recorder};
+use tower::{ServiceBuilder, ServiceExt, service_fn, util::BoxCloneSyncService};
+
+/// What a stack answers with.
+pub type AnswerBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+/// The whole stack of one connection, for requests with bodies of type `B`.
+pub type ConnectionStack<B> = BoxCloneSyncService<Request<B>, Response<AnswerBody>, Infallible>;
+
+/// The engines of one Claude connection, and what is particular to it.
+#[derive(Debug)]
+pub struct ClaudeConnection<A, D> {
+    /// The connection's name.
+    pub name: String,
+    /// Who asks?
+    pub authenticate: A,
+    /// May it pass?
+    pub decide: D,
+    /// What must not be kept.
+    pub masker: Masker,
+    /// Whether that must not be sent either.
+    pub mask_wire: bool,
+    /// The largest request body, in bytes.
+    pub max_body: usize,
+    /// The book.
+    pub recorder: Recorder,
+    /// The upstream.
+    pub forward: Forward,
+}
+
+impl<A: Authenticate, D: Decide> ClaudeConnection<A, D> {
+    /// The protocol of these connections, as records name it.
+    pub const PROTOCOL: &str = "claude";
+
+    /// Puts the layers together.
+    pub fn stack<B>(self) -> ConnectionStack<B>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let mask = if self.mask_wire {
+            MaskLayer::new(self.masker.clone())
+        } else {
+            MaskLayer::off()
+        };
+        let stack = ServiceBuilder::new()
+            // Outside the record, which may itself refuse, and inside nothing: the last word.
+            .layer(RefusalLayer::new(ClaudeRefusals::default()))
+            // Outside all that judges, so that refusals, early leavers and panics are in the book.
+            .layer(
+                RecordLayer::new(self.recorder.clone(), self.name.clone(), Self::PROTOCOL)
+                    .redact(Arc::new(self.masker.clone())),
+            )
+            // Outside identity: clients probe an address before they show a credential to it.
+            .layer(ProbeLayer::new())
+            // Outside inspect: not a byte of body is read for a stranger.
+            .layer(IdentityLayer::new(self.authenticate))
+            .layer(InspectLayer::new(Claude, self.masker).max_body(self.max_body))
+            // Inside inspect, whose facts it judges.
+            .layer(PolicyLayer::new(self.decide, self.name, Self::PROTOCOL))
+            // Inside policy, which judges what the caller wrote.
+            .layer(mask)
+            // Last before the wire: what is forwarded is durable, and what is refused above is
+            // recorded without waiting for it.
+            .layer(CommitLayer::new(self.recorder))
+            .service(self.forward);
+        boxed(stack)
+    }
+}
+
+/// A stack that records and refuses everything.
+pub(crate) fn refusing<B>(
+    recorder: Recorder,
+    masker: Masker,
+    refusal: Refusal,
+) -> ConnectionStack<B>
+where
+    B: Send + 'static,
+{
+    let refuse_all = service_fn(move |_: Request<B>| {
+        let refusal = refusal.clone();
+        async move { Ok::<_, Infallible>(refuse::<http_body_util::Empty<Bytes>>(refusal)) }
+    });
+    let stack = ServiceBuilder::new()
+        .layer(RefusalLayer::new(ClaudeRefusals::default()))
+        .layer(RecordLayer::new(recorder, "(none)", "http").redact(Arc::new(masker)))
+        .service(refuse_all);
+    boxed(stack)
+}
+
+fn boxed<S, B, R>(stack: S) -> ConnectionStack<B>
+where
+    S: tower_service::Service<Request<B>, Response = Response<R>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: 'static,
+{
+    let boxed = stack.map_response(|response: Response<R>| {
+        response.map(|body| body.map_err(Into::into).boxed_unsync())
+    });
+    BoxCloneSyncService::new(boxed)
+}

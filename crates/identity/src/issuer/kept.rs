@@ -1,0 +1,71 @@
+//! The claims that are kept unless an issuer's configuration names its own.
+
+/// What the large CI systems say about a job in scalars: enough to judge it and to find it again.
+///
+/// Mail addresses and personal names are left out on purpose. They prove nothing (two issuers may
+/// assert the same one) and a record without them is easier to keep.
+pub(super) const DEFAULT: &[&str] = &[
+    // GitHub Actions
+    "actor",
+    "actor_id",
+    "base_ref",
+    "check_run_id",
+    "environment",
+    "event_name",
+    "head_ref",
+    "job_workflow_ref",
+    "job_workflow_sha",
+    "ref",
+    "ref_protected",
+    "ref_type",
+    "repository",
+    "repository_id",
+    "repository_owner",
+    "repository_owner_id",
+    "repository_visibility",
+    "run_attempt",
+    "run_id",
+    "run_number",
+    "runner_environment",
+    "sha",
+    "workflow",
+    "workflow_ref",
+    "workflow_sha",
+    // GitLab
+    "ci_config_ref_uri",
+    "deployment_tier",
+    "environment_protected",
+    "job_id",
+    "namespace_id",
+    "namespace_path",
+    "pipeline_id",
+    "pipeline_source",
+    "project_id",
+    "project_path",
+    "ref_path",
+    "user_id",
+    "user_login",
+    // Buildkite
+    "agent_id",
+    "build_branch",
+    "build_number",
+    "build_tag",
+    "organization_id",
+    "organization_slug",
+    "pipeline_slug",
+    "step_key",
+    // CircleCI
+    "oidc.circleci.com/project-id",
+    "oidc.circleci.com/ssh-rerun",
+    "oidc.circleci.com/vcs-origin",
+    "oidc.circleci.com/vcs-ref",
+    // Workloads and people of an identity provider
+    "appid",
+    "azp",
+    "cid",
+    "client_id",
+    "idtyp",
+    "oid",
+    "tid",
+    "uid",
+];

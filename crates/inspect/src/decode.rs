@@ -1,0 +1,191 @@
+//! Undoing the content coding of an answer, for the record's eyes only.
+
+use std::io::{self, Write};
+
+use flate2::write::MultiGzDecoder;
+use http::HeaderMap;
+
+/// First bytes of a gzip member (RFC 1952 §2.3.1).
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Input is decoded in slices of this size, so that what one slice can grow to stays bounded: at
+/// deflate's best ratio of about 1:1030, to 4 MiB.
+const SLICE: usize = 4 << 10;
+
+/// How an answer is coded.
+#[derive(Debug)]
+pub(crate) enum Decoder {
+    /// Not at all.
+    Identity,
+    /// Not known yet: the head does not say, and some upstreams compress without saying so.
+    Unsaid,
+    /// With gzip.
+    Gzip(Box<MultiGzDecoder<Vec<u8>>>),
+}
+
+/// The answer is coded in a way that cannot be undone, so it cannot be recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Undecodable;
+
+impl Decoder {
+    /// The decoder for an answer with this head.
+    ///
+    /// # Errors
+    ///
+    /// When the head names a coding other than `gzip` or `identity`, or more than one.
+    pub(crate) fn new(headers: &HeaderMap) -> Result<Self, Undecodable> {
+        let mut codings = headers.get_all(http::header::CONTENT_ENCODING).iter();
+        match (
+            codings.next().map(|coding| coding.as_bytes()),
+            codings.next(),
+        ) {
+            (None, _) => Ok(Self::Unsaid),
+            (Some(one), None) if one.eq_ignore_ascii_case(b"identity") => Ok(Self::Identity),
+            (Some(one), None)
+                if one.eq_ignore_ascii_case(b"gzip") || one.eq_ignore_ascii_case(b"x-gzip") =>
+            {
+                Ok(Self::gzip())
+            }
+            _ => Err(Undecodable),
+        }
+    }
+
+    /// Hands the plain form of `bytes` to `plain`, piece by piece.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are not coded as they should be, or `plain` says so.
+    pub(crate) fn decode<E: From<Undecodable>>(
+        &mut self,
+        bytes: &[u8],
+        mut plain: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if let Self::Unsaid = self
+            && !bytes.is_empty()
+        {
+            // One byte is enough: no text begins with it.
+            *self = if bytes[0] == GZIP_MAGIC[0] {
+                Self::gzip()
+            } else {
+                Self::Identity
+            };
+        }
+        match self {
+            Self::Identity | Self::Unsaid => plain(bytes),
+            Self::Gzip(decoder) => {
+                for slice in bytes.chunks(SLICE) {
+                    decoder
+                        .write_all(slice)
+                        .map_err(|_: io::Error| Undecodable)?;
+                    decoder.flush().map_err(|_: io::Error| Undecodable)?;
+                    plain(decoder.get_ref())?;
+                    decoder.get_mut().clear();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends the answer.
+    ///
+    /// # Errors
+    ///
+    /// When the coded bytes break off.
+    pub(crate) fn finish<E: From<Undecodable>>(
+        &mut self,
+        plain: impl FnOnce(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self {
+            Self::Identity | Self::Unsaid => Ok(()),
+            Self::Gzip(decoder) => {
+                decoder.try_finish().map_err(|_: io::Error| Undecodable)?;
+                plain(decoder.get_ref())?;
+                decoder.get_mut().clear();
+                Ok(())
+            }
+        }
+    }
+
+    fn gzip() -> Self {
+        Self::Gzip(Box::new(MultiGzDecoder::new(Vec::new())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flate2::{Compression, write::GzEncoder};
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn gzipped(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn decoded(decoder: &mut Decoder, chunks: &[&[u8]]) -> Result<Vec<u8>, Undecodable> {
+        let mut all = Vec::new();
+        for chunk in chunks {
+            decoder.decode(chunk, |plain| {
+                all.extend_from_slice(plain);
+                Ok::<_, Undecodable>(())
+            })?;
+        }
+        decoder.finish(|plain| {
+            all.extend_from_slice(plain);
+            Ok::<_, Undecodable>(())
+        })?;
+        Ok(all)
+    }
+
+    #[test]
+    fn gzip_is_undone_whether_or_not_the_head_says_so() {
+        let coded = gzipped(b"event: ping\n\n");
+        let mut said = HeaderMap::new();
+        said.insert("content-encoding", HeaderValue::from_static("gzip"));
+        for headers in [said, HeaderMap::new()] {
+            let mut decoder = Decoder::new(&headers).unwrap();
+            let bytes: Vec<&[u8]> = coded.chunks(1).collect();
+            assert_eq!(
+                decoded(&mut decoder, &bytes),
+                Ok(b"event: ping\n\n".to_vec())
+            );
+        }
+    }
+
+    #[test]
+    fn each_piece_is_plain_as_soon_as_it_can_be() {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(b"first").unwrap();
+        encoder.flush().unwrap();
+        let mut decoder = Decoder::gzip();
+        let mut seen = Vec::new();
+        decoder
+            .decode(encoder.get_ref(), |plain| {
+                seen.extend_from_slice(plain);
+                Ok::<_, Undecodable>(())
+            })
+            .unwrap();
+        assert_eq!(seen, b"first");
+    }
+
+    #[test]
+    fn other_codings_and_broken_ones_are_refused() {
+        let mut brotli = HeaderMap::new();
+        brotli.insert("content-encoding", HeaderValue::from_static("br"));
+        assert_eq!(Decoder::new(&brotli).err(), Some(Undecodable));
+
+        let coded = gzipped(b"text");
+        let mut decoder = Decoder::gzip();
+        assert_eq!(
+            decoded(&mut decoder, &[&coded[..coded.len() - 4]]),
+            Err(Undecodable)
+        );
+        let mut decoder = Decoder::gzip();
+        assert_eq!(
+            decoded(&mut decoder, &[b"\x1f\x8bnonsense here"]),
+            Err(Undecodable)
+        );
+    }
+}

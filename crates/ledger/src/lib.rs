@@ -1,0 +1,64 @@
+//! Merkle log, signed checkpoints, proofs and offline verification in the C2SP formats.
+//!
+//! The book is an RFC 6962 Merkle tree over small binary [`Leaf`]s. A leaf commits to its entry
+//! with a salt, so the tree says nothing about what was recorded, and an entry can be erased
+//! without breaking a proof. The tree's head is a [`Checkpoint`] in a signed [`Note`], the formats
+//! that transparency logs share: verifiers that were written elsewhere read them
+//! (<https://c2sp.org/signed-note>, <https://c2sp.org/tlog-checkpoint>).
+//!
+//! The threat is somebody who can write to the disk. Whoever changes, removes, reorders or adds an
+//! entry changes the root, and without the signing key there is no checkpoint for it. Whoever
+//! holds both the disk *and* the key can rewrite everything that no outsider has seen a checkpoint
+//! of: keep checkpoints elsewhere.
+//!
+//! Nothing here does I/O. [`Verifier`] takes the entries one by one and needs no key but the
+//! public one:
+//!
+//! ```
+//! use tollbook_ledger::{
+//!     Checkpoint, Entry, Frontier, Header, Kind, Leaf, SigningKey, Verdict, Verifier, leaf_hash,
+//! };
+//!
+//! let key = SigningKey::from_seed("log.example/gw1", &[7; 32])?;
+//! let header = Header { kind: Kind::Intent, sequence: 0, time: 0, exchange: [1; 16], session: [2; 16] };
+//! let leaf = Leaf::seal(header, &[3; 32], b"{}").to_bytes();
+//!
+//! let mut frontier = Frontier::new();
+//! frontier.append(leaf_hash(&leaf));
+//! let note = Checkpoint::of(key.name(), &frontier).sign(&key)?;
+//!
+//! let mut verifier = Verifier::new(key.verifier_key());
+//! verifier.entry(&Entry { leaf: &leaf, salt: &[3; 32], envelope: b"{}" });
+//! verifier.checkpoint(&note);
+//! assert_eq!(verifier.finish().verdict, Verdict::Verified);
+//!
+//! let mut verifier = Verifier::new(key.verifier_key());
+//! verifier.entry(&Entry { leaf: &leaf, salt: &[3; 32], envelope: b"{ }" });
+//! verifier.checkpoint(&note);
+//! let report = verifier.finish();
+//! assert_eq!(report.verdict, Verdict::Tampered);
+//! assert_eq!(report.faults[0].index, Some(0));
+//! # Ok::<(), tollbook_ledger::Error>(())
+//! ```
+
+mod checkpoint;
+mod digest;
+mod error;
+mod hash;
+mod key;
+mod leaf;
+mod note;
+mod proof;
+mod tree;
+mod verify;
+
+pub use checkpoint::Checkpoint;
+pub use digest::ContentDigest;
+pub use error::Error;
+pub use hash::{Hash, leaf_hash};
+pub use key::{SigningKey, VerifierKey};
+pub use leaf::{Header, Kind, LEAF_BYTES, Leaf, commitment};
+pub use note::Note;
+pub use proof::{consistency_proof, inclusion_proof, verify_consistency, verify_inclusion};
+pub use tree::Frontier;
+pub use verify::{Entry, Fault, MAX_FAULTS, Report, Verdict, Verifier, What};

@@ -1,0 +1,381 @@
+//! Checking a whole log, entry by entry.
+
+use std::fmt;
+
+use crate::{Checkpoint, Error, Frontier, Hash, Header, Leaf, VerifierKey, leaf_hash};
+
+/// Checks a log of which it is given the entries in order, and checkpoints of it.
+///
+/// It holds one [`Frontier`] and so needs the same memory for a log of any length. See the
+/// [crate documentation](crate) for an example.
+#[derive(Debug)]
+pub struct Verifier {
+    key: VerifierKey,
+    tree: Frontier,
+    /// Checkpoints of sizes that the tree has not reached.
+    ahead: Vec<Checkpoint>,
+    proven: Option<u64>,
+    faults: Vec<Fault>,
+    fault_count: u64,
+}
+
+/// One entry of a log as it is stored.
+#[derive(Clone, Copy)]
+pub struct Entry<'a> {
+    /// The leaf.
+    pub leaf: &'a [u8],
+    /// The salt of its commitment.
+    pub salt: &'a [u8],
+    /// What was recorded.
+    pub envelope: &'a [u8],
+}
+
+/// What a [`Verifier`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// The short answer.
+    pub verdict: Verdict,
+    /// The number of entries that were given.
+    pub size: u64,
+    /// The root of the tree over them.
+    pub root: Hash,
+    /// The largest size for which a checkpoint was signed and true.
+    pub proven: Option<u64>,
+    /// What is wrong, in the order it was met; at most [`MAX_FAULTS`].
+    pub faults: Vec<Fault>,
+    /// How much is wrong, also beyond what `faults` holds.
+    pub fault_count: u64,
+}
+
+/// Whether a log is what its key signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// Every entry is what the log's key signed.
+    Verified,
+    /// Something is wrong.
+    Tampered,
+    /// Nothing is wrong, but no checkpoint covers every entry.
+    Unproven,
+}
+
+/// One thing that is wrong with a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fault {
+    /// The index of the entry, if it is the fault of one.
+    pub index: Option<u64>,
+    /// What is wrong.
+    pub what: What,
+}
+
+/// What can be wrong with a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum What {
+    /// The leaf cannot be read.
+    Leaf,
+    /// The leaf belongs to another index: entries are missing, doubled or in another order.
+    Sequence,
+    /// Leaf, salt and envelope do not belong together.
+    Commitment,
+    /// The checkpoint cannot be read, or the key did not sign it.
+    Checkpoint(Error),
+    /// The checkpoint was given after the entries it is about.
+    Late,
+    /// The key signed another root for this size: some entry was replaced as a whole.
+    Root,
+    /// The key signed more entries than there are. The index is that of the first one missing.
+    Missing,
+}
+
+/// As many faults as a [`Report`] tells apart.
+pub const MAX_FAULTS: usize = 1000;
+
+impl Verifier {
+    /// A verifier of the log that signs with this key.
+    pub const fn new(key: VerifierKey) -> Self {
+        Self {
+            key,
+            tree: Frontier::new(),
+            ahead: Vec::new(),
+            proven: None,
+            faults: Vec::new(),
+            fault_count: 0,
+        }
+    }
+
+    /// Takes the next entry. Returns the leaf's header if all of the entry belongs together.
+    pub fn entry(&mut self, entry: &Entry<'_>) -> Option<Header> {
+        let index = self.tree.size();
+        let checked = self.check(index, entry);
+        if let Err(what) = checked {
+            self.fault(Some(index), what);
+        }
+        self.tree.append(leaf_hash(entry.leaf));
+        self.compare();
+        checked.ok()
+    }
+
+    /// Takes a checkpoint: a note about the entries so far, or about some still to come. Give a
+    /// checkpoint that was kept from earlier before the entries.
+    pub fn checkpoint(&mut self, note: &str) {
+        match Checkpoint::open(note, &self.key) {
+            Ok(checkpoint) if checkpoint.size < self.tree.size() => self.fault(None, What::Late),
+            Ok(checkpoint) => {
+                self.ahead.push(checkpoint);
+                self.compare();
+            }
+            Err(error) => self.fault(None, What::Checkpoint(error)),
+        }
+    }
+
+    /// The number of entries so far.
+    pub const fn size(&self) -> u64 {
+        self.tree.size()
+    }
+
+    /// The growing edge of the tree so far.
+    pub const fn tree(&self) -> &Frontier {
+        &self.tree
+    }
+
+    /// Ends the log.
+    pub fn finish(mut self) -> Report {
+        let size = self.tree.size();
+        if !self.ahead.is_empty() {
+            self.fault(Some(size), What::Missing);
+        }
+        let verdict = if self.fault_count > 0 {
+            Verdict::Tampered
+        } else if self.proven == Some(size) {
+            Verdict::Verified
+        } else {
+            Verdict::Unproven
+        };
+        Report {
+            verdict,
+            size,
+            root: self.tree.root(),
+            proven: self.proven,
+            faults: self.faults,
+            fault_count: self.fault_count,
+        }
+    }
+
+    /// Compares the tree with the checkpoints of its present size.
+    fn compare(&mut self) {
+        let size = self.tree.size();
+        if !self.ahead.iter().any(|checkpoint| checkpoint.size == size) {
+            return;
+        }
+        let root = self.tree.root();
+        let (now, ahead) = std::mem::take(&mut self.ahead)
+            .into_iter()
+            .partition::<Vec<_>, _>(|checkpoint| checkpoint.size == size);
+        self.ahead = ahead;
+        for checkpoint in now {
+            if checkpoint.root == root {
+                self.proven = Some(size);
+            } else {
+                self.fault(None, What::Root);
+            }
+        }
+    }
+
+    fn fault(&mut self, index: Option<u64>, what: What) {
+        self.fault_count += 1;
+        if self.faults.len() < MAX_FAULTS {
+            self.faults.push(Fault { index, what });
+        }
+    }
+
+    fn check(&self, index: u64, entry: &Entry<'_>) -> Result<Header, What> {
+        let leaf = Leaf::from_bytes(entry.leaf).map_err(|_| What::Leaf)?;
+        if leaf.header.sequence != index {
+            return Err(What::Sequence);
+        }
+        let salt = entry.salt.try_into().map_err(|_| What::Commitment)?;
+        if leaf.opens_with(salt, entry.envelope) {
+            Ok(leaf.header)
+        } else {
+            Err(What::Commitment)
+        }
+    }
+}
+
+impl Verdict {
+    /// The name used in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Tampered => "tampered",
+            Self::Unproven => "unproven",
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Leaf => f.write_str("the leaf cannot be read"),
+            Self::Sequence => f.write_str("the leaf belongs to another index"),
+            Self::Commitment => f.write_str("leaf, salt and envelope do not belong together"),
+            Self::Checkpoint(error) => write!(f, "{error}"),
+            Self::Late => f.write_str("the checkpoint was given after its entries"),
+            Self::Root => f.write_str("the root is not the one that was signed"),
+            Self::Missing => f.write_str("entries that were signed are missing"),
+        }
+    }
+}
+
+impl fmt::Debug for Entry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("bytes", &self.envelope.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Kind, SigningKey};
+
+    type Stored = (Vec<u8>, Vec<u8>, Vec<u8>);
+
+    fn key() -> SigningKey {
+        SigningKey::from_seed("log.example", &[1; 32]).unwrap()
+    }
+
+    /// A log of `size` entries and its checkpoints of every size.
+    fn log(size: u8) -> (Vec<Stored>, Vec<String>) {
+        let mut tree = Frontier::new();
+        let mut notes = vec![Checkpoint::of("log.example", &tree).sign(&key()).unwrap()];
+        let mut entries = Vec::new();
+        for n in 0..size {
+            let header = Header {
+                kind: Kind::Intent,
+                sequence: n.into(),
+                time: 7,
+                exchange: [n; 16],
+                session: [9; 16],
+            };
+            let envelope = format!("{{\"n\":{n}}}").into_bytes();
+            let leaf = Leaf::seal(header, &[n; 32], &envelope).to_bytes();
+            tree.append(leaf_hash(&leaf));
+            notes.push(Checkpoint::of("log.example", &tree).sign(&key()).unwrap());
+            entries.push((leaf.to_vec(), vec![n; 32], envelope));
+        }
+        (entries, notes)
+    }
+
+    fn verify(entries: &[Stored], notes: &[String]) -> Report {
+        let mut verifier = Verifier::new(key().verifier_key());
+        notes.iter().for_each(|note| verifier.checkpoint(note));
+        for (leaf, salt, envelope) in entries {
+            verifier.entry(&Entry {
+                leaf,
+                salt,
+                envelope,
+            });
+        }
+        verifier.finish()
+    }
+
+    fn first_fault(report: &Report) -> (Option<u64>, What) {
+        assert_eq!(report.verdict, Verdict::Tampered);
+        (report.faults[0].index, report.faults[0].what)
+    }
+
+    #[test]
+    fn a_whole_log_is_verified_with_every_checkpoint_ever_signed() {
+        let (entries, notes) = log(9);
+        let report = verify(&entries, &notes);
+        assert_eq!(report.faults, []);
+        assert_eq!(report.verdict, Verdict::Verified);
+        assert_eq!((report.size, report.proven), (9, Some(9)));
+        assert_eq!(verify(&[], &notes[..1]).verdict, Verdict::Verified);
+    }
+
+    #[test]
+    fn entries_that_no_checkpoint_covers_are_unproven() {
+        let (entries, notes) = log(3);
+        assert_eq!(verify(&entries, &notes[..3]).verdict, Verdict::Unproven);
+        assert_eq!(verify(&entries, &[]).verdict, Verdict::Unproven);
+        assert_eq!(verify(&[], &[]).verdict, Verdict::Unproven);
+    }
+
+    #[test]
+    fn a_changed_byte_is_found_at_its_entry() {
+        let (entries, notes) = log(5);
+        for index in 0..entries.len() {
+            for field in 0..3 {
+                let mut entries = entries.clone();
+                let entry = &mut entries[index];
+                let bytes = [&mut entry.0, &mut entry.1, &mut entry.2];
+                bytes.into_iter().nth(field).unwrap()[1] ^= 1;
+                let report = verify(&entries, &notes[5..]);
+                assert_eq!(first_fault(&report).0, Some(index as u64), "field {field}");
+            }
+        }
+    }
+
+    #[test]
+    fn missing_doubled_and_moved_entries_are_found() {
+        let (entries, notes) = log(4);
+        let without = [&entries[..1], &entries[2..]].concat();
+        assert_eq!(
+            first_fault(&verify(&without, &notes[4..])),
+            (Some(1), What::Sequence)
+        );
+
+        let doubled = [&entries[..2], &entries[1..]].concat();
+        assert_eq!(
+            first_fault(&verify(&doubled, &notes[4..])),
+            (Some(2), What::Sequence)
+        );
+
+        let cut = verify(&entries[..3], &notes[4..]);
+        assert_eq!(first_fault(&cut), (Some(3), What::Missing));
+    }
+
+    #[test]
+    fn an_entry_replaced_as_a_whole_is_found_by_the_root() {
+        let (mut entries, notes) = log(4);
+        let header = Leaf::from_bytes(&entries[2].0).unwrap().header;
+        entries[2].0 = Leaf::seal(header, &[0; 32], b"forged").to_bytes().to_vec();
+        entries[2].1 = vec![0; 32];
+        entries[2].2 = b"forged".to_vec();
+        assert_eq!(
+            first_fault(&verify(&entries, &notes[4..])),
+            (None, What::Root)
+        );
+        // A checkpoint kept from before the forgery narrows it down.
+        assert_eq!(verify(&entries, &notes[2..]).proven, Some(2));
+    }
+
+    #[test]
+    fn checkpoints_of_others_and_late_ones_are_refused() {
+        let (entries, notes) = log(2);
+        let other = SigningKey::from_seed("log.example", &[2; 32]).unwrap();
+        let forged = Checkpoint::of("log.example", &Frontier::new()).sign(&other);
+        let report = verify(&[], &[forged.unwrap()]);
+        assert_eq!(
+            first_fault(&report),
+            (None, What::Checkpoint(Error::Unsigned))
+        );
+
+        let mut verifier = Verifier::new(key().verifier_key());
+        for (leaf, salt, envelope) in &entries {
+            verifier.entry(&Entry {
+                leaf,
+                salt,
+                envelope,
+            });
+        }
+        verifier.checkpoint(&notes[1]);
+        assert_eq!(first_fault(&verifier.finish()), (None, What::Late));
+    }
+}

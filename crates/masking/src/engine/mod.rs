@@ -1,0 +1,250 @@
+//! The engine: a machine that goes through a text once, from left to right.
+//!
+//! At each place it asks whether a match begins there. The answer depends on at most
+//! [`LOOK_BACK`] bytes that were emitted before and at most [`HOLD_BACK`] bytes from the place on.
+//! If those have not come yet, the place waits and nothing behind it is decided. So what comes out
+//! does not depend on how the text was cut, and no more than [`HOLD_BACK`] bytes ever wait.
+//!
+//! Of several matches at one place the longest wins; behind a match the search goes on at its end.
+
+mod assignment;
+pub(crate) mod class;
+mod key;
+mod keys;
+pub(crate) mod rule;
+mod sink;
+mod swallow;
+mod table;
+mod token;
+mod userinfo;
+pub(crate) mod validate;
+mod verdict;
+mod window;
+
+use std::ops::Range;
+
+pub(crate) use self::{
+    keys::{Keys, Name},
+    rule::Rule,
+    sink::{Counts, Sink, Span, Spans, Writer},
+    window::LOOK_BACK,
+};
+use self::{
+    rule::Shape,
+    swallow::Swallow,
+    table::Table,
+    verdict::{Match, Verdict},
+    window::Window,
+};
+
+/// No more bytes than this wait for a decision.
+pub(crate) const HOLD_BACK: usize = 160;
+
+/// Rules, compiled.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub rules: Vec<Rule>,
+    table: Table,
+    keys: Keys,
+    members: Keys,
+    userinfo: Vec<usize>,
+}
+
+/// Where the machine is in a text.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct State {
+    swallow: Option<Swallow>,
+    /// Whether the text is that of a JSON document, read without knowing its structure.
+    pub json: bool,
+    /// No byte before this index may be looked at.
+    pub floor: usize,
+    after_match: bool,
+}
+
+impl State {
+    /// The beginning of a text.
+    pub(crate) fn new(json: bool) -> Self {
+        Self {
+            json,
+            ..Self::default()
+        }
+    }
+}
+
+impl Engine {
+    /// An engine that looks for these rules.
+    pub(crate) fn new(rules: Vec<Rule>) -> Self {
+        let (mut keys, mut members) = (Keys::default(), Keys::default());
+        let mut literals = Vec::new();
+        let mut userinfo = Vec::new();
+        for (index, rule) in rules.iter().enumerate() {
+            match rule.shape {
+                Shape::Token { .. } | Shape::PrivateKey => {
+                    literals.extend(rule.literals.iter().map(|literal| (literal.clone(), index)));
+                }
+                Shape::JsonKey { .. } => {
+                    rule.literals
+                        .iter()
+                        .for_each(|name| members.insert(name, index));
+                }
+                Shape::UserInfo => userinfo.push(index),
+                Shape::Assignment { .. } => {}
+            }
+        }
+        // What a document says by its structure comes before what a text seems to say.
+        for wanted in [true, false] {
+            for (index, rule) in rules.iter().enumerate() {
+                let is_member = matches!(rule.shape, Shape::JsonKey { .. });
+                let is_key = is_member || matches!(rule.shape, Shape::Assignment { .. });
+                if is_key && is_member == wanted {
+                    rule.literals
+                        .iter()
+                        .for_each(|name| keys.insert(name, index));
+                }
+            }
+        }
+        Self {
+            rules,
+            table: Table::new(literals),
+            keys,
+            members,
+            userinfo,
+        }
+    }
+
+    /// The rules for the value of a JSON object's member of this name.
+    pub(crate) fn member(&self, name: &Name) -> Option<usize> {
+        self.members.find(name).next()
+    }
+
+    /// Where rules match in a whole text.
+    pub(crate) fn spans(&self, text: &[u8], json: bool) -> Vec<Span> {
+        let mut spans = Spans::default();
+        let mut state = State::new(json);
+        self.run(&mut state, text, 0, true, &mut spans);
+        spans.spans
+    }
+
+    /// Goes on at `from` and tells how far it came. What lies behind that must be there again the
+    /// next time, and so must the [`LOOK_BACK`] bytes before it, as far as they are not before the
+    /// state's floor. With `end`, the text ends with `bytes` and everything is decided.
+    pub(crate) fn run(
+        &self,
+        state: &mut State,
+        bytes: &[u8],
+        from: usize,
+        end: bool,
+        sink: &mut impl Sink,
+    ) -> usize {
+        let mut passed = from;
+        let mut at = from;
+        loop {
+            if let Some(mut swallow) = state.swallow {
+                let (eaten, ended) = swallow.eat(&bytes[at..], end);
+                sink.swallow(eaten);
+                at += eaten;
+                passed = at;
+                state.floor = at;
+                state.swallow = (!ended).then_some(swallow);
+                if !ended {
+                    return at;
+                }
+            }
+            at = self.table.next(bytes, at);
+            if at == bytes.len() {
+                break;
+            }
+            let window = Window {
+                bytes,
+                floor: state.floor,
+                after_match: state.after_match,
+                end,
+            };
+            match self.decide(state.json, &window, at) {
+                Verdict::No => at += 1,
+                Verdict::NotYet => break,
+                Verdict::Match(found) => {
+                    sink.pass(&bytes[passed..found.start]);
+                    sink.redact(found.rule, found.end - found.start);
+                    at = found.end;
+                    passed = at;
+                    state.floor = at;
+                    state.after_match = true;
+                    state.swallow = found.swallow;
+                }
+            }
+        }
+        sink.pass(&bytes[passed..at]);
+        at
+    }
+
+    fn decide(&self, json: bool, window: &Window<'_>, at: usize) -> Verdict {
+        if window.is_escaped(at) {
+            return Verdict::No;
+        }
+        let mut verdict = self.literals(window, at);
+        if matches!(window.bytes[at], b':' | b'=') {
+            verdict = verdict.or_longer(assignment::assignment(
+                &self.rules,
+                &self.keys,
+                json,
+                window,
+                at,
+            ));
+            if window.bytes[at] == b':' {
+                for index in &self.userinfo {
+                    let found = userinfo::userinfo((*index, &self.rules[*index]), window, at);
+                    verdict = verdict.or_longer(found);
+                }
+            }
+        }
+        match verdict {
+            Verdict::Match(found) if found.start > at => self.sharpen(window, found),
+            verdict => verdict,
+        }
+    }
+
+    /// A value whose surroundings gave it away may be a token that a rule knows by its looks. That
+    /// rule tells more.
+    fn sharpen(&self, window: &Window<'_>, found: Match) -> Verdict {
+        let covers = |inner: &Match| inner.swallow.is_some() || inner.end >= found.end;
+        match self.literals(window, found.start) {
+            Verdict::NotYet => Verdict::NotYet,
+            Verdict::Match(inner)
+                if inner.start == found.start && found.swallow.is_none() && covers(&inner) =>
+            {
+                Verdict::Match(inner)
+            }
+            _ => Verdict::Match(found),
+        }
+    }
+
+    fn literals(&self, window: &Window<'_>, at: usize) -> Verdict {
+        let mut verdict = Verdict::No;
+        self.table.at(
+            &window.bytes[at..],
+            |literal: Range<usize>, index, whole| {
+                let rule = &self.rules[index];
+                let found = match rule.shape {
+                    Shape::Token { left, .. } if !whole => {
+                        let open = !window.end && left.fits(window, at);
+                        if open { Verdict::NotYet } else { Verdict::No }
+                    }
+                    Shape::Token { left, keep } => {
+                        token::token((index, rule), (left, keep), window, at, at + literal.end)
+                    }
+                    _ if !whole => {
+                        if window.end {
+                            Verdict::No
+                        } else {
+                            Verdict::NotYet
+                        }
+                    }
+                    _ => key::private_key(index, window, at + literal.end),
+                };
+                verdict = verdict.or_longer(found);
+            },
+        );
+        verdict
+    }
+}

@@ -1,0 +1,88 @@
+//! Where the engine's output goes.
+
+use crate::engine::Engine;
+
+/// Takes what the engine decides, in the order of the text.
+pub(crate) trait Sink {
+    /// These bytes pass.
+    fn pass(&mut self, bytes: &[u8]);
+    /// The next `length` bytes are a match of the rule with this index.
+    fn redact(&mut self, rule: usize, length: usize);
+    /// So many more bytes belong to the match before.
+    fn swallow(&mut self, length: usize);
+}
+
+/// Where a rule matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub start: usize,
+    pub end: usize,
+    pub rule: usize,
+}
+
+/// Notes where rules matched and nothing else.
+#[derive(Debug, Default)]
+pub(crate) struct Spans {
+    at: usize,
+    pub spans: Vec<Span>,
+}
+
+impl Sink for Spans {
+    fn pass(&mut self, bytes: &[u8]) {
+        self.at += bytes.len();
+    }
+
+    fn redact(&mut self, rule: usize, length: usize) {
+        self.spans.push(Span {
+            start: self.at,
+            end: self.at + length,
+            rule,
+        });
+        self.at += length;
+    }
+
+    fn swallow(&mut self, length: usize) {
+        self.at += length;
+        if let Some(last) = self.spans.last_mut() {
+            last.end = self.at;
+        }
+    }
+}
+
+/// Writes the masked text.
+pub(crate) struct Writer<'a> {
+    pub engine: &'a Engine,
+    pub out: &'a mut Vec<u8>,
+    pub counts: &'a mut Counts,
+}
+
+impl Sink for Writer<'_> {
+    fn pass(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    fn redact(&mut self, rule: usize, _length: usize) {
+        self.out
+            .extend_from_slice(&self.engine.rules[rule].placeholder);
+        self.counts.add(rule);
+    }
+
+    fn swallow(&mut self, _length: usize) {}
+}
+
+/// How often each rule matched.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counts(Vec<(usize, u32)>);
+
+impl Counts {
+    pub(crate) fn add(&mut self, rule: usize) {
+        match self.0.iter_mut().find(|(known, _)| *known == rule) {
+            Some((_, count)) => *count = count.saturating_add(1),
+            None => self.0.push((rule, 1)),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, u32)> {
+        self.0.iter().copied()
+    }
+}

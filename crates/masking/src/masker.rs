@@ -1,0 +1,265 @@
+//! The masker and what it makes of whole texts.
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+use bytes::Bytes;
+use tollbook_exchange::{Coverage, Finding, Masked, Operator, Redact};
+
+use crate::{
+    MaskStream,
+    engine::{Counts, Engine, Span},
+    json, masked,
+    rules::{self, BUILTIN, BuildError},
+};
+
+/// Finds secrets and masks them. A cheap handle: clones share the compiled rules.
+#[derive(Clone)]
+pub struct Masker {
+    pub(crate) engine: Arc<Engine>,
+}
+
+/// Collects rules for a [`Masker`].
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct MaskerBuilder {
+    files: Vec<(String, String)>,
+}
+
+/// A whole text, masked.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Scan {
+    /// The text with every match replaced. Without a match, the bytes that came.
+    pub masked: Masked<Bytes>,
+    /// Which rules matched, and how often.
+    pub matches: Vec<Match>,
+}
+
+/// A whole JSON document, masked.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct JsonScan {
+    /// The document with every match replaced. Everything else is byte for byte what came.
+    pub masked: Masked<Bytes>,
+    /// What was found, and under which keys.
+    pub found: Vec<Finding>,
+    /// How much was looked at. Signed, encrypted and binary members are in neither number: they
+    /// are known to hold no text.
+    pub coverage: Coverage,
+}
+
+/// A rule that matched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Match {
+    /// The id of the rule.
+    pub rule: Arc<str>,
+    /// How often it matched.
+    pub count: u32,
+}
+
+/// What is told about a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RuleInfo<'a> {
+    /// The id, as in `[REDACTED:id]`.
+    pub id: &'a str,
+    /// What it finds.
+    pub description: &'a str,
+    /// The public description of the format.
+    pub source: &'a str,
+}
+
+impl Masker {
+    /// The masker with the rules of this crate and no others.
+    #[expect(
+        clippy::expect_used,
+        reason = "the rules are part of this crate, and its tests compile them"
+    )]
+    pub fn builtin() -> Self {
+        static BUILT: OnceLock<Masker> = OnceLock::new();
+        BUILT
+            .get_or_init(|| {
+                Self::builder()
+                    .builtin()
+                    .build()
+                    .expect("built-in rules compile")
+            })
+            .clone()
+    }
+
+    /// A masker that knows no rule.
+    #[cfg(feature = "tower")]
+    pub(crate) fn none() -> Self {
+        Self {
+            engine: Arc::new(Engine::new(Vec::new())),
+        }
+    }
+
+    /// A masker with other rules.
+    pub fn builder() -> MaskerBuilder {
+        MaskerBuilder::default()
+    }
+
+    /// The rules, in the order in which they were given.
+    pub fn rules(&self) -> impl Iterator<Item = RuleInfo<'_>> {
+        self.engine.rules.iter().map(|rule| RuleInfo {
+            id: &rule.id,
+            description: &rule.description,
+            source: &rule.source,
+        })
+    }
+
+    /// Masks a whole text of any kind.
+    pub fn mask(&self, text: &[u8]) -> Scan {
+        self.mask_as(text, false)
+    }
+
+    /// Masks a text that comes in pieces. The result is that of [`Masker::mask`], however the text
+    /// is cut.
+    pub fn stream(&self) -> MaskStream {
+        MaskStream::new(self.clone(), false)
+    }
+
+    /// Masks a whole JSON document; `place` names it in the findings.
+    ///
+    /// Texts are scanned as they are after decoding, names included, and a member whose name says
+    /// that its value is secret is masked as a whole. What is no JSON is masked as text.
+    pub fn json(&self, document: &[u8], place: &str) -> JsonScan {
+        let length = document.len() as u64;
+        let Ok(scanned) = json::scan(&self.engine, document, &[]) else {
+            let scan = self.mask_as(document, true);
+            let coverage = Coverage {
+                inspected: length,
+                uninspected: 0,
+            };
+            return JsonScan {
+                found: scan.findings(place),
+                masked: scan.masked,
+                coverage,
+            };
+        };
+        let bytes = if scanned.edits.is_empty() {
+            Bytes::copy_from_slice(document)
+        } else {
+            json::splice(document, &scanned.edits).into()
+        };
+        JsonScan {
+            masked: masked(bytes),
+            found: scanned.found.findings(&self.engine, place),
+            coverage: Coverage {
+                inspected: length - scanned.opaque as u64,
+                uninspected: 0,
+            },
+        }
+    }
+
+    pub(crate) fn mask_as(&self, text: &[u8], json: bool) -> Scan {
+        let spans = self.engine.spans(text, json);
+        let bytes = if spans.is_empty() {
+            Bytes::copy_from_slice(text)
+        } else {
+            self.replace(text, &spans).into()
+        };
+        let mut counts = Counts::default();
+        spans.iter().for_each(|span| counts.add(span.rule));
+        Scan {
+            masked: masked(bytes),
+            matches: self.matches(&counts),
+        }
+    }
+
+    pub(crate) fn matches(&self, counts: &Counts) -> Vec<Match> {
+        counts
+            .iter()
+            .map(|(rule, count)| Match {
+                rule: self.engine.rules[rule].id.clone(),
+                count,
+            })
+            .collect()
+    }
+
+    fn replace(&self, text: &[u8], spans: &[Span]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(text.len());
+        let mut at = 0;
+        for span in spans {
+            out.extend_from_slice(&text[at..span.start]);
+            out.extend_from_slice(&self.engine.rules[span.rule].placeholder);
+            at = span.end;
+        }
+        out.extend_from_slice(&text[at..]);
+        out
+    }
+}
+
+impl fmt::Debug for Masker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Masker")
+            .field("rules", &self.engine.rules.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Redact for Masker {
+    fn redact(&self, place: &str, text: &str) -> (Masked<String>, Vec<Finding>) {
+        let scan = self.mask(text.as_bytes());
+        let found = scan.findings(place);
+        let text = match String::from_utf8(scan.masked.into_inner().into()) {
+            Ok(text) => text,
+            // Matches begin and end at ASCII bytes, so this is a text without its meaning at worst.
+            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+        };
+        (masked(text), found)
+    }
+}
+
+impl MaskerBuilder {
+    /// Adds the rules of this crate.
+    pub fn builtin(self) -> Self {
+        self.rules("builtin", BUILTIN)
+    }
+
+    /// Adds rules written in TOML. `name` says in errors where they came from.
+    pub fn rules(mut self, name: impl Into<String>, toml: impl Into<String>) -> Self {
+        self.files.push((name.into(), toml.into()));
+        self
+    }
+
+    /// Compiles the rules and runs their test vectors.
+    ///
+    /// # Errors
+    ///
+    /// When anything is wrong with any rule. The error names every mistake.
+    pub fn build(self) -> Result<Masker, BuildError> {
+        let mut mistakes = Vec::new();
+        let mut checked = Vec::new();
+        for (name, toml) in &self.files {
+            checked.extend(rules::read(name, toml, &mut mistakes));
+        }
+        let engine = rules::check_all(checked, &mut mistakes);
+        if mistakes.is_empty() {
+            Ok(Masker {
+                engine: Arc::new(engine),
+            })
+        } else {
+            Err(BuildError::new(mistakes))
+        }
+    }
+}
+
+impl Scan {
+    /// What was found, as it goes into a record; `place` names the text.
+    pub fn findings(&self, place: &str) -> Vec<Finding> {
+        findings(&self.matches, place)
+    }
+}
+
+pub(crate) fn findings(matches: &[Match], place: &str) -> Vec<Finding> {
+    matches
+        .iter()
+        .map(|found| Finding::new(&*found.rule, place, Operator::Redact, found.count))
+        .collect()
+}

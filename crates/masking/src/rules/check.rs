@@ -1,0 +1,208 @@
+//! What a rule must be before the engine runs it.
+
+use crate::{
+    engine::{
+        Name, Rule,
+        class::{Class, WORD},
+        rule::{CAP, Left, MAX_KEPT_LITERAL, MAX_LITERAL, Quotes, Shape},
+        validate::Validator,
+    },
+    rules::source::{Pieces, RawBody, RawLeft, RawQuotes, RawRule, RawShape},
+};
+
+/// A literal shorter than this stands everywhere.
+const MIN_LITERAL: usize = 3;
+const MAX_ID: usize = 40;
+
+/// The rule, if nothing is wrong with it; every reason why not goes to `wrong`.
+pub(super) fn check(raw: &RawRule, wrong: &mut Vec<String>) -> Option<Rule> {
+    let before = wrong.len();
+    if !is_id(&raw.id) {
+        wrong.push(format!(
+            "an id is made of lower-case letters, digits, `-` and `.`, at most {MAX_ID} of them, and begins and ends in a letter or digit"
+        ));
+    }
+    for (key, text) in [("description", &raw.description), ("source", &raw.source)] {
+        if text.trim().is_empty() {
+            wrong.push(format!("`{key}` is empty"));
+        }
+    }
+    check_keys(raw, wrong);
+    let shape = shape(raw);
+    let literals = literals(raw, shape, wrong);
+    let (class, min, max) = body(raw, shape, wrong);
+    let mut validate = Vec::new();
+    for text in &raw.validate {
+        match Validator::parse(text) {
+            Some(validator) => validate.push(validator),
+            None => wrong.push(format!("unknown validator `{text}`")),
+        }
+    }
+    for (key, vectors) in [("positive", &raw.positive), ("negative", &raw.negative)] {
+        if vectors.is_empty() {
+            wrong.push(format!("no `{key}` test vector"));
+        }
+    }
+    let keywords: Vec<Vec<u8>> = raw
+        .keywords
+        .iter()
+        .map(|word| word.to_ascii_lowercase().into_bytes())
+        .collect();
+    if keywords.iter().any(|word| word.len() < MIN_LITERAL) {
+        wrong.push(format!("a keyword is shorter than {MIN_LITERAL} bytes"));
+    }
+    (wrong.len() == before).then(|| Rule {
+        id: raw.id.as_str().into(),
+        description: raw.description.clone(),
+        source: raw.source.clone(),
+        placeholder: format!("[REDACTED:{}]", raw.id).into_bytes(),
+        shape,
+        literals,
+        class,
+        min,
+        max,
+        validate,
+        keywords,
+    })
+}
+
+fn is_id(id: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = id.as_bytes();
+    bytes.len() <= MAX_ID
+        && bytes
+            .iter()
+            .all(|byte| is_letter(*byte) || matches!(byte, b'-' | b'.'))
+        && bytes.first().is_some_and(|byte| is_letter(*byte))
+        && bytes.last().is_some_and(|byte| is_letter(*byte))
+}
+
+/// A key that the rule's shape gives no meaning is a mistake, not a decoration.
+fn check_keys(raw: &RawRule, wrong: &mut Vec<String>) {
+    let is = |shape| raw.shape == shape;
+    let given = [
+        ("left", raw.left != RawLeft::Boundary, is(RawShape::Token)),
+        ("keep", raw.keep, is(RawShape::Token)),
+        ("keywords", !raw.keywords.is_empty(), is(RawShape::Token)),
+        ("quotes", raw.quotes.is_some(), is(RawShape::Assignment)),
+        ("deep", raw.deep, is(RawShape::JsonKey)),
+        ("body", raw.body.is_some(), !is(RawShape::PrivateKey)),
+        (
+            "validate",
+            !raw.validate.is_empty(),
+            !is(RawShape::PrivateKey),
+        ),
+    ];
+    for (key, given, has_meaning) in given {
+        if given && !has_meaning {
+            wrong.push(format!("`{key}` means nothing for a rule of this shape"));
+        }
+    }
+}
+
+fn shape(raw: &RawRule) -> Shape {
+    match raw.shape {
+        RawShape::Token => Shape::Token {
+            left: match raw.left {
+                RawLeft::Boundary => Left::Boundary,
+                RawLeft::Any => Left::Any,
+                RawLeft::Digit => Left::Digit,
+            },
+            keep: raw.keep,
+        },
+        RawShape::Assignment => Shape::Assignment {
+            quotes: match raw.quotes {
+                None | Some(RawQuotes::Either) => Quotes::Either,
+                Some(RawQuotes::Required) => Quotes::Required,
+                Some(RawQuotes::Absent) => Quotes::Absent,
+            },
+        },
+        RawShape::JsonKey => Shape::JsonKey { deep: raw.deep },
+        RawShape::Userinfo => Shape::UserInfo,
+        RawShape::PrivateKey => Shape::PrivateKey,
+    }
+}
+
+fn literals(raw: &RawRule, shape: Shape, wrong: &mut Vec<String>) -> Vec<Vec<u8>> {
+    let literals: Vec<String> = raw.literals.iter().map(Pieces::join).collect();
+    if literals.is_empty() {
+        wrong.push("no literal: nothing says where to look".to_owned());
+    }
+    let longest = match shape {
+        Shape::Token { keep: true, .. } => MAX_KEPT_LITERAL,
+        _ => MAX_LITERAL,
+    };
+    for literal in &literals {
+        match shape {
+            Shape::Assignment { .. } | Shape::JsonKey { .. } => {
+                if !Name::of(literal.as_bytes()).is_usable() {
+                    wrong.push(format!(
+                        "the key `{literal}` does not have between 3 and 31 letters and digits"
+                    ));
+                }
+            }
+            Shape::UserInfo if literal != "://" => {
+                wrong.push("the literal of this shape is `://`".to_owned());
+            }
+            Shape::PrivateKey if literal != "-----BEGIN " => {
+                wrong.push("the literal of this shape is `-----BEGIN `".to_owned());
+            }
+            _ if !(MIN_LITERAL..=longest).contains(&literal.len()) => wrong.push(format!(
+                "a literal has {} bytes; it must have between {MIN_LITERAL} and {longest}",
+                literal.len()
+            )),
+            _ if literal.starts_with('[') => {
+                wrong.push("a literal begins with `[`, as placeholders do".to_owned());
+            }
+            _ => {}
+        }
+    }
+    literals.into_iter().map(String::into_bytes).collect()
+}
+
+fn body(raw: &RawRule, shape: Shape, wrong: &mut Vec<String>) -> (Class, usize, Option<usize>) {
+    let Some(RawBody {
+        class: name,
+        min,
+        max,
+    }) = &raw.body
+    else {
+        if shape != Shape::PrivateKey {
+            wrong.push("no `body`".to_owned());
+        }
+        return (WORD, 0, None);
+    };
+    let class = Class::named(name).unwrap_or_else(|| {
+        let names: Vec<&str> = Class::names().collect();
+        wrong.push(format!(
+            "unknown class `{name}`; known are {}",
+            names.join(", ")
+        ));
+        WORD
+    });
+    if !(1..=CAP).contains(min) {
+        wrong.push(format!("`min` is not between 1 and {CAP}"));
+    }
+    if max.is_some_and(|max| max < *min || max >= CAP) {
+        wrong.push(format!(
+            "`max` is not between `min` and {}; leave it out for a body without end",
+            CAP - 1
+        ));
+    }
+    if name == "any" && !matches!(shape, Shape::JsonKey { .. }) {
+        wrong.push("the class `any` never ends, so only a JSON member can have it".to_owned());
+    }
+    if matches!(shape, Shape::Token { .. }) {
+        if name == "quoted" {
+            wrong
+                .push("the class `quoted` ends at a quote, so only a value can have it".to_owned());
+        }
+        if max.is_some() && !class.within(&WORD) {
+            wrong.push(
+                "`max` with a class that holds more than letters, digits and `_`: another secret could hide in a longer body"
+                    .to_owned(),
+            );
+        }
+    }
+    (class, *min, *max)
+}

@@ -1,0 +1,291 @@
+//! A body that comes in pieces.
+
+use bytes::Bytes;
+use tollbook_exchange::{Coverage, Finding, Masked, ResponseShape};
+
+use crate::{
+    MaskStream, Masker,
+    json::{self, Found},
+    masked,
+    view::{events::Events, lines::Lines},
+};
+
+/// A document or a line longer than this is not held.
+const LIMIT: usize = 32 << 20;
+
+/// Masks a body that comes in pieces, by its content type:
+///
+/// - `text/event-stream`: the events of the Messages API. Texts that are spread over many events
+///   are masked as the texts they are; each part that comes out is one event.
+/// - `application/json` and `+json`: held until it is whole, then masked by its structure.
+/// - `application/x-jsonl` and `application/x-ndjson`: the same for each line.
+/// - anything else: masked as one text.
+///
+/// What could not be scanned does not come out. [`BodyMasker::coverage`] tells how much that was.
+#[derive(Debug)]
+pub struct BodyMasker {
+    masker: Masker,
+    place: String,
+    view: View,
+    found: Found,
+    coverage: Coverage,
+    /// An event was not readable: nothing comes out any more.
+    failed: Option<ViewError>,
+}
+
+/// A stream of events cannot be read, so its rest cannot be masked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ViewError {
+    /// An event is longer than the view holds.
+    #[error("an event is too long")]
+    EventTooLong,
+    /// The data of an event is not JSON, or says one thing twice.
+    #[error("the data of an event cannot be read")]
+    MalformedEvent,
+    /// More texts are under way than the view holds.
+    #[error("too many texts are under way")]
+    TooManyTexts,
+}
+
+#[derive(Debug)]
+enum View {
+    Events(Box<Events>),
+    Document {
+        held: Vec<u8>,
+        limit: usize,
+    },
+    /// A document that outgrew the limit.
+    TooLong,
+    Lines(Lines),
+    Text(MaskStream),
+}
+
+impl BodyMasker {
+    /// A masker for a body of this type; `place` names the body in the findings.
+    pub fn new(masker: &Masker, content_type: Option<&str>, place: &str) -> Self {
+        let content_type = content_type.unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        let media_type = media_type.to_ascii_lowercase();
+        let view = match &*media_type {
+            "text/event-stream" => View::Events(Box::new(Events::new(masker))),
+            "application/x-jsonl" | "application/x-ndjson" => {
+                View::Lines(Lines::new(masker, LIMIT))
+            }
+            json if json == "application/json" || json.ends_with("+json") => View::Document {
+                held: Vec::new(),
+                limit: LIMIT,
+            },
+            _ => View::Text(masker.stream()),
+        };
+        Self {
+            masker: masker.clone(),
+            place: place.to_owned(),
+            view,
+            found: Found::default(),
+            coverage: Coverage::default(),
+            failed: None,
+        }
+    }
+
+    /// The same masker, with at most `limit` bytes of a document or a line held. 32 MiB unless told.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        match &mut self.view {
+            View::Document { limit: own, .. } => *own = limit,
+            View::Lines(lines) => lines.limit = limit,
+            _ => {}
+        }
+        self
+    }
+
+    /// Takes the next bytes and gives what is decided.
+    ///
+    /// # Errors
+    ///
+    /// When a stream of events cannot be read. What came before the error has come out by then, and
+    /// every later call fails in the same way.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<Masked<Bytes>>, ViewError> {
+        let mut out = Vec::new();
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        match &mut self.view {
+            View::Events(events) => {
+                let result = events.push(
+                    bytes,
+                    &mut Notes {
+                        out: &mut out,
+                        found: &mut self.found,
+                        coverage: &mut self.coverage,
+                    },
+                );
+                self.settle(result, &out)?;
+            }
+            View::Document { held, limit } => {
+                let room = limit.saturating_sub(held.len()).min(bytes.len());
+                held.extend_from_slice(&bytes[..room]);
+                if room < bytes.len() {
+                    let beginning = std::mem::take(held);
+                    self.view = View::TooLong;
+                    self.coverage.uninspected += (bytes.len() - room) as u64;
+                    self.beginning(&beginning, &mut out);
+                }
+            }
+            View::TooLong => self.coverage.uninspected += bytes.len() as u64,
+            View::Lines(lines) => {
+                lines.push(
+                    bytes,
+                    &mut Notes {
+                        out: &mut out,
+                        found: &mut self.found,
+                        coverage: &mut self.coverage,
+                    },
+                );
+            }
+            View::Text(stream) => {
+                let mut text = Vec::new();
+                stream.push(bytes, &mut text);
+                self.coverage.inspected += bytes.len() as u64;
+                emit(text, &mut out);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Ends the body and gives the rest.
+    ///
+    /// # Errors
+    ///
+    /// As [`BodyMasker::push`].
+    pub fn finish(&mut self) -> Result<Vec<Masked<Bytes>>, ViewError> {
+        let mut out = Vec::new();
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        match &mut self.view {
+            View::Events(events) => {
+                let result = events.finish(&mut Notes {
+                    out: &mut out,
+                    found: &mut self.found,
+                    coverage: &mut self.coverage,
+                });
+                self.settle(result, &out)?;
+            }
+            View::Document { held, .. } => {
+                let document = std::mem::take(held);
+                if !document.is_empty() {
+                    let masked = line(&self.masker, &document, &mut self.found, &mut self.coverage);
+                    emit(masked, &mut out);
+                }
+            }
+            View::TooLong => {}
+            View::Lines(lines) => {
+                lines.finish(&mut Notes {
+                    out: &mut out,
+                    found: &mut self.found,
+                    coverage: &mut self.coverage,
+                });
+            }
+            View::Text(stream) => {
+                let mut text = Vec::new();
+                stream.finish(&mut text);
+                emit(text, &mut out);
+            }
+        }
+        Ok(out)
+    }
+
+    /// How the parts are cut.
+    pub const fn shape(&self) -> ResponseShape {
+        match self.view {
+            View::Events(_) => ResponseShape::Events,
+            _ => ResponseShape::Body,
+        }
+    }
+
+    /// What was found so far.
+    pub fn found(&self) -> Vec<Finding> {
+        let mut found = self.found.findings(&self.masker.engine, &self.place);
+        if let View::Text(stream) = &self.view {
+            Finding::merge(
+                &mut found,
+                crate::masker::findings(&stream.matches(), &self.place),
+            );
+        }
+        found
+    }
+
+    /// How much was scanned so far and how much never will be.
+    pub const fn coverage(&self) -> Coverage {
+        self.coverage
+    }
+
+    /// Events that were readable come out before the error does, so that it does not matter how the
+    /// bytes were cut.
+    fn settle(
+        &mut self,
+        result: Result<(), ViewError>,
+        out: &[Masked<Bytes>],
+    ) -> Result<(), ViewError> {
+        if let Err(error) = result {
+            self.failed = Some(error);
+            if out.is_empty() {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// The beginning of a document that is too long to be held. Without its end it is only a text,
+    /// and what may be the beginning of a match is not part of it.
+    fn beginning(&mut self, bytes: &[u8], out: &mut Vec<Masked<Bytes>>) {
+        let mut stream = MaskStream::new(self.masker.clone(), true);
+        let mut text = Vec::new();
+        stream.push(bytes, &mut text);
+        let held = stream.held() as u64;
+        self.coverage.uninspected += held;
+        self.coverage.inspected += bytes.len() as u64 - held;
+        for (rule, count) in stream.take_counts().iter() {
+            self.found.add(rule, "", count);
+        }
+        emit(text, out);
+    }
+}
+
+/// What a view gives and notes.
+#[derive(Debug)]
+pub(super) struct Notes<'a> {
+    pub out: &'a mut Vec<Masked<Bytes>>,
+    pub found: &'a mut Found,
+    pub coverage: &'a mut Coverage,
+}
+
+pub(super) fn emit(bytes: Vec<u8>, out: &mut Vec<Masked<Bytes>>) {
+    if !bytes.is_empty() {
+        out.push(masked(bytes.into()));
+    }
+}
+
+/// Masks one document.
+pub(super) fn line(
+    masker: &Masker,
+    document: &[u8],
+    found: &mut Found,
+    coverage: &mut Coverage,
+) -> Vec<u8> {
+    if let Ok(scanned) = json::scan(&masker.engine, document, &[]) {
+        found.merge(scanned.found);
+        coverage.inspected += (document.len() - scanned.opaque) as u64;
+        return json::splice(document, &scanned.edits);
+    }
+    let mut stream = MaskStream::new(masker.clone(), true);
+    let mut text = Vec::new();
+    stream.push(document, &mut text);
+    stream.finish(&mut text);
+    for (rule, count) in stream.take_counts().iter() {
+        found.add(rule, "", count);
+    }
+    coverage.inspected += document.len() as u64;
+    text
+}

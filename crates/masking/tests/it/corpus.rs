@@ -1,0 +1,55 @@
+//! The vectors of the built-in rules, read from the file that the engine compiles.
+
+use std::sync::OnceLock;
+
+use tollbook_masking::Masker;
+
+/// A rule's test vectors.
+#[derive(Debug)]
+pub(crate) struct Vectors {
+    pub(crate) id: String,
+    pub(crate) shape: String,
+    pub(crate) positive: Vec<String>,
+}
+
+pub(crate) fn vectors() -> &'static [Vectors] {
+    static VECTORS: OnceLock<Vec<Vectors>> = OnceLock::new();
+    VECTORS.get_or_init(|| {
+        let text = include_str!("../../rules/builtin.toml");
+        let table: toml::Table = toml::from_str(text).unwrap();
+        table["rule"].as_array().unwrap().iter().map(read).collect()
+    })
+}
+
+/// Every positive vector that is a text, with the id of its rule.
+pub(crate) fn texts() -> impl Iterator<Item = (&'static str, &'static str)> {
+    vectors()
+        .iter()
+        .filter(|rule| rule.shape != "json-key")
+        .flat_map(|rule| rule.positive.iter().map(|text| (&*rule.id, &**text)))
+}
+
+pub(crate) fn whole(masker: &Masker, text: &[u8]) -> Vec<u8> {
+    masker.mask(text).masked.into_inner().to_vec()
+}
+
+fn read(rule: &toml::Value) -> Vectors {
+    let text = |key: &str| {
+        rule.get(key)
+            .and_then(toml::Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let list = |key: &str| {
+        let join = |value: &toml::Value| match value {
+            toml::Value::Array(pieces) => pieces.iter().filter_map(toml::Value::as_str).collect(),
+            value => value.as_str().unwrap().to_owned(),
+        };
+        rule[key].as_array().unwrap().iter().map(join).collect()
+    };
+    Vectors {
+        id: text("id"),
+        shape: text("shape"),
+        positive: list("positive"),
+    }
+}

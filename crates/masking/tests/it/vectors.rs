@@ -1,0 +1,192 @@
+//! Every vector of every rule, through every path.
+
+use serde_json::{Value, json};
+use tollbook_masking::{MaskStream, Masker, view::BodyMasker};
+
+use crate::corpus::{texts, vectors, whole};
+
+#[test]
+fn every_kind_has_its_rule() {
+    assert!(vectors().len() >= 60);
+    assert_eq!(Masker::builtin().rules().count(), vectors().len());
+}
+
+#[test]
+fn every_positive_vector_is_found_by_its_own_rule_among_all_rules() {
+    let masker = Masker::builtin();
+    let mut wrong = Vec::new();
+    for (id, text) in texts() {
+        let matches = masker.mask(text.as_bytes()).matches;
+        if !(matches.len() == 1 && &*matches[0].rule == id && matches[0].count == 1) {
+            wrong.push(format!("{id}: {text:?}: {matches:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_stream_is_masked_as_the_whole_for_every_split() {
+    let masker = Masker::builtin();
+    for (id, text) in texts() {
+        let text = text.as_bytes();
+        let expected = whole(&masker, text);
+        for cut in 0..=text.len() {
+            let mut stream = masker.stream();
+            let mut out = Vec::new();
+            for part in [&text[..cut], &text[cut..]] {
+                stream.push(part, &mut out);
+                assert!(expected.starts_with(&out), "{id} cut at {cut}");
+                assert!(
+                    stream.held() <= MaskStream::HOLD_BACK,
+                    "{id} holds {}",
+                    stream.held()
+                );
+            }
+            stream.finish(&mut out);
+            assert_eq!(
+                out.escape_ascii().to_string(),
+                expected.escape_ascii().to_string(),
+                "{id} cut at {cut}"
+            );
+        }
+        let mut stream = masker.stream();
+        let mut out = Vec::new();
+        for byte in text.chunks(1) {
+            stream.push(byte, &mut out);
+            assert!(stream.held() <= MaskStream::HOLD_BACK);
+        }
+        stream.finish(&mut out);
+        assert_eq!(out, expected, "{id} byte by byte");
+    }
+}
+
+#[test]
+fn a_masked_text_is_masked_no_further() {
+    let masker = Masker::builtin();
+    for (id, text) in texts() {
+        let once = whole(&masker, text.as_bytes());
+        assert_eq!(whole(&masker, &once), once, "{id}");
+    }
+}
+
+#[test]
+fn a_vector_in_a_request_is_masked_however_it_is_escaped() {
+    let masker = Masker::builtin();
+    for (id, text) in texts() {
+        let expected = String::from_utf8(whole(&masker, text.as_bytes())).unwrap();
+        let request = |text: &str| json!({"messages": [{"role": "user", "content": [{"type": "text", "text": text}]}]});
+        let plain = request(text).to_string();
+        let escaped: String = text
+            .encode_utf16()
+            .map(|unit| format!("\\u{unit:04X}"))
+            .collect();
+        let escaped = request("@@").to_string().replace("@@", &escaped);
+        for body in [plain, escaped] {
+            let scan = masker.json(body.as_bytes(), "request.body");
+            let masked: Value = serde_json::from_slice(scan.masked.as_inner()).unwrap();
+            assert_eq!(
+                masked["messages"][0]["content"][0]["text"], *expected,
+                "{id}"
+            );
+            assert!(
+                scan.found.iter().any(|found| found.rule == id
+                    && found.place == "request.body:messages[].content[].text"),
+                "{id}: {:?}",
+                scan.found
+            );
+        }
+    }
+}
+
+#[test]
+fn a_vector_in_json_within_a_string_is_masked_and_the_json_stays_whole() {
+    let masker = Masker::builtin();
+    for (id, text) in texts() {
+        let expected = String::from_utf8(whole(&masker, text.as_bytes())).unwrap();
+        let body = json!({"content": json!({"stdout": text}).to_string()}).to_string();
+        let scan = masker.json(body.as_bytes(), "");
+        let outer: Value = serde_json::from_slice(scan.masked.as_inner()).unwrap();
+        let inner: Value = serde_json::from_str(outer["content"].as_str().unwrap())
+            .unwrap_or_else(|error| panic!("{id}: {error}: {outer}"));
+        // Line ends right before a key's end belong to the key, escaped or not.
+        assert_eq!(inner["stdout"].as_str().unwrap(), expected, "{id}");
+    }
+}
+
+fn event(delta: &Value) -> String {
+    let data = json!({"type": "content_block_delta", "index": 0, "delta": delta});
+    format!("event: content_block_delta\ndata: {data}\n\n")
+}
+
+/// Sends a text in deltas and puts together what comes out.
+fn through_deltas(masker: &Masker, kind: &str, member: &str, parts: &[&str]) -> String {
+    let mut view = BodyMasker::new(
+        masker,
+        Some("text/event-stream; charset=utf-8"),
+        "response.body",
+    );
+    let mut out = Vec::new();
+    for part in parts {
+        out.extend(
+            view.push(event(&json!({"type": kind, member: part})).as_bytes())
+                .unwrap(),
+        );
+    }
+    let stop = "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n";
+    out.extend(view.push(stop.as_bytes()).unwrap());
+    out.extend(view.finish().unwrap());
+    let mut text = String::new();
+    for part in &out {
+        let part = std::str::from_utf8(part.as_inner()).unwrap();
+        let data: Value = serde_json::from_str(part.split_once("data: ").unwrap().1).unwrap();
+        if data["type"] == "content_block_delta" {
+            assert_eq!(data["delta"]["type"], kind);
+            text.push_str(data["delta"][member].as_str().unwrap());
+        }
+    }
+    assert!(
+        out.last()
+            .unwrap()
+            .as_inner()
+            .ends_with(b"\"index\":0}\n\n")
+    );
+    text
+}
+
+fn cuts(text: &str) -> impl Iterator<Item = (usize, [&str; 2])> {
+    (0..=text.len()).filter_map(|cut| Some((cut, <[&str; 2]>::from(text.split_at_checked(cut)?))))
+}
+
+#[test]
+fn a_vector_in_text_deltas_is_masked_wherever_it_is_cut() {
+    let masker = Masker::builtin();
+    for (id, text) in texts() {
+        let expected = String::from_utf8(whole(&masker, text.as_bytes())).unwrap();
+        for (cut, parts) in cuts(text) {
+            assert_eq!(
+                through_deltas(&masker, "text_delta", "text", &parts),
+                expected,
+                "{id} cut at {cut}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_vector_in_a_tool_input_is_masked_wherever_it_is_cut() {
+    let masker = Masker::builtin();
+    for (id, text) in texts() {
+        let expected = String::from_utf8(whole(&masker, text.as_bytes())).unwrap();
+        let input = json!({"command": text}).to_string();
+        for (cut, parts) in cuts(&input) {
+            let masked = through_deltas(&masker, "input_json_delta", "partial_json", &parts);
+            let masked: Value = serde_json::from_str(&masked)
+                .unwrap_or_else(|error| panic!("{id} cut at {cut}: {error}"));
+            assert_eq!(
+                masked["command"].as_str().unwrap(),
+                expected,
+                "{id} cut at {cut}"
+            );
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The tower layer.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tollbook_exchange::{
+    Action, Code, Decision, Exchange, Findings, Principal, Refusal,
+    http::{Refusable, refuse},
+};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::Decide;
+
+/// Judges every request and lets none pass that is not allowed.
+#[derive(Debug)]
+pub struct PolicyLayer<D> {
+    judge: Arc<Judge<D>>,
+}
+
+#[derive(Debug)]
+struct Judge<D> {
+    decide: D,
+    connection: String,
+    protocol: String,
+}
+
+impl<D: Decide> PolicyLayer<D> {
+    /// Lets `decide` judge the requests of this connection.
+    pub fn new(decide: D, connection: impl Into<String>, protocol: impl Into<String>) -> Self {
+        Self {
+            judge: Arc::new(Judge {
+                decide,
+                connection: connection.into(),
+                protocol: protocol.into(),
+            }),
+        }
+    }
+}
+
+impl<D> Clone for PolicyLayer<D> {
+    fn clone(&self) -> Self {
+        Self {
+            judge: Arc::clone(&self.judge),
+        }
+    }
+}
+
+impl<S, D> Layer<S> for PolicyLayer<D> {
+    type Service = Policy<S, D>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Policy {
+            inner,
+            judge: Arc::clone(&self.judge),
+        }
+    }
+}
+
+/// The service of [`PolicyLayer`].
+#[derive(Debug)]
+pub struct Policy<S, D> {
+    inner: S,
+    judge: Arc<Judge<D>>,
+}
+
+impl<S: Clone, D> Clone for Policy<S, D> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            judge: Arc::clone(&self.judge),
+        }
+    }
+}
+
+impl<S, D, B, R> Service<Request<B>> for Policy<S, D>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    D: Decide,
+{
+    type Response = Response<Refusable<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match self.judge.judge(&mut request) {
+            Ok(()) => ResponseFuture {
+                kind: Kind::Passed {
+                    future: self.inner.call(request),
+                },
+            },
+            Err(refusal) => {
+                if let Some(exchange) = request.extensions().get::<Exchange>() {
+                    exchange.refused(&refusal);
+                }
+                ResponseFuture {
+                    kind: Kind::Refused {
+                        refusal: Some(refusal),
+                    },
+                }
+            }
+        }
+    }
+}
+
+impl<D: Decide> Judge<D> {
+    /// Puts the decision into the request, and refuses unless it allows.
+    fn judge<B>(&self, request: &mut Request<B>) -> Result<(), Refusal> {
+        let extensions = request.extensions();
+        let Some(principal) = extensions.get::<Principal>() else {
+            return Err(
+                Refusal::new(Code::PolicyDenied, denied("no rule permits this", None))
+                    .because("no_principal"),
+            );
+        };
+        let Some(action) = extensions.get::<Action>() else {
+            return Err(Refusal::new(
+                Code::Misassembled,
+                "the gate cannot judge a request that it did not inspect",
+            )
+            .because("no_action"));
+        };
+        let decision = match extensions.get::<Findings>() {
+            Some(findings) => self.decide(principal, action, findings),
+            // Nobody scanned, whatever the action says of itself.
+            None => {
+                let action = action.clone().with("body_scanned", false);
+                self.decide(principal, &action, &Findings::default())
+            }
+        };
+        if let Some(exchange) = extensions.get::<Exchange>() {
+            exchange.decided(&decision);
+        }
+        let verdict = refusal(&decision);
+        request.extensions_mut().insert(decision);
+        verdict.map_or(Ok(()), Err)
+    }
+
+    fn decide(&self, principal: &Principal, action: &Action, findings: &Findings) -> Decision {
+        self.decide.decide(
+            principal,
+            &self.connection,
+            &self.protocol,
+            action,
+            &findings.found,
+        )
+    }
+}
+
+/// What the caller is told, unless it may pass.
+fn refusal(decision: &Decision) -> Option<Refusal> {
+    let reason = decision.reason.as_deref();
+    if !decision.errors.is_empty() {
+        let rules = decision.errors.join(", ");
+        let message = format!("tollbook_policy_error: {rules}: a rule could not be evaluated");
+        return Some(Refusal::new(Code::PolicyError, message));
+    }
+    if decision.is_allow() {
+        return None;
+    }
+    Some(if decision.rules.is_empty() {
+        Refusal::new(Code::PolicyDenied, denied("no rule permits this", reason))
+            .because("no_permit")
+    } else {
+        let rules = decision.rules.join(", ");
+        Refusal::new(Code::PolicyDenied, denied(&rules, reason))
+    })
+}
+
+fn denied(rules: &str, reason: Option<&str>) -> String {
+    match reason {
+        Some(reason) => format!("tollbook_policy_denied: {rules}: {reason}"),
+        None => format!("tollbook_policy_denied: {rules}"),
+    }
+}
+
+pin_project! {
+    /// The response of the inner service, or a refusal.
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        kind: Kind<F>,
+    }
+}
+
+pin_project! {
+    #[derive(Debug)]
+    #[project = KindProj]
+    enum Kind<F> {
+        Passed { #[pin] future: F },
+        Refused { refusal: Option<Refusal> },
+    }
+}
+
+impl<F, R, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = Result<Response<Refusable<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().kind.project() {
+            KindProj::Passed { future } => {
+                let response = ready!(future.poll(cx))?;
+                Poll::Ready(Ok(response.map(Refusable::passed)))
+            }
+            KindProj::Refused { refusal } => match refusal.take() {
+                Some(refusal) => Poll::Ready(Ok(refuse(refusal))),
+                // Polled after it was ready, which a future may answer as it likes.
+                None => Poll::Pending,
+            },
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The innermost service: what was judged goes out, and the answer comes back.
+
+mod body;
+mod builder;
+mod connector;
+mod headers;
+mod service;
+
+pub use body::{BodyError, ResponseBody};
+pub use builder::ForwardBuilder;
+pub use service::Forward;

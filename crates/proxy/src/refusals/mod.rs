@@ -1,0 +1,9 @@
+//! The gate's "no" in the caller's protocol.
+
+mod claude;
+mod layer;
+mod render;
+
+pub use claude::{ClaudeRefusals, DeniedStatus};
+pub use layer::{RefusalLayer, Refusals, RefusalsFuture};
+pub use render::{RenderRefusal, RequestInfo};

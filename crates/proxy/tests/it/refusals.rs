@@ -1,0 +1,185 @@
+//! Refusals in the caller's protocol.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use serde_json::{Value, json};
+use tollbook_exchange::{Code, Refusal, Retry, http::refuse};
+use tollbook_proxy::{ClaudeRefusals, DeniedStatus, RefusalLayer};
+use tower::{Layer, ServiceExt, service_fn};
+
+const ID: &str = "0199e4a0-7a4e-7000-8000-000000000001";
+
+/// The answer that a caller with this user agent gets to a refusal, within an exchange or not.
+async fn answer(
+    refusals: ClaudeRefusals,
+    user_agent: &str,
+    refusal: Refusal,
+    exchange: bool,
+) -> (Response<()>, Value) {
+    let inner = service_fn(move |_: Request<()>| {
+        let refusal = refusal.clone();
+        async move {
+            let mut response = refuse::<Full<Bytes>>(refusal);
+            if exchange {
+                let headers = response.headers_mut();
+                headers.insert("x-tollbook-exchange", ID.parse().unwrap());
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let request = Request::builder()
+        .header("user-agent", user_agent)
+        .body(())
+        .unwrap();
+    let response = RefusalLayer::new(refusals)
+        .layer(inner)
+        .oneshot(request)
+        .await
+        .unwrap();
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (
+        Response::from_parts(head, ()),
+        serde_json::from_slice(&body).unwrap(),
+    )
+}
+
+fn denied() -> Refusal {
+    Refusal::new(
+        Code::PolicyDenied,
+        "tollbook_policy_denied: no-opus: ask first",
+    )
+    .because("the record alone may know")
+}
+
+#[tokio::test]
+async fn a_denial_has_the_form_of_the_api() {
+    let (response, body) = answer(ClaudeRefusals::default(), "anthropic-sdk", denied(), true).await;
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    assert_eq!(
+        body,
+        json!({
+            "type": "error",
+            "error": {
+                "type": "permission_error",
+                "message": format!("tollbook_policy_denied: no-opus: ask first (exchange {ID})"),
+            },
+            "request_id": ID,
+        })
+    );
+    let headers = response.headers();
+    assert_eq!(headers["content-type"], "application/json");
+    assert_eq!(headers["request-id"], ID);
+    assert_eq!(headers["x-tollbook-exchange"], ID);
+    assert_eq!(headers["x-should-retry"], "false");
+    assert!(!headers.contains_key("retry-after"));
+    assert!(!headers.contains_key("www-authenticate"));
+}
+
+#[tokio::test]
+async fn without_a_record_there_is_no_id_to_tell() {
+    let (response, body) = answer(ClaudeRefusals::default(), "curl", denied(), false).await;
+    assert_eq!(body["request_id"], "");
+    assert_eq!(
+        body["error"]["message"],
+        "tollbook_policy_denied: no-opus: ask first"
+    );
+    assert!(!response.headers().contains_key("request-id"));
+}
+
+#[tokio::test]
+async fn the_status_of_denials_may_depend_on_the_client() {
+    let refusals = || {
+        ClaudeRefusals::new().denied_status_for([DeniedStatus {
+            user_agent: "claude-cli/".to_owned(),
+            status: StatusCode::BAD_REQUEST,
+        }])
+    };
+    for (code, user_agent, status, kind) in [
+        (
+            Code::PolicyDenied,
+            "claude-cli/2.1",
+            400,
+            "invalid_request_error",
+        ),
+        (
+            Code::PolicyError,
+            "claude-cli/2.1",
+            400,
+            "invalid_request_error",
+        ),
+        (
+            Code::PolicyDenied,
+            "x claude-cli/2.1",
+            403,
+            "permission_error",
+        ),
+        (
+            Code::AuthenticationFailed,
+            "claude-cli/2.1",
+            401,
+            "authentication_error",
+        ),
+        (
+            Code::BodyTooLarge,
+            "claude-cli/2.1",
+            413,
+            "request_too_large",
+        ),
+    ] {
+        let refusal = Refusal::new(code, "no");
+        let (response, body) = answer(refusals(), user_agent, refusal, true).await;
+        assert_eq!(response.status(), status, "{code:?} {user_agent}");
+        assert_eq!(body["error"]["type"], kind, "{code:?} {user_agent}");
+    }
+    let all = ClaudeRefusals::new().denied_status(StatusCode::BAD_REQUEST);
+    let (response, _) = answer(all, "curl", denied(), true).await;
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn clients_are_told_whether_to_try_again() {
+    for (retry, should, after) in [
+        (Retry::Never, "false", None),
+        (Retry::Anytime, "true", None),
+        (Retry::After(7), "true", Some("7")),
+    ] {
+        let refusal = Refusal::new(Code::NotRecordable, "no").retry(retry);
+        let (response, _) = answer(ClaudeRefusals::default(), "curl", refusal, true).await;
+        assert_eq!(response.headers()["x-should-retry"], should);
+        let told = response.headers().get("retry-after");
+        assert_eq!(told.map(|value| value.to_str().unwrap()), after);
+    }
+}
+
+#[tokio::test]
+async fn a_401_says_what_would_be_accepted() {
+    let refusal = Refusal::new(Code::AuthenticationFailed, "no");
+    let (response, _) = answer(ClaudeRefusals::default(), "curl", refusal, true).await;
+    assert_eq!(response.headers()["www-authenticate"], "Bearer");
+}
+
+#[tokio::test]
+async fn the_reason_for_the_record_stays_there() {
+    let (response, body) = answer(ClaudeRefusals::default(), "curl", denied(), true).await;
+    let said = format!("{:?} {body}", response.headers());
+    assert!(!said.contains("the record alone may know"));
+}
+
+#[tokio::test]
+async fn other_answers_pass_as_they_are() {
+    let inner = service_fn(|_: Request<()>| async {
+        let mut response = Response::new(Full::<Bytes>::from("upstream's own 403"));
+        *response.status_mut() = StatusCode::FORBIDDEN;
+        Ok::<_, Infallible>(response)
+    });
+    let layer = RefusalLayer::new(ClaudeRefusals::default());
+    let response = layer.layer(inner).oneshot(Request::new(())).await.unwrap();
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    assert!(response.headers().is_empty());
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "upstream's own 403");
+}

@@ -1,0 +1,44 @@
+//! How a recorder is set up.
+
+use std::{path::PathBuf, time::Duration};
+
+/// Where a [`Recorder`](crate::Recorder) writes and how much it may hold.
+///
+/// The memory it can take is at most `queue` and, for each of `exchanges`, `step` and one part.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The folder of the book. Created when it is missing.
+    pub folder: PathBuf,
+    /// The name of the log: a URL without scheme, unique to this gateway, such as
+    /// `audit.corp.example/gw1`. Fixed when the book is created.
+    pub origin: String,
+    /// Bytes of requests and of response parts that may wait to be written. More has to wait with
+    /// its caller. 64 MiB unless told.
+    pub queue: usize,
+    /// Exchanges that may be under way at once. More have to wait. 8192 unless told.
+    pub exchanges: usize,
+    /// How long a write may take before it counts as failed. 2 seconds unless told.
+    pub deadline: Duration,
+    /// Bytes of a response that may gather before they are handed to the journal. 256 KiB unless
+    /// told.
+    pub step: usize,
+    /// Bytes that the journal may grow to, if there is to be a limit. Nothing is recorded, and so
+    /// nothing passes, beyond it.
+    pub limit: Option<u64>,
+}
+
+impl Config {
+    /// A recorder in `folder` for the log `origin`, otherwise with the usual limits.
+    pub fn new(folder: impl Into<PathBuf>, origin: impl Into<String>) -> Self {
+        Self {
+            folder: folder.into(),
+            origin: origin.into(),
+            queue: 64 << 20,
+            exchanges: 8192,
+            deadline: Duration::from_secs(2),
+            step: 256 << 10,
+            limit: None,
+        }
+    }
+}

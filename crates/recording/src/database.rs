@@ -1,0 +1,216 @@
+//! The journal's database: its schema, and how it must be opened.
+
+use std::{path::Path, time::Duration};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::{Error, ErrorKind};
+
+/// Opens the journal for its one writer, and creates the tables of a new one.
+pub(crate) fn open(path: &Path, limit: Option<u64>) -> Result<Connection, Error> {
+    // Older versions can corrupt a database when two connections checkpoint at once.
+    if rusqlite::version_number() < 3_051_003 {
+        return Err(ErrorKind::Engine.into());
+    }
+    let mut connection = connect(path)?;
+    let version = version(&connection)?;
+    if version != 0 && version != SCHEMA {
+        return Err(ErrorKind::Schema(version).into());
+    }
+    connection.pragma_update(None, "page_size", PAGE)?;
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(ErrorKind::Database.into());
+    }
+    if let Some(limit) = limit {
+        let pages = i64::try_from(limit / u64::from(PAGE)).unwrap_or(i64::MAX);
+        connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+    }
+    if version == 0 {
+        let create = connection.transaction()?;
+        create.execute_batch(TABLES)?;
+        create.pragma_update(None, "application_id", APPLICATION)?;
+        create.pragma_update(None, "user_version", SCHEMA)?;
+        create.commit()?;
+    }
+    Ok(connection)
+}
+
+/// A second connection to a journal that is open for writing.
+pub(crate) fn connect(path: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.execute_batch(
+        "PRAGMA synchronous = FULL;
+         PRAGMA fullfsync = ON;
+         PRAGMA checkpoint_fullfsync = ON;
+         PRAGMA mmap_size = 0;
+         PRAGMA wal_autocheckpoint = 0;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA cell_size_check = ON;
+         PRAGMA temp_store = MEMORY;",
+    )?;
+    Ok(connection)
+}
+
+/// Opens a journal to read it, whether or not somebody writes it meanwhile.
+pub(crate) fn read(path: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = match version(&connection) {
+        Ok(_) => connection,
+        // A copy on a medium that cannot be written has no place for the files that go with a
+        // write-ahead log. It needs none if there is no log.
+        Err(_) if !with_suffix(path, "-wal").exists() => {
+            Connection::open_with_flags(immutable(path), flags | OpenFlags::SQLITE_OPEN_URI)?
+        }
+        Err(error) => return Err(error),
+    };
+    connection.busy_timeout(BUSY)?;
+    connection.execute_batch(
+        "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
+    )?;
+    match version(&connection)? {
+        SCHEMA => Ok(connection),
+        version => Err(ErrorKind::Schema(version).into()),
+    }
+}
+
+/// The path of a file that SQLite keeps beside the database.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> std::path::PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}
+
+/// An unsigned number as SQLite keeps it.
+pub(crate) fn signed(number: u64) -> Result<i64, Error> {
+    i64::try_from(number).map_err(|_| ErrorKind::Corrupt.into())
+}
+
+/// A number of SQLite's that cannot be negative.
+pub(crate) fn unsigned(number: i64) -> Result<u64, Error> {
+    u64::try_from(number).map_err(|_| ErrorKind::Corrupt.into())
+}
+
+fn version(connection: &Connection) -> Result<i32, Error> {
+    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+/// The path as a URI for a file that nobody changes (<https://sqlite.org/uri.html>).
+fn immutable(path: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
+                uri.push(char::from(*byte));
+            }
+            _ => uri.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    uri + "?immutable=1"
+}
+
+/// Only a checkpoint holds the database's lock besides the writer, and never for long.
+const BUSY: Duration = Duration::from_secs(10);
+const PAGE: u32 = 16 << 10;
+const SCHEMA: i32 = 1;
+/// "toll", so that `file` and its kind can tell what the database is.
+const APPLICATION: i32 = 0x746f_6c6c;
+
+/// `entry` is the log, `part` holds the bodies that its envelopes have digests of, `head` is the
+/// tree and its signed checkpoint. `exchange` is derived from the envelopes, for lists.
+///
+/// `part.kind` is 0 for a request, 1 for a response that is one body and 2 for one of events.
+const TABLES: &str = "
+    CREATE TABLE entry (
+        seq INTEGER PRIMARY KEY,
+        salt BLOB NOT NULL,
+        envelope BLOB NOT NULL,
+        leaf BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE part (
+        exchange BLOB NOT NULL,
+        kind INTEGER NOT NULL,
+        ordinal INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        PRIMARY KEY (exchange, kind, ordinal)
+    ) STRICT;
+    CREATE TABLE head (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        size INTEGER NOT NULL,
+        frontier BLOB NOT NULL,
+        note TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE exchange (
+        intent INTEGER PRIMARY KEY,
+        closed INTEGER,
+        id BLOB NOT NULL UNIQUE,
+        session BLOB NOT NULL,
+        connection TEXT NOT NULL,
+        protocol TEXT NOT NULL,
+        started INTEGER NOT NULL,
+        ended INTEGER,
+        kind TEXT,
+        issuer TEXT,
+        subject TEXT,
+        action TEXT,
+        model TEXT,
+        verdict TEXT,
+        outcome TEXT,
+        status INTEGER
+    ) STRICT;
+    CREATE INDEX exchange_session ON exchange (session);
+    CREATE INDEX exchange_subject ON exchange (subject) WHERE subject IS NOT NULL;
+    CREATE INDEX exchange_started ON exchange (started);
+    CREATE INDEX exchange_latest ON exchange (coalesce(closed, intent));
+    CREATE INDEX exchange_open ON exchange (intent) WHERE closed IS NULL;
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_is_safe_against_power_cuts() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        std::fs::File::create(&path).unwrap();
+        let connection = open(&path, None).unwrap();
+        let pragma = |name| -> i64 {
+            connection
+                .pragma_query_value(None, name, |row| row.get(0))
+                .unwrap()
+        };
+        assert_eq!(pragma("synchronous"), 2);
+        assert_eq!(pragma("page_size"), 16384);
+        assert_eq!(pragma("wal_autocheckpoint"), 0);
+        assert_eq!(pragma("mmap_size"), 0);
+    }
+
+    #[test]
+    fn an_unknown_schema_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        std::fs::File::create(&path).unwrap();
+        let connection = open(&path, None).unwrap();
+        connection.pragma_update(None, "user_version", 2).unwrap();
+        drop(connection);
+        for refused in [open(&path, None), read(&path)] {
+            assert_eq!(refused.unwrap_err().kind(), &ErrorKind::Schema(2));
+        }
+    }
+
+    #[test]
+    fn a_file_that_nobody_changes_is_read_whatever_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("50% of? the #1 b\u{f6}ok.db");
+        std::fs::File::create(&path).unwrap();
+        drop(open(&path, None).unwrap());
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(immutable(&path), flags).unwrap();
+        assert_eq!(version(&connection).unwrap(), SCHEMA);
+    }
+}

@@ -1,0 +1,189 @@
+//! Envelopes: what an entry of the log says, as JSON.
+//!
+//! An envelope is stored and committed to byte for byte, so it is never written a second time and
+//! needs no canonical form. Every envelope has `"v": 1`; a reader refuses versions it does not
+//! know. A body is not in the envelope: its digest is, salted with the salt of the entry.
+
+use serde_json::{Map, Value, json};
+use tollbook_exchange::{Coverage, Draft, Exchange, Outcome, ResponseShape, SessionId, Timestamp};
+use tollbook_ledger::{ContentDigest, Kind};
+
+use crate::{Error, ErrorKind, queue::Entry, row::Row};
+
+/// The entry that says what was asked, from what is known so far.
+pub(crate) fn intent(
+    exchange: &Exchange,
+    draft: &Draft,
+    salt: [u8; 32],
+    body: &ContentDigest,
+) -> Result<Entry, Error> {
+    let time = exchange.started().after_micros(exchange.elapsed());
+    let envelope = json!({
+        "v": 1,
+        "kind": "intent",
+        "id": exchange.id(),
+        "session": session(exchange, draft),
+        "connection": exchange.connection(),
+        "protocol": exchange.protocol(),
+        "started": exchange.started(),
+        "principal": draft.principal,
+        "action": draft.action,
+        "decision": draft.decision,
+        "findings": draft.findings,
+        "request": {
+            "method": draft.request.method,
+            "target": draft.request.target,
+            "headers": draft.request.headers,
+            "bytes": draft.request.bytes,
+            "coverage": draft.request.coverage,
+            "body": content(body),
+        },
+    });
+    entry(
+        Kind::Intent,
+        time,
+        session(exchange, draft),
+        salt,
+        &envelope,
+    )
+}
+
+/// The entry that says how it ended.
+pub(crate) fn outcome(
+    exchange: &Exchange,
+    draft: &Draft,
+    outcome: Outcome,
+    salt: [u8; 32],
+    shape: ResponseShape,
+    body: &ContentDigest,
+) -> Result<Entry, Error> {
+    let ended = exchange.started().after_micros(exchange.elapsed());
+    Closing {
+        id: json!(exchange.id()),
+        ended,
+        status: draft.response.status,
+        outcome,
+        refusal: draft.refusal.map_or(
+            Value::Null,
+            |(code, reason)| json!({ "code": code, "reason": reason }),
+        ),
+        findings: json!(draft.findings),
+        headers: json!(draft.response.headers),
+        shape,
+        bytes: draft.response.bytes,
+        coverage: draft.response.coverage,
+        first_byte: draft.response.first_byte,
+        body,
+        result: draft.result.as_inner().clone(),
+    }
+    .entry(session(exchange, draft), salt)
+}
+
+/// The entry for an exchange whose end nobody saw. `asked` is the envelope of its intent.
+pub(crate) fn abandoned(
+    asked: &Value,
+    session: SessionId,
+    salt: [u8; 32],
+    shape: ResponseShape,
+    body: &ContentDigest,
+) -> Result<Entry, Error> {
+    Closing {
+        id: asked["id"].clone(),
+        ended: Timestamp::now(),
+        status: None,
+        outcome: Outcome::Indeterminate,
+        refusal: Value::Null,
+        findings: asked["findings"].clone(),
+        headers: json!([]),
+        shape,
+        bytes: body.bytes(),
+        coverage: Coverage::default(),
+        first_byte: None,
+        body,
+        result: Map::new(),
+    }
+    .entry(session, salt)
+}
+
+/// How the shape is called in an envelope.
+pub(crate) const fn shape_name(shape: ResponseShape) -> &'static str {
+    match shape {
+        ResponseShape::Events => "events",
+        _ => "body",
+    }
+}
+
+/// What stands in an envelope for a body.
+pub(crate) fn content(body: &ContentDigest) -> Value {
+    json!({
+        "parts": body.parts(),
+        "bytes": body.bytes(),
+        "digest": body.finish().to_string(),
+    })
+}
+
+struct Closing<'a> {
+    id: Value,
+    ended: Timestamp,
+    status: Option<u16>,
+    outcome: Outcome,
+    refusal: Value,
+    findings: Value,
+    headers: Value,
+    shape: ResponseShape,
+    bytes: u64,
+    coverage: Coverage,
+    first_byte: Option<u64>,
+    body: &'a ContentDigest,
+    result: Map<String, Value>,
+}
+
+impl Closing<'_> {
+    fn entry(self, session: SessionId, salt: [u8; 32]) -> Result<Entry, Error> {
+        let envelope = json!({
+            "v": 1,
+            "kind": "outcome",
+            "id": self.id,
+            "ended": self.ended,
+            "status": self.status,
+            "outcome": self.outcome,
+            "refusal": self.refusal,
+            "findings": self.findings,
+            "response": {
+                "headers": self.headers,
+                "shape": shape_name(self.shape),
+                "bytes": self.bytes,
+                "coverage": self.coverage,
+                "first_byte": self.first_byte,
+                "body": content(self.body),
+            },
+            "result": self.result,
+        });
+        entry(Kind::Outcome, self.ended, session, salt, &envelope)
+    }
+}
+
+fn entry(
+    kind: Kind,
+    time: Timestamp,
+    session: SessionId,
+    salt: [u8; 32],
+    envelope: &Value,
+) -> Result<Entry, Error> {
+    let row = Row::read(envelope).ok_or(ErrorKind::Corrupt)?;
+    Ok(Entry {
+        kind,
+        time: time.as_micros(),
+        exchange: row.id(),
+        session,
+        salt,
+        envelope: envelope.to_string().into_bytes(),
+        row,
+    })
+}
+
+fn session(exchange: &Exchange, draft: &Draft) -> SessionId {
+    draft
+        .session
+        .unwrap_or_else(|| SessionId::alone(exchange.id()))
+}

@@ -1,0 +1,122 @@
+//! What can go wrong with the book.
+
+use std::{error::Error as StdError, fmt, sync::Arc};
+
+/// The book cannot be opened, written or read.
+///
+/// Neither the text nor any source holds recorded bytes or SQL.
+#[derive(Debug, thiserror::Error)]
+#[error("{kind}")]
+pub struct Error {
+    kind: ErrorKind,
+    #[source]
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// What kind of error it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The folder, or a file in it other than the journal, cannot be used.
+    Folder,
+    /// Another recorder has the folder open.
+    InUse,
+    /// The log's key cannot be read, is open to others, or is not the one that signed the journal.
+    Key,
+    /// The configured origin is not that of the book.
+    Origin,
+    /// The SQLite library is older than one that is safe to use.
+    Engine,
+    /// The journal's schema is one this build does not know.
+    Schema(i32),
+    /// The journal cannot be opened or read.
+    Database,
+    /// What the journal holds does not fit together.
+    Corrupt,
+    /// The system gives no random bytes.
+    Random,
+    /// Nothing is recorded any more, for this reason.
+    Blocked(Arc<str>),
+    /// It was not written in time.
+    Deadline,
+    /// The exchange is not open with this recorder, or already closed.
+    NotOpen,
+    /// The exchange is already open with this recorder.
+    Twice,
+    /// The id is not one, or a beginning of fewer than eight digits.
+    Id,
+    /// Several exchanges have ids that begin like this.
+    Ambiguous,
+}
+
+impl Error {
+    /// What kind of error it is.
+    pub const fn kind(&self) -> &ErrorKind {
+        &self.kind
+    }
+
+    pub(crate) fn because(
+        kind: ErrorKind,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self {
+            kind,
+            source: Some(source.into()),
+        }
+    }
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        Self { kind, source: None }
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::because(ErrorKind::Database, DatabaseError::from(error))
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder => f.write_str("the book's folder cannot be used"),
+            Self::InUse => f.write_str("another process records into this folder"),
+            Self::Key => f.write_str("the log's key cannot be used"),
+            Self::Origin => f.write_str("the book has another origin than the one configured"),
+            Self::Engine => f.write_str("SQLite is older than 3.51.3"),
+            Self::Schema(version) => write!(f, "the journal has the unknown schema {version}"),
+            Self::Database => f.write_str("the journal cannot be read or written"),
+            Self::Corrupt => f.write_str("what the journal holds does not fit together"),
+            Self::Random => f.write_str("the system gives no random bytes"),
+            Self::Blocked(reason) => write!(f, "nothing is recorded any more: {reason}"),
+            Self::Deadline => f.write_str("the record was not written in time"),
+            Self::NotOpen => f.write_str("the exchange is not open with this recorder"),
+            Self::Twice => f.write_str("the exchange is already open with this recorder"),
+            Self::Id => f.write_str("not an exchange id, nor eight or more of its first digits"),
+            Self::Ambiguous => f.write_str("several exchanges have ids that begin like this"),
+        }
+    }
+}
+
+/// An error of SQLite without the statement, which its own error may quote.
+#[derive(Debug)]
+struct DatabaseError(Option<i32>);
+
+impl From<rusqlite::Error> for DatabaseError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(error.sqlite_error().map(|error| error.extended_code))
+    }
+}
+
+impl fmt::Display for DatabaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(code) => write!(f, "{} ({code})", rusqlite::ffi::code_to_str(code)),
+            None => f.write_str("a value of an unexpected type"),
+        }
+    }
+}
+
+impl StdError for DatabaseError {}

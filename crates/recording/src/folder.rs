@@ -1,0 +1,188 @@
+//! The folder of the book: who may use it, and the key that lies in it.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use tollbook_ledger::{SigningKey, VerifierKey};
+use zeroize::Zeroizing;
+
+use crate::{Error, ErrorKind};
+
+/// The folder, claimed for one recorder until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Creates the folder if it is missing, for its owner alone, and claims it.
+    pub(crate) fn claim(path: &Path) -> Result<Self, Error> {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(path).map_err(folder)?;
+
+        let lock = owner_only()
+            .create(true)
+            .truncate(false)
+            .open(path.join("journal.lock"))
+            .map_err(folder)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                _lock: lock,
+            }),
+            Err(TryLockError::WouldBlock) => Err(ErrorKind::InUse.into()),
+            Err(TryLockError::Error(error)) => Err(folder(error)),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of the journal, which exists.
+    pub(crate) fn journal(&self) -> Result<PathBuf, Error> {
+        let path = journal(&self.path);
+        // SQLite gives its other files the mode of this one.
+        owner_only()
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(folder)?;
+        Ok(path)
+    }
+
+    /// The key of the log: the one in the folder, or a fresh one if the book is `new`.
+    pub(crate) fn key(&self, origin: &str, new: bool) -> Result<SigningKey, Error> {
+        let path = self.path.join("log.key");
+        let key = match File::open(&path) {
+            Ok(file) => read_key(file)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && new => {
+                let mut seed = Zeroizing::new([0; 32]);
+                getrandom::fill(&mut *seed).map_err(|_| ErrorKind::Random)?;
+                let key = SigningKey::from_seed(origin, &seed)
+                    .map_err(|error| Error::because(ErrorKind::Origin, error))?;
+                self.write("log.key", &Zeroizing::new(format!("{}\n", *key.to_text())))?;
+                key
+            }
+            Err(error) => return Err(Error::because(ErrorKind::Key, error)),
+        };
+        if key.name() != origin {
+            return Err(ErrorKind::Origin.into());
+        }
+        match verifier_key(&self.path)? {
+            Some(public) if public == key.verifier_key() => {}
+            Some(_) => return Err(ErrorKind::Key.into()),
+            None => self.write("log.vkey", &format!("{}\n", key.verifier_key()))?,
+        }
+        Ok(key)
+    }
+
+    /// Writes a new file that survives a power cut.
+    fn write(&self, name: &str, text: &str) -> Result<(), Error> {
+        let write = || {
+            let mut file = owner_only().create_new(true).open(self.path.join(name))?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            File::open(&self.path)?.sync_all()
+        };
+        write().map_err(folder)
+    }
+}
+
+/// The path of the journal in a folder.
+pub(crate) fn journal(folder: &Path) -> PathBuf {
+    folder.join("journal.db")
+}
+
+/// The public key that lies in a folder, if there is one.
+pub(crate) fn verifier_key(path: &Path) -> Result<Option<VerifierKey>, Error> {
+    match fs::read_to_string(path.join("log.vkey")) {
+        Ok(text) => text
+            .trim_end()
+            .parse()
+            .map(Some)
+            .map_err(|error: tollbook_ledger::Error| Error::because(ErrorKind::Key, error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::because(ErrorKind::Key, error)),
+    }
+}
+
+fn read_key(file: File) -> Result<SigningKey, Error> {
+    let key = |error| Error::because(ErrorKind::Key, error);
+    #[cfg(unix)]
+    {
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&file.metadata().map_err(key)?.permissions());
+        if mode & 0o077 != 0 {
+            let error = io::Error::other("the file may be read by others than its owner");
+            return Err(key(error));
+        }
+    }
+    let text = Zeroizing::new(io::read_to_string(file).map_err(key)?);
+    SigningKey::from_text(text.trim_end()).map_err(|error| Error::because(ErrorKind::Key, error))
+}
+
+fn owner_only() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+fn folder(error: io::Error) -> Error {
+    Error::because(ErrorKind::Folder, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_that_others_may_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::claim(&dir.path().join("book")).unwrap();
+        folder.key("log.example", true).unwrap();
+        assert!(folder.key("log.example", false).is_ok());
+
+        let key = folder.path().join("log.key");
+        let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(folder.path()), 0o700);
+        assert_eq!(mode(&key), 0o600);
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
+        let refused = folder.key("log.example", false).unwrap_err();
+        assert_eq!(refused.kind(), &ErrorKind::Key);
+    }
+
+    #[test]
+    fn a_book_keeps_its_key_and_its_origin() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::claim(dir.path()).unwrap();
+        let lost = folder.key("log.example", false).unwrap_err();
+        assert_eq!(lost.kind(), &ErrorKind::Key);
+
+        folder.key("log.example", true).unwrap();
+        let other = folder.key("log.example/2", false).unwrap_err();
+        assert_eq!(other.kind(), &ErrorKind::Origin);
+    }
+
+    #[test]
+    fn a_folder_has_one_recorder() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Folder::claim(dir.path()).unwrap();
+        let second = Folder::claim(dir.path()).unwrap_err();
+        assert_eq!(second.kind(), &ErrorKind::InUse);
+        drop(first);
+        assert!(Folder::claim(dir.path()).is_ok());
+    }
+}

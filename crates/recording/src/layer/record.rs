@@ -1,0 +1,157 @@
+//! The layer that opens an exchange for every request and closes it whatever happens.
+
+use std::{
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body;
+use tollbook_exchange::{
+    Exchange, ExchangeId, Outcome, Redact, Refusal, Timestamp,
+    http::{Refusable, refuse},
+};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{ResponseBody, head::Head, not_recordable};
+use crate::Recorder;
+
+/// Records every request that comes through it. Put it outside of all layers that may refuse.
+///
+/// It notes the head of request and response, counts bytes, and tells from the way a response ends
+/// how the exchange came out:
+///
+/// | what happens | outcome |
+/// |---|---|
+/// | the body ends | `complete`, or `upstream_error` for a status of 400 or more |
+/// | a response bears a [`Refusal`] | what the refusal's code means |
+/// | the body fails | `upstream_reset` |
+/// | the caller is gone before the end | `client_gone` |
+/// | the response cannot be recorded further | `policy_cut` |
+/// | something panics, or the inner service fails without a response | `indeterminate` |
+///
+/// A layer inside that concludes the [`Exchange`] first has the last word. The exchange's id goes
+/// to the caller in the header `x-tollbook-exchange`.
+///
+/// When nothing can be recorded, the request is refused and nothing inside is called.
+#[derive(Clone, Debug)]
+pub struct RecordLayer {
+    recorder: Recorder,
+    connection: Arc<str>,
+    protocol: &'static str,
+    head: Head,
+}
+
+/// The service of [`RecordLayer`].
+#[derive(Clone, Debug)]
+pub struct Record<S> {
+    layer: RecordLayer,
+    inner: S,
+}
+
+impl RecordLayer {
+    /// A layer that records for one connection. Header values and the target are withheld.
+    pub fn new(
+        recorder: Recorder,
+        connection: impl Into<Arc<str>>,
+        protocol: &'static str,
+    ) -> Self {
+        Self {
+            recorder,
+            connection: connection.into(),
+            protocol,
+            head: Head::default(),
+        }
+    }
+
+    /// The same layer, with header values and the target kept as `redactor` masks them.
+    /// Credentials stay out either way.
+    #[must_use]
+    pub fn redact(mut self, redactor: Arc<dyn Redact>) -> Self {
+        self.head.redactor = Some(redactor);
+        self
+    }
+}
+
+impl<S> Layer<S> for RecordLayer {
+    type Service = Record<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Record {
+            layer: self.clone(),
+            inner,
+        }
+    }
+}
+
+impl<S, Q, B> Service<Request<Q>> for Record<S>
+where
+    S: Service<Request<Q>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    Q: Send + 'static,
+    B: Body<Data = Bytes>,
+{
+    type Response = Response<ResponseBody<B>>;
+    type Error = S::Error;
+    // Boxed because it may wait for its turn before the inner service is called.
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Q>) -> Self::Future {
+        let next = self.inner.clone();
+        let mut inner = mem::replace(&mut self.inner, next);
+        let RecordLayer {
+            recorder,
+            connection,
+            protocol,
+            head,
+        } = self.layer.clone();
+        Box::pin(async move {
+            let id = ExchangeId::generate();
+            let exchange = Exchange::open(id, connection.as_ref(), protocol, Timestamp::now());
+            let recording = match recorder.begin(&exchange).await {
+                Ok(recording) => recording,
+                Err(error) => {
+                    tracing::warn!(exchange = %id, %error, "refused: not recordable");
+                    return Ok(refuse(not_recordable(&error)).map(ResponseBody::unrecorded));
+                }
+            };
+            head.request(&exchange, &request);
+            let bodiless = request.method() == Method::HEAD;
+            request.extensions_mut().insert(exchange.clone());
+
+            let mut response = match inner.call(request).await {
+                Ok(response) => response,
+                Err(error) => {
+                    exchange.conclude(Outcome::Indeterminate);
+                    return Err(error);
+                }
+            };
+            if let Some(refusal) = response.extensions().get::<Refusal>() {
+                exchange.refused(refusal);
+            }
+            head.response(&exchange, response.headers());
+            let status = response.status();
+            exchange.draft(|draft| draft.response.status = Some(status.as_u16()));
+            if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+                response.headers_mut().insert(EXCHANGE, id);
+            }
+            // RFC 9110 §6.4.1: these never have a body, so nobody will poll for its end.
+            let bodiless = bodiless
+                || status.is_informational()
+                || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+            Ok(response.map(|body| {
+                ResponseBody::recorded(Refusable::passed(body), recording, status, bodiless)
+            }))
+        })
+    }
+}
+
+const EXCHANGE: HeaderName = HeaderName::from_static("x-tollbook-exchange");

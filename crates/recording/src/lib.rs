@@ -1,0 +1,83 @@
+//! The book: a durable SQLite journal with a Merkle log, its reader, and the tower layers that
+//! write it.
+//!
+//! The threat this answers is a call that nobody can prove afterwards: one that was forwarded and
+//! lost from the record in a power cut, one that broke off and left no trace, one that somebody
+//! edited or removed.
+//!
+//! - **Record before forward.** [`CommitLayer`] lets a request pass when what was asked is durable:
+//!   `fsync` has returned. If that cannot be had in time, the request is refused.
+//! - **An outcome for every exchange.** Its [`Recording`] writes one when it is dropped, however
+//!   that comes about, and the next start writes the ones that a crash left out.
+//! - **Tamper evidence.** Rows, Merkle tree and signed checkpoint change in one transaction.
+//!   [`Reader::verify`] names the entry in which a byte was changed. See [`tollbook_ledger`] for
+//!   what that proves, and against whom.
+//! - **A failed sync is never retried.** Linux may drop what it could not write and report the next
+//!   sync as a success, so after any error of the database nothing is recorded any more, and
+//!   [`Recorder::health`] says why.
+//!
+//! What is not here yet: encryption of what is stored, full-text search, retention and erasure,
+//! tiles and witnesses.
+//!
+//! # The order of the layers
+//!
+//! [`RecordLayer`] is the outermost, so that refusals by the layers inside it are in the book too.
+//! [`CommitLayer`] is the innermost, right before the one that forwards, so that all that was
+//! learned and decided is in the entry that must be durable first. Without it requests are recorded
+//! but not before they are forwarded. The body of a request or response comes into the record only
+//! through layers between the two, masked; without them a body is counted, not kept.
+//!
+//! ```
+//! use http::{Request, Response, StatusCode};
+//! use tollbook_recording::{CommitLayer, Config, Reader, RecordLayer, Recorder};
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! let recorder = Recorder::open(Config::new(folder.path(), "audit.example/gw1"))?;
+//! let service = ServiceBuilder::new()
+//!     .layer(RecordLayer::new(recorder.clone(), "claude", "claude"))
+//!     .layer(CommitLayer::new(recorder.clone()))
+//!     .service(service_fn(async |_: Request<String>| {
+//!         Ok::<_, std::convert::Infallible>(Response::new(String::from("hello")))
+//!     }));
+//!
+//! let response = service.oneshot(Request::new(String::from("hi"))).await?;
+//! assert_eq!(response.status(), StatusCode::OK);
+//! let id = response.headers()["x-tollbook-exchange"].to_str()?.to_owned();
+//! drop(response);
+//! drop(recorder);
+//!
+//! let reader = Reader::open(folder.path())?;
+//! let exchange = reader.exchange(&id)?.ok_or("not recorded")?;
+//! assert_eq!(exchange["status"], 200);
+//! // The body was never read to its end.
+//! assert_eq!(exchange["outcome"], "client_gone");
+//! assert!(reader.verify(None)?.is_verified());
+//! # Ok(())
+//! # }
+//! ```
+
+mod config;
+mod database;
+mod envelope;
+mod error;
+mod folder;
+mod journal;
+#[cfg(feature = "tower")]
+mod layer;
+mod queue;
+mod reader;
+mod recorder;
+mod recording;
+mod row;
+mod writer;
+
+pub use config::Config;
+pub use error::{Error, ErrorKind};
+#[cfg(feature = "tower")]
+pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, ResponseBody};
+pub use reader::{Fault, Filter, Reader, Summary, Verification};
+pub use recorder::{Health, Recorder, Stats};
+pub use recording::Recording;

@@ -1,0 +1,191 @@
+//! What waits to be written.
+
+use std::{
+    collections::VecDeque,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tollbook_exchange::{ExchangeId, SessionId};
+use tollbook_ledger::Kind;
+
+use crate::{Error, ErrorKind, row::Row};
+
+/// The way to the writer. It has no limit of its own: every job holds the bytes or the slot that
+/// it was admitted with, so [`push`](Self::push) never has to wait or to refuse for want of room.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    lane: Mutex<Lane>,
+    ready: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    jobs: VecDeque<Job>,
+    closed: bool,
+}
+
+/// What must be written together or not at all.
+#[derive(Debug, Default)]
+pub(crate) struct Job {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) parts: Vec<Part>,
+    /// Who waits for it.
+    pub(crate) waiting: Option<oneshot::Sender<Result<(), Error>>>,
+    /// What it was admitted with; given back when it is written.
+    pub(crate) admitted: Option<OwnedSemaphorePermit>,
+}
+
+/// An entry of the log before it has its place in it.
+pub(crate) struct Entry {
+    pub(crate) kind: Kind,
+    pub(crate) time: i64,
+    pub(crate) exchange: ExchangeId,
+    pub(crate) session: SessionId,
+    pub(crate) salt: [u8; 32],
+    pub(crate) envelope: Vec<u8>,
+    pub(crate) row: Row,
+}
+
+/// A piece of a body.
+pub(crate) struct Part {
+    pub(crate) exchange: ExchangeId,
+    pub(crate) kind: i64,
+    pub(crate) ordinal: u64,
+    pub(crate) at: u64,
+    pub(crate) data: Bytes,
+}
+
+impl Queue {
+    /// Hands a job over, or back if nothing is taken any more.
+    pub(crate) fn push(&self, job: Job) -> Result<(), Job> {
+        let mut lane = self.lane();
+        if lane.closed {
+            return Err(job);
+        }
+        lane.jobs.push_back(job);
+        self.ready.notify_one();
+        Ok(())
+    }
+
+    /// Waits for jobs and takes the oldest, as many as fit into one transaction. `None` when the
+    /// queue is closed and empty.
+    pub(crate) fn take(&self) -> Option<Vec<Job>> {
+        let mut lane = self
+            .ready
+            .wait_while(self.lane(), |lane| lane.jobs.is_empty() && !lane.closed)
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut taken = Vec::new();
+        let mut bytes = 0;
+        while taken.len() < MAX_JOBS && bytes < MAX_BYTES {
+            let Some(job) = lane.jobs.pop_front() else {
+                break;
+            };
+            bytes += job.bytes();
+            taken.push(job);
+        }
+        (!taken.is_empty()).then_some(taken)
+    }
+
+    /// Takes no more. What is in the queue can still be taken out.
+    pub(crate) fn close(&self) {
+        self.lane().closed = true;
+        self.ready.notify_all();
+    }
+
+    fn lane(&self) -> MutexGuard<'_, Lane> {
+        self.lane.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Job {
+    /// Tells whoever waits that it is durable, and gives back what the job was admitted with.
+    pub(crate) fn done(self) {
+        drop(self.admitted);
+        if let Some(waiting) = self.waiting {
+            // A waiter that has left needs no answer.
+            let _left = waiting.send(Ok(()));
+        }
+    }
+
+    /// Tells whoever waits that it will never be written.
+    pub(crate) fn fail(self, kind: &ErrorKind) {
+        if let Some(waiting) = self.waiting {
+            let _left = waiting.send(Err(kind.clone().into()));
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let entries = self.entries.iter().map(|entry| entry.envelope.len());
+        entries
+            .chain(self.parts.iter().map(|part| part.data.len()))
+            .sum()
+    }
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry")
+            .field("kind", &self.kind)
+            .field("exchange", &self.exchange)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Part")
+            .field("exchange", &self.exchange)
+            .field("ordinal", &self.ordinal)
+            .finish_non_exhaustive()
+    }
+}
+
+/// As much as goes into one transaction: the point where larger groups stop being faster.
+const MAX_JOBS: usize = 256;
+const MAX_BYTES: usize = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(bytes: usize) -> Job {
+        let part = Part {
+            exchange: ExchangeId::generate(),
+            kind: 0,
+            ordinal: 0,
+            at: 0,
+            data: Bytes::from(vec![0; bytes]),
+        };
+        Job {
+            parts: vec![part],
+            ..Job::default()
+        }
+    }
+
+    #[test]
+    fn a_group_is_bounded_in_jobs_and_in_bytes() {
+        let queue = Queue::default();
+        for _ in 0..MAX_JOBS + 1 {
+            queue.push(job(1)).unwrap();
+        }
+        assert_eq!(queue.take().map(|jobs| jobs.len()), Some(MAX_JOBS));
+        assert_eq!(queue.take().map(|jobs| jobs.len()), Some(1));
+
+        for _ in 0..3 {
+            queue.push(job(MAX_BYTES / 2)).unwrap();
+        }
+        assert_eq!(queue.take().map(|jobs| jobs.len()), Some(2));
+    }
+
+    #[test]
+    fn a_closed_queue_is_emptied_and_takes_no_more() {
+        let queue = Queue::default();
+        queue.push(job(1)).unwrap();
+        queue.close();
+        assert!(queue.push(job(1)).is_err());
+        assert_eq!(queue.take().map(|jobs| jobs.len()), Some(1));
+        assert!(queue.take().is_none());
+    }
+}

@@ -1,0 +1,150 @@
+//! Reading the book.
+
+mod list;
+mod show;
+mod verify;
+
+pub use list::{Filter, Summary};
+pub use verify::{Fault, Verification};
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use rusqlite::{Connection, Transaction};
+use serde_json::Value;
+use tollbook_ledger::VerifierKey;
+
+use crate::{Error, ErrorKind, database, folder};
+
+/// Reads the book in a folder: that of a running gateway, or a copy.
+///
+/// It never writes. Every call sees the book as it is at one moment, and blocks: from async code
+/// call it on a thread for blocking work.
+pub struct Reader {
+    connection: Mutex<Connection>,
+    folder: PathBuf,
+}
+
+impl Reader {
+    /// Opens the book in a folder.
+    ///
+    /// # Errors
+    ///
+    /// When there is no journal, or it has a schema that this build does not know.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
+        let folder = folder.as_ref().to_owned();
+        let journal = folder::journal(&folder);
+        if !journal.is_file() {
+            return Err(ErrorKind::Folder.into());
+        }
+        Ok(Self {
+            connection: Mutex::new(database::read(&journal)?),
+            folder,
+        })
+    }
+
+    /// The exchanges that pass the filter, newest first.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub fn exchanges(&self, filter: &Filter) -> Result<Vec<Summary>, Error> {
+        self.read(|book| list::exchanges(book, filter))
+    }
+
+    /// The exchanges that were opened or closed by the entry at index `from` or a later one, in
+    /// that order, at most `limit`. To go on, ask from the last one's [`Summary::latest`] plus one;
+    /// to begin with what comes next, from [`size`](Self::size).
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub fn follow(&self, from: u64, limit: u64) -> Result<Vec<Summary>, Error> {
+        self.read(|book| list::follow(book, from, limit))
+    }
+
+    /// One exchange with all that is recorded of it, by its id or the first eight or more digits
+    /// of it. `None` if there is no such exchange.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Id`] and [`ErrorKind::Ambiguous`] for an id that names none or several, and
+    /// others when the journal cannot be read.
+    pub fn exchange(&self, id: &str) -> Result<Option<Value>, Error> {
+        self.read(|book| show::exchange(book, id))
+    }
+
+    /// The number of exchanges.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub fn count(&self) -> Result<u64, Error> {
+        self.read(|book| count(book, "SELECT count(*) FROM exchange"))
+    }
+
+    /// The number of entries of the log.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub fn size(&self) -> Result<u64, Error> {
+        self.read(|book| count(book, "SELECT coalesce(max(seq) + 1, 0) FROM entry"))
+    }
+
+    /// The newest signed checkpoint: a signed note.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub fn checkpoint(&self) -> Result<String, Error> {
+        self.read(|book| Ok(book.query_row("SELECT note FROM head", [], |row| row.get(0))?))
+    }
+
+    /// Checks the whole book: that every entry is what the log's key signed, that every body is
+    /// what its entry says, and that the lists are what the entries say.
+    ///
+    /// With the key that lies in the folder this shows that nobody without the signing key changed
+    /// the book. Give the key that you kept yourself, and it also shows that the book was not
+    /// replaced as a whole.
+    ///
+    /// It reads every byte. Meanwhile the write-ahead log of a running recorder cannot shrink.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read, or there is no key. What is wrong with a book that can be
+    /// read is in the [`Verification`].
+    pub fn verify(&self, key: Option<&VerifierKey>) -> Result<Verification, Error> {
+        let key = match key {
+            Some(key) => key.clone(),
+            None => folder::verifier_key(&self.folder)?.ok_or(ErrorKind::Key)?,
+        };
+        self.read(|book| verify::verify(book, key))
+    }
+
+    /// Reads within one snapshot.
+    fn read<T>(&self, read: impl FnOnce(&Transaction<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        let mut connection = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let snapshot = connection.transaction()?;
+        read(&snapshot)
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
+}
+
+fn count(book: &Transaction<'_>, sql: &str) -> Result<u64, Error> {
+    let count = book.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    database::unsigned(count)
+}

@@ -1,0 +1,308 @@
+//! Checking the whole book.
+
+use rusqlite::{OptionalExtension, Transaction, params};
+use serde::Serialize;
+use serde_json::Value;
+use tollbook_exchange::{ExchangeId, SessionId};
+use tollbook_ledger::{ContentDigest, Entry, Header, Kind, MAX_FAULTS, Verifier, VerifierKey};
+
+use super::count;
+use crate::{
+    Error, ErrorKind,
+    database::signed,
+    envelope::{content, shape_name},
+    journal::{REQUEST, shape_of},
+    row::{IntentRow, OutcomeRow, Row},
+};
+
+/// What [`Reader::verify`](crate::Reader::verify) found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Verification {
+    /// `verified`; `tampered` if anything is wrong; `unproven` if no checkpoint covers it all.
+    pub verdict: &'static str,
+    /// The number of entries.
+    pub size: u64,
+    /// The root of the tree over them, in hexadecimal.
+    pub root: String,
+    /// The log's name, as its key has it.
+    pub origin: String,
+    /// The public key that was used, in its text form.
+    pub key: String,
+    /// The newest signed checkpoint. Keep it: a later book must be one that grew out of it.
+    pub checkpoint: String,
+    /// What is wrong; at most a thousand things.
+    pub faults: Vec<Fault>,
+    /// How much is wrong, also beyond what `faults` holds.
+    pub fault_count: u64,
+    /// The number of exchanges.
+    pub exchanges: u64,
+    /// Exchanges that have no outcome yet.
+    pub open: u64,
+}
+
+/// One thing that is wrong with the book.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Fault {
+    /// The index of the entry, if it is the fault of one.
+    pub index: Option<u64>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl Verification {
+    /// Whether every byte of the book is what the log's key signed.
+    pub fn is_verified(&self) -> bool {
+        self.verdict == tollbook_ledger::Verdict::Verified.as_str()
+    }
+}
+
+pub(super) fn verify(book: &Transaction<'_>, key: VerifierKey) -> Result<Verification, Error> {
+    let head: Option<(i64, Vec<u8>, String)> = book
+        .query_row("SELECT size, frontier, note FROM head", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .optional()?;
+    let mut audit = Audit {
+        book,
+        faults: Vec::new(),
+        fault_count: 0,
+        intents: 0,
+        outcomes: 0,
+    };
+    let (origin, key_text) = (key.name().to_owned(), key.to_string());
+    let mut verifier = Verifier::new(key);
+    let checkpoint = match &head {
+        Some((_, _, note)) => {
+            verifier.checkpoint(note);
+            note.clone()
+        }
+        None => String::new(),
+    };
+
+    let mut entries = book.prepare("SELECT seq, leaf, salt, envelope FROM entry ORDER BY seq")?;
+    let mut entries = entries.query([])?;
+    while let Some(row) = entries.next()? {
+        let index = verifier.size();
+        if row.get::<_, i64>(0)? != signed(index)? {
+            audit.fault(Some(index), "the entry is stored under another index");
+        }
+        let blob = |column| row.get_ref(column)?.as_blob().map_err(blob_error);
+        let entry = Entry {
+            leaf: blob(1)?,
+            salt: blob(2)?,
+            envelope: blob(3)?,
+        };
+        if let Some(header) = verifier.entry(&entry) {
+            audit.entry(&header, &entry)?;
+        }
+    }
+    let head_fits = head.is_some_and(|(size, frontier, _)| {
+        signed(verifier.size()).is_ok_and(|entries| entries == size)
+            && frontier == verifier.tree().to_bytes()
+    });
+    if !head_fits {
+        audit.fault(None, "the stored head is not that of the entries");
+    }
+    audit.tables()?;
+
+    let report = verifier.finish();
+    let ledger = report.faults.iter().map(|fault| Fault {
+        index: fault.index,
+        what: fault.what.to_string(),
+    });
+    let mut faults: Vec<Fault> = ledger.chain(audit.faults).collect();
+    // Those of an entry in the order of the log, and then those of the book as a whole.
+    faults.sort_by_key(|fault| fault.index.unwrap_or(u64::MAX));
+    faults.truncate(MAX_FAULTS);
+    let verdict = if audit.fault_count > 0 {
+        tollbook_ledger::Verdict::Tampered
+    } else {
+        report.verdict
+    };
+    Ok(Verification {
+        verdict: verdict.as_str(),
+        size: report.size,
+        root: report.root.to_string(),
+        origin,
+        key: key_text,
+        checkpoint,
+        faults,
+        fault_count: report.fault_count + audit.fault_count,
+        exchanges: audit.intents,
+        open: audit.intents.saturating_sub(audit.outcomes),
+    })
+}
+
+/// The checks that need more than the log: bodies, and the table of exchanges.
+struct Audit<'a> {
+    book: &'a Transaction<'a>,
+    faults: Vec<Fault>,
+    fault_count: u64,
+    intents: u64,
+    outcomes: u64,
+}
+
+impl Audit<'_> {
+    /// Checks what belongs to an entry that is itself what was signed.
+    fn entry(&mut self, header: &Header, entry: &Entry<'_>) -> Result<(), Error> {
+        let index = Some(header.sequence);
+        let envelope: Value = serde_json::from_slice(entry.envelope).unwrap_or(Value::Null);
+        let salt = entry.salt.try_into().map_err(|_| ErrorKind::Corrupt)?;
+        let (fits, body) = match (header.kind, Row::read(&envelope)) {
+            (Kind::Intent, Some(Row::Intent(row))) => {
+                self.intents += 1;
+                let same = row.id.as_bytes() == &header.exchange
+                    && row.session.as_bytes() == &header.session;
+                let body = self.request(&row, salt)?;
+                if self.intent_row(header.sequence)? != Some(row) {
+                    self.fault(index, "the table of exchanges differs from the intent");
+                }
+                (same, body == envelope["request"]["body"])
+            }
+            (Kind::Outcome, Some(Row::Outcome(row))) => {
+                self.outcomes += 1;
+                let body = self.response(&row, &envelope["response"], salt)?;
+                let same = row.id.as_bytes() == &header.exchange;
+                if self.outcome_row(header.sequence)? != Some(row) {
+                    self.fault(index, "the table of exchanges differs from the outcome");
+                }
+                (same, body)
+            }
+            _ => {
+                self.fault(index, "the envelope is not one that this build reads");
+                return Ok(());
+            }
+        };
+        if !fits {
+            self.fault(index, "the envelope is not that of its leaf");
+        }
+        if !body {
+            self.fault(index, "the stored body is not the one that was recorded");
+        }
+        Ok(())
+    }
+
+    /// What the intent's envelope must say of the stored body.
+    fn request(&self, row: &IntentRow, salt: &[u8; 32]) -> Result<Value, Error> {
+        let mut digest = ContentDigest::new(salt);
+        let whole = self.parts(row.id, true, &mut digest, &mut |kind| kind == REQUEST)?;
+        Ok(if whole { content(&digest) } else { Value::Null })
+    }
+
+    /// Whether the stored response is what the outcome's envelope says.
+    fn response(&self, row: &OutcomeRow, recorded: &Value, salt: &[u8; 32]) -> Result<bool, Error> {
+        let mut digest = ContentDigest::new(salt);
+        let shape = recorded["shape"].as_str();
+        let whole = self.parts(row.id, false, &mut digest, &mut |kind| {
+            matches!(kind, 1 | 2) && shape == Some(shape_name(shape_of(kind)))
+        })?;
+        Ok(whole && recorded["body"] == content(&digest))
+    }
+
+    /// Takes the parts of a body into the digest. Whether they are of the right kind and none is
+    /// missing among them.
+    fn parts(
+        &self,
+        id: ExchangeId,
+        of_request: bool,
+        digest: &mut ContentDigest,
+        of_kind: &mut dyn FnMut(i64) -> bool,
+    ) -> Result<bool, Error> {
+        let mut parts = self.book.prepare_cached(
+            "SELECT kind, ordinal, at, data FROM part WHERE exchange = ?1 AND (kind = ?2) = ?3
+             ORDER BY kind, ordinal",
+        )?;
+        let mut parts = parts.query(params![id.as_bytes(), REQUEST, of_request])?;
+        let mut whole = true;
+        while let Some(part) = parts.next()? {
+            let ordinal = signed(digest.parts())?;
+            whole &= of_kind(part.get(0)?) && part.get::<_, i64>(1)? == ordinal;
+            // A time that cannot be is part of no digest.
+            let at = u64::try_from(part.get::<_, i64>(2)?);
+            whole &= at.is_ok();
+            digest.part(
+                at.unwrap_or(0),
+                part.get_ref(3)?.as_blob().map_err(blob_error)?,
+            );
+        }
+        Ok(whole)
+    }
+
+    fn intent_row(&self, index: u64) -> Result<Option<IntentRow>, Error> {
+        let mut row = self.book.prepare_cached(
+            "SELECT id, session, connection, protocol, started, kind, issuer, subject, action,
+                 model, verdict
+             FROM exchange WHERE intent = ?1 AND length(id) = 16 AND length(session) = 16",
+        )?;
+        let row = row.query_row([signed(index)?], |row| {
+            Ok(IntentRow {
+                id: ExchangeId::from_bytes(row.get(0)?),
+                session: SessionId::from_bytes(row.get(1)?),
+                connection: row.get(2)?,
+                protocol: row.get(3)?,
+                started: row.get(4)?,
+                kind: row.get(5)?,
+                issuer: row.get(6)?,
+                subject: row.get(7)?,
+                action: row.get(8)?,
+                model: row.get(9)?,
+                verdict: row.get(10)?,
+            })
+        });
+        Ok(row.optional()?)
+    }
+
+    fn outcome_row(&self, index: u64) -> Result<Option<OutcomeRow>, Error> {
+        // `closed` is looked up by the expression that has an index.
+        let mut row = self.book.prepare_cached(
+            "SELECT id, ended, outcome, status FROM exchange
+             WHERE coalesce(closed, intent) = ?1 AND closed = ?1 AND length(id) = 16
+                 AND ended IS NOT NULL AND outcome IS NOT NULL",
+        )?;
+        let row = row.query_row([signed(index)?], |row| {
+            Ok(OutcomeRow {
+                id: ExchangeId::from_bytes(row.get(0)?),
+                ended: row.get(1)?,
+                outcome: row.get(2)?,
+                status: row.get(3)?,
+            })
+        });
+        Ok(row.optional()?)
+    }
+
+    /// Looks for rows that no entry knows of.
+    fn tables(&mut self) -> Result<(), Error> {
+        let exchanges = count(self.book, "SELECT count(*) FROM exchange")?;
+        let closed = count(self.book, "SELECT count(closed) FROM exchange")?;
+        if (exchanges, closed) != (self.intents, self.outcomes) {
+            self.fault(
+                None,
+                "the table of exchanges has rows without entries, or lacks some",
+            );
+        }
+        let stray = count(
+            self.book,
+            "SELECT count(*) FROM part WHERE exchange NOT IN (SELECT id FROM exchange)",
+        )?;
+        if stray > 0 {
+            self.fault(None, "there are bodies of no exchange");
+        }
+        Ok(())
+    }
+
+    fn fault(&mut self, index: Option<u64>, what: &str) {
+        self.fault_count += 1;
+        if self.faults.len() < MAX_FAULTS {
+            self.faults.push(Fault {
+                index,
+                what: what.to_owned(),
+            });
+        }
+    }
+}
+
+fn blob_error(error: rusqlite::types::FromSqlError) -> Error {
+    Error::because(ErrorKind::Corrupt, error)
+}

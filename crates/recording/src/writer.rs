@@ -1,0 +1,222 @@
+//! The two threads behind a recorder: one writes, the other keeps the write-ahead log short.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::Semaphore;
+
+use crate::{
+    Error, ErrorKind,
+    database::{connect, with_suffix},
+    journal::Journal,
+    queue::{Job, Queue},
+};
+
+/// What the recorder's handles and its threads share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) queue: Queue,
+    /// Bytes that may still be admitted to the queue.
+    pub(crate) room: Arc<Semaphore>,
+    /// Exchanges that may still be opened.
+    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) entries: AtomicU64,
+    pub(crate) commits: AtomicU64,
+    /// Why nothing is written any more.
+    stopped: OnceLock<Arc<str>>,
+}
+
+impl Shared {
+    pub(crate) fn new(room: usize, slots: usize, entries: u64) -> Self {
+        Self {
+            queue: Queue::default(),
+            room: Arc::new(Semaphore::new(room)),
+            slots: Arc::new(Semaphore::new(slots)),
+            entries: AtomicU64::new(entries),
+            commits: AtomicU64::new(0),
+            stopped: OnceLock::new(),
+        }
+    }
+
+    /// Hands a job to the writer. If there is none any more, whoever waits for the job is told.
+    pub(crate) fn push(&self, job: Job) -> Result<(), Error> {
+        self.queue.push(job).map_err(|job| {
+            let kind = self.blocked();
+            job.fail(&kind);
+            kind.into()
+        })
+    }
+
+    /// Ends all writing, for good. The first reason counts.
+    pub(crate) fn stop(&self, reason: &str) {
+        self.stopped.get_or_init(|| reason.into());
+        self.queue.close();
+        self.room.close();
+        self.slots.close();
+        let kind = self.blocked();
+        while let Some(jobs) = self.queue.take() {
+            jobs.into_iter().for_each(|job| job.fail(&kind));
+        }
+    }
+
+    pub(crate) fn stopped(&self) -> Option<&Arc<str>> {
+        self.stopped.get()
+    }
+
+    /// The error of everything that is refused because writing ended.
+    pub(crate) fn blocked(&self) -> ErrorKind {
+        let reason = self.stopped.get().cloned();
+        ErrorKind::Blocked(reason.unwrap_or_else(|| CLOSED.into()))
+    }
+}
+
+/// Starts both threads.
+pub(crate) fn start(
+    journal: Journal,
+    path: PathBuf,
+    shared: &Arc<Shared>,
+) -> Result<[JoinHandle<()>; 2], Error> {
+    let connection = connect(&path)?;
+    // A checkpoint that meets a reader or the writer is simply tried again later.
+    connection.busy_timeout(Duration::ZERO)?;
+    // One waiting call is enough: whoever is called sees all that was written before.
+    let (call, called) = sync_channel(1);
+    let keeper = thread::Builder::new().name("tollbook-wal".into()).spawn({
+        let shared = Arc::clone(shared);
+        move || keep_short(&connection, &with_suffix(&path, "-wal"), &called, &shared)
+    });
+    let writer = thread::Builder::new()
+        .name("tollbook-writer".into())
+        .spawn({
+            let shared = Arc::clone(shared);
+            move || write(journal, &shared, &call)
+        });
+    let thread = |error: io::Error| Error::because(ErrorKind::Folder, error);
+    Ok([writer.map_err(thread)?, keeper.map_err(thread)?])
+}
+
+/// Writes what comes, in groups: all that waits when a group begins shares one sync.
+fn write(mut journal: Journal, shared: &Arc<Shared>, call: &SyncSender<()>) {
+    // Also if this thread panics, nobody waits for it in vain.
+    let _stop = StopOnDrop(Arc::clone(shared));
+    while let Some(jobs) = shared.queue.take() {
+        match journal.append(&jobs) {
+            Ok(()) => {
+                shared.entries.store(journal.size(), Ordering::Relaxed);
+                shared.commits.fetch_add(1, Ordering::Relaxed);
+                jobs.into_iter().for_each(Job::done);
+                // Full means that the other thread has been called already.
+                let _called = call.try_send(());
+            }
+            Err(error) => {
+                shared.stop(&reason("the journal could not be written", &error));
+                let kind = shared.blocked();
+                tracing::error!(error = %kind, jobs = jobs.len(), "recording stopped");
+                jobs.into_iter().for_each(|job| job.fail(&kind));
+                return;
+            }
+        }
+    }
+}
+
+/// Moves the write-ahead log into the database until the writer is gone.
+fn keep_short(connection: &Connection, wal: &Path, called: &Receiver<()>, shared: &Shared) {
+    let mut dirty = true;
+    let mut last = Instant::now();
+    loop {
+        let over = match called.recv_timeout(PAUSE) {
+            Ok(()) => {
+                dirty = true;
+                // A pause gathers the work of many commits.
+                if last.elapsed() < PAUSE {
+                    continue;
+                }
+                false
+            }
+            Err(RecvTimeoutError::Timeout) => false,
+            Err(RecvTimeoutError::Disconnected) => true,
+        };
+        last = Instant::now();
+        if dirty {
+            // Only a truncating checkpoint makes the writer begin anew while readers come and go.
+            let mode = if over || size(wal) > WAL_LIMIT {
+                "TRUNCATE"
+            } else {
+                "PASSIVE"
+            };
+            match checkpoint(connection, mode) {
+                Ok(whole) => dirty = !whole,
+                Err(error) => {
+                    // A sync that failed here must not be tried again either.
+                    shared.stop(&reason("the journal could not be checkpointed", &error));
+                    tracing::error!(error = %shared.blocked(), "recording stopped");
+                    return;
+                }
+            }
+        }
+        if over {
+            return;
+        }
+    }
+}
+
+/// Whether all of the log is in the database now.
+fn checkpoint(connection: &Connection, mode: &str) -> Result<bool, Error> {
+    let sql = format!("PRAGMA wal_checkpoint({mode})");
+    let done = connection.query_row(&sql, [], |row| {
+        Ok((
+            row.get::<_, i64>(0)?,
+            row.get::<_, i64>(1)?,
+            row.get::<_, i64>(2)?,
+        ))
+    });
+    match done {
+        Ok((busy, log, moved)) => Ok(busy == 0 && log == moved),
+        Err(error)
+            if matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+            ) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn size(file: &Path) -> u64 {
+    file.metadata().map_or(0, |metadata| metadata.len())
+}
+
+fn reason(what: &str, error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{what}: {source}"),
+        None => format!("{what}: {error}"),
+    }
+}
+
+struct StopOnDrop(Arc<Shared>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop(if thread::panicking() {
+            "the writer panicked"
+        } else {
+            CLOSED
+        });
+    }
+}
+
+const CLOSED: &str = "the recorder was closed";
+const PAUSE: Duration = Duration::from_millis(500);
+const WAL_LIMIT: u64 = 64 << 20;

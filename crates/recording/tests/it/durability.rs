@@ -1,0 +1,155 @@
+//! What is on the disk at the moment something is let through.
+
+use std::{convert::Infallible, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tollbook_exchange::{Exchange, Outcome};
+use tollbook_recording::{ErrorKind, Health};
+use tower::{Layer, ServiceExt, service_fn};
+
+use crate::support::{Book, Stall, masked, open};
+
+#[tokio::test]
+async fn the_request_can_be_read_by_others_before_it_is_forwarded() {
+    let book = Book::new();
+    let folder = book.folder();
+    let noting = tower::layer::layer_fn(|inner| {
+        tower::ServiceBuilder::new()
+            .map_request(|request: Request<()>| {
+                let exchange = request.extensions().get::<Exchange>().unwrap();
+                exchange.draft(|draft| draft.request.body = masked(Bytes::from_static(b"prompt")));
+                request
+            })
+            .service(inner)
+    });
+    let forward = service_fn(move |request: Request<()>| {
+        let exchange = request.extensions().get::<Exchange>().unwrap().clone();
+        let reader = tollbook_recording::Reader::open(&folder).unwrap();
+        async move {
+            assert!(exchange.draft(|draft| draft.committed));
+            let shown = reader
+                .exchange(&exchange.id().to_string())
+                .unwrap()
+                .unwrap();
+            assert_eq!(shown["request"]["body"], "prompt");
+            assert_eq!(shown["outcome"], serde_json::Value::Null);
+            assert_eq!(reader.verify(None).unwrap().open, 1);
+            Ok::<_, Infallible>(Response::new(String::new()))
+        }
+    });
+    let stack = book
+        .record()
+        .layer(noting.layer(book.commit().layer(forward)));
+    let response = stack.oneshot(Request::new(())).await.unwrap();
+    assert_eq!(response.status(), 200);
+}
+
+#[tokio::test]
+async fn nothing_is_forwarded_while_the_journal_hangs() {
+    let book = Book::with(|config| config.deadline = Duration::from_millis(100));
+    let stall = Stall::new(&book.folder());
+    let forward = service_fn(
+        async |_: Request<()>| -> Result<Response<String>, Infallible> {
+            panic!("must not be called")
+        },
+    );
+    let stack = book.record().layer(book.commit().layer(forward));
+    let response = stack.oneshot(Request::new(())).await.unwrap();
+    assert_eq!(response.status(), 503);
+    drop(response);
+    drop(stall);
+
+    // A journal that was slow is not one that failed.
+    assert_eq!(book.recorder.health(), Health::Healthy);
+    let book = book.close();
+    let listed = book.reader().exchanges(&Default::default()).unwrap();
+    assert_eq!(listed[0].outcome.as_deref(), Some("denied"));
+    let shown = book.show(&listed[0].id.to_string());
+    assert_eq!(shown["refusal"]["reason"], "journal_deadline");
+    assert!(book.reader().verify(None).unwrap().is_verified());
+}
+
+#[tokio::test]
+async fn what_waits_together_shares_one_transaction() {
+    let book = Book::new();
+    let stall = Stall::new(&book.folder());
+    let before = book.recorder.stats();
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let recorder = book.recorder.clone();
+        waiting.spawn(async move {
+            let exchange = open();
+            let recording = recorder.begin(&exchange).await.unwrap();
+            recorder.commit(&exchange).await.unwrap();
+            recording
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    drop(stall);
+    let open = waiting.join_all().await;
+    let after = book.recorder.stats();
+    assert_eq!(after.entries - before.entries, 50);
+    // The first alone, while the others came, and the rest in a group or two.
+    assert!(after.commits - before.commits <= 5, "{after:?}");
+    assert_eq!(after.open, 50);
+    drop(open);
+}
+
+#[tokio::test]
+async fn a_failed_write_blocks_the_recorder_for_good() {
+    let book = Book::with(|config| config.limit = Some(40 * 16384));
+    let mut failed = None;
+    let mut written = 0;
+    for _ in 0..20 {
+        let exchange = open();
+        let _recording = match book.recorder.begin(&exchange).await {
+            Ok(recording) => recording,
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
+        };
+        exchange.draft(|draft| draft.request.body = masked(vec![b'x'; 100_000].into()));
+        match book.recorder.commit(&exchange).await {
+            Ok(()) => written += 1,
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
+        }
+        exchange.conclude(Outcome::Complete);
+    }
+    assert!(written > 0);
+    assert!(matches!(failed.unwrap().kind(), ErrorKind::Blocked(_)));
+    let Health::Blocked { reason } = book.recorder.health() else {
+        panic!("a recorder whose write failed is not healthy");
+    };
+    assert!(reason.contains("full"), "{reason}");
+
+    let stack = book.record().layer(service_fn(
+        async |_: Request<()>| -> Result<Response<String>, Infallible> {
+            panic!("must not be called")
+        },
+    ));
+    let response = stack.oneshot(Request::new(())).await.unwrap();
+    assert_eq!(response.status(), 503);
+
+    // What was acknowledged is there, and the next start can write again if it has room.
+    let book = book.close();
+    assert_eq!(book.reader().count().unwrap(), written);
+    assert!(book.reader().verify(None).unwrap().is_verified());
+}
+
+#[tokio::test]
+async fn a_second_commit_waits_for_the_first() {
+    let book = Book::new();
+    let exchange = open();
+    let recording = book.recorder.begin(&exchange).await.unwrap();
+    book.recorder.commit(&exchange).await.unwrap();
+    book.recorder.commit(&exchange).await.unwrap();
+    assert_eq!(book.recorder.stats().entries, 1);
+    drop(recording);
+    let late = book.recorder.commit(&exchange).await.unwrap_err();
+    assert_eq!(late.kind(), &ErrorKind::NotOpen);
+}

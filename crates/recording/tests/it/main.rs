@@ -1,0 +1,15 @@
+//! The book from outside: what is durable when, what is found, and what is refused.
+
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what the tests themselves set up may fail them"
+)]
+
+mod durability;
+mod limits;
+mod outcomes;
+mod reading;
+mod restart;
+mod support;
+mod tampering;

@@ -1,0 +1,174 @@
+//! A byte changed anywhere in the book is found, at its entry.
+
+use rusqlite::{Connection, types::Value};
+use tollbook_ledger::SigningKey;
+use tollbook_recording::{Reader, Verification};
+
+use crate::support::{Book, Closed, ORIGIN, whole};
+
+async fn book() -> Closed {
+    let book = Book::new();
+    for n in 0..2 {
+        let asked = format!("prompt {n}");
+        book.exchange(asked.as_bytes(), &[b"answer", b" and more"])
+            .await;
+    }
+    whole(&book).await;
+    book.close()
+}
+
+fn verify(book: &Closed) -> Verification {
+    book.reader().verify(None).unwrap()
+}
+
+/// Changes one value by as little as can be.
+fn flip(value: &Value, bit: usize) -> Value {
+    let flip = |bytes: &mut [u8]| {
+        let bit = bit % (bytes.len() * 8);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+    };
+    match value.clone() {
+        Value::Integer(number) => Value::Integer(number ^ 1),
+        Value::Text(mut text) => {
+            text.replace_range(..1, if text.starts_with('x') { "y" } else { "x" });
+            Value::Text(text)
+        }
+        Value::Blob(mut bytes) => {
+            flip(&mut bytes);
+            Value::Blob(bytes)
+        }
+        other => other,
+    }
+}
+
+/// The first index of an entry to which a row of the table belongs.
+fn index_of(database: &Connection, table: &str, rowid: i64) -> i64 {
+    let sql = match table {
+        "entry" => "SELECT seq FROM entry WHERE rowid = ?1",
+        "exchange" => "SELECT intent FROM exchange WHERE rowid = ?1",
+        _ => {
+            "SELECT iif(part.kind = 0, intent, closed) FROM part JOIN exchange ON id = exchange
+             WHERE part.rowid = ?1"
+        }
+    };
+    database.query_row(sql, [rowid], |row| row.get(0)).unwrap()
+}
+
+#[tokio::test]
+async fn a_value_changed_in_any_column_is_found_at_its_entry() {
+    let book = book().await;
+    let database = book.database();
+    let whole = verify(&book);
+    assert!(whole.is_verified(), "{whole:?}");
+    let mut flips = 0;
+    for (table, columns) in [
+        ("entry", &["salt", "envelope", "leaf"][..]),
+        ("part", &["exchange", "kind", "ordinal", "at", "data"]),
+        (
+            "exchange",
+            &[
+                "closed",
+                "id",
+                "session",
+                "connection",
+                "protocol",
+                "started",
+                "ended",
+                "kind",
+                "issuer",
+                "subject",
+                "action",
+                "model",
+                "verdict",
+                "outcome",
+                "status",
+            ],
+        ),
+    ] {
+        let rows: Vec<i64> = database
+            .prepare(&format!("SELECT rowid FROM {table}"))
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        for rowid in rows {
+            for column in columns {
+                let index = index_of(&database, table, rowid);
+                let read = format!("SELECT {column} FROM {table} WHERE rowid = ?1");
+                let write = format!("UPDATE {table} SET {column} = ?2 WHERE rowid = ?1");
+                let value: Value = database
+                    .query_row(&read, [rowid], |row| row.get(0))
+                    .unwrap();
+                if value == Value::Null {
+                    continue;
+                }
+                for bit in [0, 37, 4001] {
+                    // A changed number may be taken; then the database itself refuses.
+                    let changed = database.execute(&write, (rowid, flip(&value, bit)));
+                    if changed.is_err() {
+                        continue;
+                    }
+                    let found = verify(&book);
+                    database.execute(&write, (rowid, &value)).unwrap();
+                    assert_eq!(found.verdict, "tampered", "{table}.{column}");
+                    let indexes: Vec<_> = found.faults.iter().filter_map(|f| f.index).collect();
+                    let outcome = index + 1;
+                    let named = indexes.iter().any(|named| {
+                        let named = i64::try_from(*named).unwrap();
+                        // A row of the table of exchanges belongs to two entries.
+                        named == index || (table == "exchange" && named == outcome)
+                    });
+                    assert!(named, "{table}.{column} of {index}: {:?}", found.faults);
+                    flips += 1;
+                }
+            }
+        }
+    }
+    assert!(flips > 150, "{flips}");
+    assert!(verify(&book).is_verified());
+}
+
+#[tokio::test]
+async fn rows_added_or_removed_are_found() {
+    for change in [
+        "DELETE FROM entry WHERE seq = 2",
+        "DELETE FROM entry WHERE seq = 5",
+        "UPDATE entry SET seq = 9 WHERE seq = 5",
+        "INSERT INTO entry SELECT 6, salt, envelope, leaf FROM entry WHERE seq = 5",
+        "DELETE FROM part WHERE rowid = 1",
+        "INSERT INTO part SELECT exchange, kind, 7, at, data FROM part WHERE rowid = 1",
+        "INSERT INTO part SELECT zeroblob(16), kind, ordinal, at, data FROM part WHERE rowid = 1",
+        "DELETE FROM exchange WHERE intent = 2",
+        "UPDATE exchange SET closed = NULL WHERE intent = 2",
+        "INSERT INTO exchange (intent, id, session, connection, protocol, started)
+         VALUES (99, zeroblob(16), zeroblob(16), 'c', 'p', 1)",
+        "DELETE FROM head",
+        "UPDATE head SET size = 5",
+        "UPDATE head SET frontier = x'00'",
+        "UPDATE head SET note = 'x' || note",
+    ] {
+        let book = book().await;
+        book.database().execute_batch(change).unwrap();
+        let found = verify(&book);
+        assert!(!found.is_verified(), "{change}");
+        assert_ne!(found.fault_count, 0, "{change}");
+    }
+}
+
+#[tokio::test]
+async fn a_book_replaced_as_a_whole_is_found_by_a_key_that_was_kept() {
+    let (kept, forged) = (book().await, book().await);
+    let key = kept.reader().verify(None).unwrap().key.parse().unwrap();
+    let reader = Reader::open(forged.folder()).unwrap();
+    assert!(reader.verify(None).unwrap().is_verified());
+    assert_eq!(reader.verify(Some(&key)).unwrap().verdict, "tampered");
+    let stranger = SigningKey::from_seed(ORIGIN, &[1; 32])
+        .unwrap()
+        .verifier_key();
+    assert_eq!(
+        kept.reader().verify(Some(&stranger)).unwrap().verdict,
+        "tampered"
+    );
+    assert!(kept.reader().verify(Some(&key)).unwrap().is_verified());
+}

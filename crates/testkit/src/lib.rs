@@ -1,0 +1,5 @@
+//! Stand-ins for what stands around the gate: a Claude upstream, an OIDC issuer, and switches
+//! that make them fail. Used by tests, by the benches, and by `tollbook quickstart`.
+
+pub mod issuer;
+pub mod upstream;
