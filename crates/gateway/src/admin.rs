@@ -24,6 +24,7 @@ async fn ready(State(admin): State<Admin>) -> (StatusCode, Json<Value>) {
     let journal = match admin.recorder.health() {
         Health::Healthy => "ok".to_owned(),
         Health::Blocked { reason } => format!("blocked: {reason}"),
+        Health::Stalled => "a write takes longer than its deadline".to_owned(),
         _ => "unknown".to_owned(),
     };
     let draining = admin.stop.is_cancelled();

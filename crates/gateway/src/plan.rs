@@ -361,8 +361,10 @@ fn issuer(config: &IssuerConfig) -> Result<Issuer, String> {
             "human" => PrincipalKind::Human,
             "service" => PrincipalKind::Service,
             _ => PrincipalKind::Ci,
-        })
-        .claims(config.claims.iter().cloned());
+        });
+    if !config.claims.is_empty() {
+        issuer = issuer.claims(&config.claims);
+    }
     issuer = match &config.keys {
         KeySource::Discovery => issuer.discover(),
         KeySource::Url(url) => issuer.jwks_url(url),

@@ -1,6 +1,94 @@
 //! Finds secrets in text, JSON and event streams and masks them, the same for every chunking.
 //!
-//! PLACEHOLDER
+//! An agent's requests and the answers to it are full of what should not be kept: keys in files it
+//! read, passwords in commands it runs. [`Masker`] finds such secrets by rules and puts
+//! `[REDACTED:rule]` in their place.
+//!
+//! ```
+//! use tollbook_masking::Masker;
+//!
+//! let masker = Masker::builtin();
+//! let scan = masker.mask(b"export AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE");
+//! assert_eq!(
+//!     scan.masked.as_inner().as_ref(),
+//!     b"export AWS_ACCESS_KEY_ID=[REDACTED:aws-access-key-id]",
+//! );
+//!
+//! // In pieces, the result is the same.
+//! let (mut stream, mut out) = (masker.stream(), Vec::new());
+//! for piece in ["export AWS_ACCESS_KEY_ID=AKIAIOS", "FODNN7EX", "AMPLE"] {
+//!     stream.push(piece.as_bytes(), &mut out);
+//! }
+//! stream.finish(&mut out);
+//! assert_eq!(&out, scan.masked.as_inner());
+//! ```
+//!
+//! # What can be masked
+//!
+//! - a whole text: [`Masker::mask`]; a text in pieces: [`Masker::stream`],
+//! - a JSON document, by its structure: [`Masker::json`],
+//! - a body of an HTTP message as it comes, by its content type: [`view::BodyMasker`]; for the event
+//!   streams of the Messages API it puts together what is spread over many events,
+//! - everything that goes over a connection: [`MaskLayer`] (feature `tower`). Its place is behind
+//!   the layer that scans requests and before the one that forwards; further out, the record would
+//!   hold what the caller sent.
+//!
+//! # What is promised
+//!
+//! - The output does not depend on how the input was cut.
+//! - No more than [`MaskStream::HOLD_BACK`] bytes of a text wait, and only while a match may have
+//!   begun with them.
+//! - What lies outside a match is not changed by a byte. What is masked is masked no further.
+//! - The work is linear in the input, whatever the input is.
+//! - No matched text is in any error, finding or debug form.
+//!
+//! # What is not promised
+//!
+//! A secret is not found that no rule describes, that is encoded (base64 of a key, a word spelled
+//! backwards), that is spread over two texts, or that is written with Unicode escapes within a JSON
+//! document that is itself held in a string. Key material in source code whose lines are separate
+//! string constants is masked in its first line only. Numbers are not scanned.
+//!
+//! # Rules
+//!
+//! Rules are data, in TOML, and [`MaskerBuilder::build`] refuses those that could not be kept: it
+//! wants a literal to look for, bounds, and test vectors that it runs.
+//!
+//! ```
+//! # use tollbook_masking::Masker;
+//! let masker = Masker::builder()
+//!     .builtin()
+//!     .rules("house.toml", r#"
+//!         [[rule]]
+//!         id = "house-badge"
+//!         description = "Number of a badge of our house"
+//!         source = "https://wiki.example.com/badges"
+//!         literals = ["badge-"]
+//!         body = { class = "digit", min = 8, max = 8 }
+//!         positive = ["my badge-12345678"]
+//!         negative = ["my badge-123456789"]
+//!     "#)
+//!     .build()?;
+//! let scan = masker.mask(b"badge-00000042");
+//! assert_eq!(scan.masked.as_inner().as_ref(), b"[REDACTED:house-badge]");
+//! # Ok::<(), tollbook_masking::BuildError>(())
+//! ```
+//!
+//! | key | what it means |
+//! |---|---|
+//! | `id` | lower-case letters, digits, `-` and `.`; what stands in the placeholder |
+//! | `description`, `source` | what it finds; where the format is described in public |
+//! | `shape` | `token` (unless told): a literal and a body. `assignment`: the value behind a key and `=` or `:`. `json-key`: the value of a JSON member. `userinfo`: the password in an address. `private-key`: the PEM form of one |
+//! | `literals` | what a token begins with, or the keys; keys are compared by their ends, without regard to case, `_`, `-` and `.` |
+//! | `body` | `class`, `min` and `max`. Without `max`, a body goes on as long as its class does; it is judged by its first 112 bytes |
+//! | `class` | `alnum`, `alnum_`, `any`, `bare`, `base64`, `base64url`, `digit`, `hex`, `lower_digit`, `path`, `quoted`, `token`, `upper_digit` |
+//! | `left` | for tokens: what must stand before, `boundary` (unless told), `any` or `digit` |
+//! | `keep` | for tokens: the literal stays, only the body is masked |
+//! | `keywords` | for tokens: one of them must stand in the 64 bytes before |
+//! | `quotes` | for assignments: `either` (unless told), `required` or `absent` |
+//! | `deep` | for members: whatever is in the value is masked, numbers too |
+//! | `validate` | what the body must also be: `not-placeholder`, `mixed`, `letter-and-digit`, `digit`, `not-prose`, `entropy:BITS`, `jwt`, `basic-credentials`, `contains:TEXT` |
+//! | `positive`, `negative` | test vectors, at least one of each; a list of pieces is joined |
 
 mod engine;
 mod json;

@@ -4,7 +4,7 @@ use std::{fmt, mem};
 
 use crate::{
     Masker, Match,
-    engine::{Counts, HOLD_BACK, LOOK_BACK, State, Writer},
+    engine::{Counts, HISTORY, HOLD_BACK, State, Writer},
 };
 
 /// Masks one text that comes in pieces.
@@ -43,7 +43,7 @@ impl MaskStream {
         self.run(false, out);
         let keep = self
             .held
-            .saturating_sub(LOOK_BACK)
+            .saturating_sub(HISTORY)
             .max(self.state.floor.min(self.held));
         self.window.drain(..keep);
         self.held -= keep;

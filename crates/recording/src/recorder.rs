@@ -49,6 +49,9 @@ pub(crate) struct Inner {
 pub enum Health {
     /// It is.
     Healthy,
+    /// A write takes longer than its deadline. Whoever waits for it is refused; when it comes to
+    /// its end, the book is written again.
+    Stalled,
     /// It is not, and will not be until the process starts anew.
     Blocked {
         /// Why, for operators. No recorded bytes.
@@ -153,6 +156,9 @@ impl Recorder {
     /// Whether the book is being written.
     pub fn health(&self) -> Health {
         match self.0.shared.stopped() {
+            None if (self.0.shared.writing()).is_some_and(|time| time > self.0.config.deadline) => {
+                Health::Stalled
+            }
             None => Health::Healthy,
             Some(reason) => Health::Blocked {
                 reason: reason.as_ref().to_owned(),

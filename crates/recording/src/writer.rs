@@ -4,7 +4,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) entries: AtomicU64,
     pub(crate) commits: AtomicU64,
+    /// When the write began that is under way.
+    writing: Mutex<Option<Instant>>,
     /// Why nothing is written any more.
     stopped: OnceLock<Arc<str>>,
 }
@@ -44,6 +46,7 @@ impl Shared {
             slots: Arc::new(Semaphore::new(slots)),
             entries: AtomicU64::new(entries),
             commits: AtomicU64::new(0),
+            writing: Mutex::default(),
             stopped: OnceLock::new(),
         }
     }
@@ -71,6 +74,16 @@ impl Shared {
 
     pub(crate) fn stopped(&self) -> Option<&Arc<str>> {
         self.stopped.get()
+    }
+
+    /// For how long the write that is under way has been so.
+    pub(crate) fn writing(&self) -> Option<Duration> {
+        let began = *self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        began.map(|began| began.elapsed())
+    }
+
+    fn set_writing(&self, began: Option<Instant>) {
+        *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = began;
     }
 
     /// The error of everything that is refused because writing ended.
@@ -110,7 +123,10 @@ fn write(mut journal: Journal, shared: &Arc<Shared>, call: &SyncSender<()>) {
     // Also if this thread panics, nobody waits for it in vain.
     let _stop = StopOnDrop(Arc::clone(shared));
     while let Some(jobs) = shared.queue.take() {
-        match journal.append(&jobs) {
+        shared.set_writing(Some(Instant::now()));
+        let written = journal.append(&jobs);
+        shared.set_writing(None);
+        match written {
             Ok(()) => {
                 shared.entries.store(journal.size(), Ordering::Relaxed);
                 shared.commits.fetch_add(1, Ordering::Relaxed);

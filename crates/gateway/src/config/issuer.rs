@@ -21,7 +21,7 @@ pub struct IssuerConfig {
     pub groups_claim: Option<String>,
     /// The signature algorithms that are accepted; the engine's default when left out.
     pub algorithms: Option<Vec<String>>,
-    /// Claims that policies and records may see, beside the usual ones.
+    /// Claims that policies and records may see; the usual ones of CI systems when empty.
     pub claims: Vec<String>,
     /// The longest life of a token.
     pub max_lifetime: Option<Duration>,

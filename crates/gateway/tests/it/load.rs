@@ -137,7 +137,7 @@ async fn call(stage: &Stage, kind: u64, when: Duration) {
 
 /// Sends a streamed call and is killed some time after the gate has begun with it.
 async fn leave(stage: &Stage, when: Duration) {
-    let body = r#"{"model":"m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"[[slow]] one two three four five six seven"}]}"#;
+    let body = r#"{"model":"claude-haiku-4-5","max_tokens":256,"stream":true,"messages":[{"role":"user","content":"[[slow]] one two three four five six seven"}]}"#;
     let call = format!(
         "POST /claude/v1/messages HTTP/1.1\r\nhost: gate\r\nauthorization: Bearer {}\r\n\
          anthropic-version: 2023-06-01\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",

@@ -281,7 +281,7 @@ async fn every_bad_request_is_refused_in_the_words_of_the_api_and_recorded() {
             "expired",
             "wrong_audience",
             "unknown_issuer",
-            "token_empty_signature",
+            "bad_signature",
             "token_too_large"
         ]
     );

@@ -4,7 +4,7 @@ use crate::engine::{
     class::BARE,
     keys::{Keys, Name},
     rule::{CAP, Quotes, Rule, Shape},
-    swallow::{Swallow, Unit, quoted_unit},
+    swallow::{Quote, Swallow, Unit, quoted_unit},
     validate::is_masked,
     verdict::{Match, Verdict},
     window::{Ahead, Window},
@@ -24,12 +24,6 @@ struct Value {
     goes_on: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Quote {
-    byte: u8,
-    escapes: usize,
-}
-
 /// Looks for a value behind the `=` or `:` at `at`. With `json`, the text is that of a JSON
 /// document, and what looks like a member of an object is judged as one.
 pub(crate) fn assignment(
@@ -39,14 +33,14 @@ pub(crate) fn assignment(
     window: &Window<'_>,
     at: usize,
 ) -> Verdict {
-    let Some((name, key_quote)) = key_before(keys, window, at) else {
+    let Some((name, key_quote)) = key_before(keys, json, window, at) else {
         return Verdict::No;
     };
     let mut found = keys.find(&name).peekable();
     if found.peek().is_none() {
         return Verdict::No;
     }
-    let value = match value_behind(window, at) {
+    let value = match value_behind(json, window, at) {
         Ok(value) => value,
         Err(verdict) => return verdict,
     };
@@ -76,11 +70,8 @@ pub(crate) fn assignment(
         if !fits || prose || !long_enough || !short_enough || !rule.judges(body) {
             continue;
         }
-        let swallow = value.goes_on.then(|| match value.quote {
-            Some(quote) => Swallow::Quoted {
-                quote: quote.byte,
-                escapes: quote.escapes,
-            },
+        let swallow = value.goes_on.then_some(match value.quote {
+            Some(quote) => Swallow::Quoted(quote),
             None => Swallow::Run(BARE),
         });
         return Verdict::Match(Match {
@@ -94,7 +85,12 @@ pub(crate) fn assignment(
 }
 
 /// The name before a separator, and the quote it stands in.
-fn key_before(keys: &Keys, window: &Window<'_>, at: usize) -> Option<(Name, Option<Quote>)> {
+fn key_before(
+    keys: &Keys,
+    json: bool,
+    window: &Window<'_>,
+    at: usize,
+) -> Option<(Name, Option<Quote>)> {
     let mut back = 1;
     while matches!(window.before(at, back), Some(b' ' | b'\t')) {
         back += 1;
@@ -120,6 +116,7 @@ fn key_before(keys: &Keys, window: &Window<'_>, at: usize) -> Option<(Name, Opti
         quote = Some(Quote {
             byte: last,
             escapes,
+            json,
         });
         last = window.before(at, back)?;
     } else if indexed {
@@ -139,7 +136,7 @@ fn key_before(keys: &Keys, window: &Window<'_>, at: usize) -> Option<(Name, Opti
 }
 
 /// The value behind a separator, or what can be said without one.
-fn value_behind(window: &Window<'_>, at: usize) -> Result<Value, Verdict> {
+fn value_behind(json: bool, window: &Window<'_>, at: usize) -> Result<Value, Verdict> {
     let byte = |at| match window.ahead(at) {
         Ahead::Byte(byte) => Ok(byte),
         Ahead::NotYet => Err(Verdict::NotYet),
@@ -159,7 +156,10 @@ fn value_behind(window: &Window<'_>, at: usize) -> Result<Value, Verdict> {
     }
     // As in `b"…"` and `@"…"`.
     if matches!(byte(start)?, b'b' | b'B' | b'f' | b'r' | b'u' | b'@')
-        && matches!(window.ahead(start + 1), Ahead::Byte(b'"' | b'\'' | b'`'))
+        && matches!(
+            window.ahead(start + 1),
+            Ahead::Byte(b'"' | b'\'' | b'`' | b'\\')
+        )
     {
         start += 1;
     }
@@ -169,7 +169,15 @@ fn value_behind(window: &Window<'_>, at: usize) -> Result<Value, Verdict> {
         start += 1;
     }
     match byte(start)? {
-        byte @ (b'"' | b'\'' | b'`') => in_quotes(window, start + 1, Quote { byte, escapes }),
+        byte @ (b'"' | b'\'' | b'`') => in_quotes(
+            window,
+            start + 1,
+            Quote {
+                byte,
+                escapes,
+                json,
+            },
+        ),
         _ if escapes > 0 => Err(Verdict::No),
         _ => without_quotes(window, start),
     }
@@ -188,7 +196,7 @@ fn in_quotes(window: &Window<'_>, start: usize, quote: Quote) -> Result<Value, V
             Ahead::Byte(b'\n' | b'\r') => return Err(Verdict::No),
             Ahead::Byte(_) => {}
         }
-        match quoted_unit(&window.bytes[end..], quote.byte, quote.escapes, window.end) {
+        match quoted_unit(&window.bytes[end..], quote, window.end) {
             Unit::Inside(bytes) => end += bytes,
             Unit::Ends(bytes) => {
                 end += bytes;

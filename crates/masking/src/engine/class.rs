@@ -8,7 +8,7 @@ pub(crate) struct Class([u64; 4]);
 
 /// The classes that rules may name. `bare` and `quoted` are what people write as a value, without
 /// and with quotes around it.
-const NAMED: &[(&str, Class)] = &[
+static NAMED: &[(&str, Class)] = &[
     ("alnum", ALNUM),
     ("alnum_", WORD),
     ("any", Class::EMPTY.range(0, 0xff)),
@@ -27,13 +27,13 @@ const NAMED: &[(&str, Class)] = &[
 const DIGIT: Class = Class::EMPTY.range(b'0', b'9');
 const ALNUM: Class = DIGIT.range(b'a', b'z').range(b'A', b'Z');
 /// Letters, digits and the underscore: a token does not begin or end within a run of these.
-pub(crate) const WORD: Class = ALNUM.with(b"_");
+pub(crate) static WORD: Class = ALNUM.with(b"_");
 /// Bytes from 0x80 are in it, so that a value never ends within a character.
-pub(crate) const BARE: Class = ALNUM.with(b"+/=_-.~!@#$%^*?|:").range(0x80, 0xff);
+pub(crate) static BARE: Class = ALNUM.with(b"+/=_-.~!@#$%^*?|:").range(0x80, 0xff);
 /// What stands between `user:` and `@` in an address.
-pub(crate) const USERINFO: Class = Class::EMPTY.range(b'!', 0xff).without(b"/@\"'`<>\\[]\x7f");
+pub(crate) static USERINFO: Class = Class::EMPTY.range(b'!', 0xff).without(b"/@\"'`<>\\[]\x7f");
 /// What base64 (RFC 4648 §4) is made of, without white space.
-pub(crate) const BASE64: Class = ALNUM.with(b"+/=");
+pub(crate) static BASE64: Class = ALNUM.with(b"+/=");
 
 impl Class {
     const EMPTY: Self = Self([0; 4]);

@@ -1,7 +1,7 @@
 //! The engine: a machine that goes through a text once, from left to right.
 //!
 //! At each place it asks whether a match begins there. The answer depends on at most
-//! [`LOOK_BACK`] bytes that were emitted before and at most [`HOLD_BACK`] bytes from the place on.
+//! [`HISTORY`] bytes that were emitted before and at most [`HOLD_BACK`] bytes from the place on.
 //! If those have not come yet, the place waits and nothing behind it is decided. So what comes out
 //! does not depend on how the text was cut, and no more than [`HOLD_BACK`] bytes ever wait.
 //!
@@ -21,18 +21,16 @@ pub(crate) mod validate;
 mod verdict;
 mod window;
 
-use std::ops::Range;
-
 pub(crate) use self::{
     keys::{Keys, Name},
     rule::Rule,
     sink::{Counts, Sink, Span, Spans, Writer},
-    window::LOOK_BACK,
+    window::HISTORY,
 };
 use self::{
     rule::Shape,
     swallow::Swallow,
-    table::Table,
+    table::{Literal, Table},
     verdict::{Match, Verdict},
     window::Window,
 };
@@ -80,7 +78,12 @@ impl Engine {
         for (index, rule) in rules.iter().enumerate() {
             match rule.shape {
                 Shape::Token { .. } | Shape::PrivateKey => {
-                    literals.extend(rule.literals.iter().map(|literal| (literal.clone(), index)));
+                    let keep = !matches!(rule.shape, Shape::Token { keep: false, .. });
+                    let found = rule
+                        .literals
+                        .iter()
+                        .map(|text| Literal::new(text, index, keep));
+                    literals.extend(found);
                 }
                 Shape::JsonKey { .. } => {
                     rule.literals
@@ -126,7 +129,7 @@ impl Engine {
     }
 
     /// Goes on at `from` and tells how far it came. What lies behind that must be there again the
-    /// next time, and so must the [`LOOK_BACK`] bytes before it, as far as they are not before the
+    /// next time, and so must the [`HISTORY`] bytes before it, as far as they are not before the
     /// state's floor. With `end`, the text ends with `bytes` and everything is decided.
     pub(crate) fn run(
         &self,
@@ -221,30 +224,31 @@ impl Engine {
 
     fn literals(&self, window: &Window<'_>, at: usize) -> Verdict {
         let mut verdict = Verdict::No;
-        self.table.at(
-            &window.bytes[at..],
-            |literal: Range<usize>, index, whole| {
-                let rule = &self.rules[index];
-                let found = match rule.shape {
-                    Shape::Token { left, .. } if !whole => {
-                        let open = !window.end && left.fits(window, at);
-                        if open { Verdict::NotYet } else { Verdict::No }
+        for (literal, is_whole) in self.table.at(&window.bytes[at..]) {
+            if !window.stands_before(at, &literal.behind) {
+                continue;
+            }
+            let (index, body) = (literal.rule, at + literal.ahead.len());
+            let rule = &self.rules[index];
+            // The window shows every byte of the literal, so it does not begin before the window.
+            let start = at.saturating_sub(literal.behind.len());
+            let found = match rule.shape {
+                Shape::Token { left, .. } if !left.fits(window, start) => Verdict::No,
+                _ if !is_whole => {
+                    if window.end {
+                        Verdict::No
+                    } else {
+                        Verdict::NotYet
                     }
-                    Shape::Token { left, keep } => {
-                        token::token((index, rule), (left, keep), window, at, at + literal.end)
-                    }
-                    _ if !whole => {
-                        if window.end {
-                            Verdict::No
-                        } else {
-                            Verdict::NotYet
-                        }
-                    }
-                    _ => key::private_key(index, window, at + literal.end),
-                };
-                verdict = verdict.or_longer(found);
-            },
-        );
+                }
+                Shape::Token { keep, .. } => {
+                    let masked = if keep { body } else { at };
+                    token::token((index, rule), window, (start, masked), body)
+                }
+                _ => key::private_key(index, window, body),
+            };
+            verdict = verdict.or_longer(found);
+        }
         verdict
     }
 }

@@ -10,8 +10,6 @@ use crate::engine::{
 
 /// The longest literal.
 pub(crate) const MAX_LITERAL: usize = 32;
-/// The longest literal that stays when what follows it is masked.
-pub(crate) const MAX_KEPT_LITERAL: usize = 14;
 /// A body is judged by at most so many bytes; whatever goes on beyond them is swallowed.
 pub(crate) const CAP: usize = 112;
 

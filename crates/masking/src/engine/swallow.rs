@@ -12,14 +12,24 @@ const MAX_HEADERS: usize = 2 << 10;
 pub(crate) enum Swallow {
     /// Every byte of a class.
     Run(Class),
-    /// A value up to its closing quote, which `escapes` backslashes stand before.
-    Quoted { quote: u8, escapes: usize },
+    /// A value up to its closing quote.
+    Quoted(Quote),
     /// A private key, at a line with or without headers.
     Key {
         headers: bool,
         seen: usize,
         line_feeds: u8,
     },
+}
+
+/// How a value is quoted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quote {
+    pub byte: u8,
+    /// Backslashes before the quote: one for the first level of quoting around it, three for two.
+    pub escapes: usize,
+    /// Whether the text is that of a JSON document, in which a bare `"` ends every string.
+    pub json: bool,
 }
 
 /// One step through something with escapes.
@@ -44,9 +54,7 @@ impl Swallow {
         while eaten < bytes.len() {
             let unit = match self {
                 Self::Run(_) => Unit::Ends(0),
-                Self::Quoted { quote, escapes } => {
-                    quoted_unit(&bytes[eaten..], *quote, *escapes, end)
-                }
+                Self::Quoted(quote) => quoted_unit(&bytes[eaten..], *quote, end),
                 Self::Key {
                     headers,
                     seen,
@@ -67,14 +75,16 @@ impl Swallow {
 ///
 /// Each level of quoting doubles backslashes: a quote that `escapes` of them open is closed by a
 /// quote behind `escapes` of them plus any number of escaped backslashes, which are part of the
-/// value. A line end always closes, so that a stray quote cannot hide what follows.
-pub(crate) fn quoted_unit(bytes: &[u8], quote: u8, escapes: usize, end: bool) -> Unit {
+/// value. An even number of them leaves the quote bare, and a bare quote closes every level. A line
+/// end always closes, so that a stray quote cannot hide what follows.
+pub(crate) fn quoted_unit(bytes: &[u8], quote: Quote, end: bool) -> Unit {
     /// More backslashes in a row than any sensible nesting has.
     const MAX_BACKSLASHES: usize = 16;
 
     match bytes[0] {
         b'\n' | b'\r' => Unit::Ends(0),
-        byte if byte == quote => Unit::Ends(0),
+        byte if byte == quote.byte => Unit::Ends(0),
+        b'"' if quote.json => Unit::Ends(0),
         b'\\' => {
             let run = bytes
                 .iter()
@@ -84,10 +94,12 @@ pub(crate) fn quoted_unit(bytes: &[u8], quote: u8, escapes: usize, end: bool) ->
             match bytes.get(run) {
                 None if !end => Unit::NotYet,
                 None => Unit::Inside(run),
-                Some(byte) if *byte == quote => {
-                    let closes = run < escapes || run % (2 * (escapes + 1)) == escapes;
-                    if closes {
-                        Unit::Ends(run.saturating_sub(escapes))
+                Some(byte) if *byte == quote.byte => {
+                    let levels = 2 * (quote.escapes + 1);
+                    if run % 2 == 0 {
+                        Unit::Ends(run)
+                    } else if run < quote.escapes || run % levels == quote.escapes {
+                        Unit::Ends(run.saturating_sub(quote.escapes))
                     } else {
                         Unit::Inside(run + 1)
                     }

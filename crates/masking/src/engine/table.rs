@@ -4,6 +4,9 @@ use std::{fmt, ops::Range};
 
 /// Finds the places where a match may begin, and the literals that stand there.
 ///
+/// A literal that is masked is found at its beginning. One that stays is found at its last two
+/// bytes, with the rest of it behind: so nobody has to wait for it before he may read on.
+///
 /// A place is told by its first two bytes: one bit for each pair, 8 KiB in all, which stay in the
 /// first-level cache. That is a load and a test for each byte, whatever the number of rules.
 pub(crate) struct Table {
@@ -11,18 +14,46 @@ pub(crate) struct Table {
     /// For the last byte, whose second has not come.
     firsts: [u64; 4],
     /// Sorted, so that those with one first byte lie together, longer ones first.
-    literals: Vec<(Vec<u8>, usize)>,
+    literals: Vec<Literal>,
     by_first: Vec<Range<usize>>,
 }
 
+/// What stands at a place where a match may begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Literal {
+    /// What must stand before the place.
+    pub behind: Vec<u8>,
+    /// What must stand from the place on; at least two bytes.
+    pub ahead: Vec<u8>,
+    pub rule: usize,
+}
+
+impl Literal {
+    /// A literal of the rule with this index, found at its last two bytes if it is to stay.
+    pub(crate) fn new(literal: &[u8], rule: usize, keep: bool) -> Self {
+        let place = if keep {
+            literal.len().saturating_sub(2)
+        } else {
+            0
+        };
+        let (behind, ahead) = literal.split_at(place);
+        Self {
+            behind: behind.to_vec(),
+            ahead: ahead.to_vec(),
+            rule,
+        }
+    }
+}
+
 impl Table {
-    /// A table of literals, each with the index of its rule.
-    pub(crate) fn new(mut literals: Vec<(Vec<u8>, usize)>) -> Self {
-        literals.retain(|(literal, _)| literal.len() >= 2);
-        literals.sort_by(|(a, _), (b, _)| {
-            a[0].cmp(&b[0])
-                .then(b.len().cmp(&a.len()))
-                .then_with(|| a.cmp(b))
+    /// A table of literals.
+    pub(crate) fn new(mut literals: Vec<Literal>) -> Self {
+        literals.retain(|literal| literal.ahead.len() >= 2);
+        literals.sort_by(|a, b| {
+            let (x, y) = (&a.ahead, &b.ahead);
+            x[0].cmp(&y[0])
+                .then(y.len().cmp(&x.len()))
+                .then_with(|| x.cmp(y))
         });
         let mut table = Self {
             pairs: vec![0; 1 << 10],
@@ -30,9 +61,9 @@ impl Table {
             literals: Vec::new(),
             by_first: vec![0..0; 1 << 8],
         };
-        for (index, (literal, _)) in literals.iter().enumerate() {
-            table.insert(literal[0], literal[1]);
-            let range = &mut table.by_first[usize::from(literal[0])];
+        for (index, Literal { ahead, .. }) in literals.iter().enumerate() {
+            table.insert(ahead[0], ahead[1]);
+            let range = &mut table.by_first[usize::from(ahead[0])];
             if range.end == 0 {
                 range.start = index;
             }
@@ -64,16 +95,22 @@ impl Table {
         }
     }
 
-    /// Calls `found` for each literal that `bytes` begin with, or that may yet come to stand there.
-    pub(crate) fn at(&self, bytes: &[u8], mut found: impl FnMut(Range<usize>, usize, bool)) {
-        let Some(first) = bytes.first() else { return };
-        for (literal, rule) in &self.literals[self.by_first[usize::from(*first)].clone()] {
-            if bytes.starts_with(literal) {
-                found(0..literal.len(), *rule, true);
-            } else if bytes.len() < literal.len() && literal.starts_with(bytes) {
-                found(0..bytes.len(), *rule, false);
+    /// The literals that `bytes` begin with, or that may yet come to stand there: the second of the
+    /// pair tells whether one is there as a whole.
+    pub(crate) fn at<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = (&'a Literal, bool)> {
+        let range = bytes
+            .first()
+            .map_or(0..0, |first| self.by_first[usize::from(*first)].clone());
+        self.literals[range].iter().filter_map(|literal| {
+            let ahead = &literal.ahead[..];
+            if bytes.starts_with(ahead) {
+                Some((literal, true))
+            } else if ahead.starts_with(bytes) {
+                Some((literal, false))
+            } else {
+                None
             }
-        }
+        })
     }
 
     fn insert(&mut self, first: u8, second: u8) {

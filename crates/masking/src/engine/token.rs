@@ -2,23 +2,20 @@
 
 use crate::engine::{
     class::WORD,
-    rule::{CAP, Left, Rule},
+    rule::{CAP, Rule},
     swallow::Swallow,
     verdict::{Match, Verdict},
     window::{Ahead, Window},
 };
 
-/// Looks for a token whose literal lies from `at` to `body`.
+/// Looks for a token whose literal begins at `start` and whose body begins at `body`. What is
+/// masked begins at `masked`.
 pub(crate) fn token(
     (index, rule): (usize, &Rule),
-    (left, keep): (Left, bool),
     window: &Window<'_>,
-    at: usize,
+    (start, masked): (usize, usize),
     body: usize,
 ) -> Verdict {
-    if !left.fits(window, at) {
-        return Verdict::No;
-    }
     // One byte beyond the maximum tells that a body is too long.
     let reach = rule.max.map_or(CAP, |max| max + 1);
     let rest = &window.bytes[body..];
@@ -34,11 +31,11 @@ pub(crate) fn token(
         (Some(max), _) => run <= max,
         (None, _) => true,
     };
-    if !ends || run < rule.min || !rule.judges(&rest[..run]) || !rule.in_context(window, at) {
+    if !ends || run < rule.min || !rule.judges(&rest[..run]) || !rule.in_context(window, start) {
         return Verdict::No;
     }
     Verdict::Match(Match {
-        start: if keep { body } else { at },
+        start: masked,
         end,
         rule: index,
         swallow: (rule.max.is_none() && run == CAP).then_some(Swallow::Run(rule.class)),

@@ -1,9 +1,12 @@
 //! What a decision may look at.
 
-use crate::engine::class::WORD;
+use crate::engine::{class::WORD, rule::MAX_LITERAL};
 
-/// How far back a decision may look. Whoever feeds the engine keeps this much of what was emitted.
+/// How far back from a literal or a separator a decision may look.
 pub(crate) const LOOK_BACK: usize = 64;
+/// How far back from a place a decision may look, with a literal before the place. Whoever feeds
+/// the engine keeps this much of what was emitted.
+pub(crate) const HISTORY: usize = LOOK_BACK + MAX_LITERAL;
 
 /// The bytes around a place that is being decided.
 ///
@@ -49,6 +52,14 @@ impl Window<'_> {
             _ if self.after_match && at + 1 == self.floor + back => Some(b']'),
             _ => None,
         }
+    }
+
+    /// Whether `text` stands right before `at`.
+    pub(crate) fn stands_before(&self, at: usize, text: &[u8]) -> bool {
+        text.iter()
+            .rev()
+            .zip(1..)
+            .all(|(byte, back)| self.before(at, back) == Some(*byte))
     }
 
     /// Whether `at` is not within a word. The letters of an escape, as in `\n`, `\u000a` or `%0A`,

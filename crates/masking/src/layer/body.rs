@@ -94,7 +94,6 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
                     }
                 },
                 Some(Err(error)) => {
-                    // What came before the error is masked as if the text ended here.
                     work.finish();
                     work.error = Some(error);
                 }
@@ -131,10 +130,15 @@ impl<E> Work<E> {
         }
     }
 
+    /// The body came to its end or broke off. What was held back is decided as if the text ended
+    /// here.
     fn finish(&mut self) {
         let finished = self.view.finish();
         self.take(finished);
-        if !self.done && self.view.coverage().uninspected > 0 {
+        // An event without its end is none: readers drop it too. Of any other body it is the rest.
+        let is_whole =
+            self.view.shape() == ResponseShape::Events || self.view.coverage().uninspected == 0;
+        if !self.done && !is_whole {
             self.cut();
         }
         self.end();

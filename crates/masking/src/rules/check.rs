@@ -4,7 +4,7 @@ use crate::{
     engine::{
         Name, Rule,
         class::{Class, WORD},
-        rule::{CAP, Left, MAX_KEPT_LITERAL, MAX_LITERAL, Quotes, Shape},
+        rule::{CAP, Left, MAX_LITERAL, Quotes, Shape},
         validate::Validator,
     },
     rules::source::{Pieces, RawBody, RawLeft, RawQuotes, RawRule, RawShape},
@@ -128,36 +128,36 @@ fn literals(raw: &RawRule, shape: Shape, wrong: &mut Vec<String>) -> Vec<Vec<u8>
     if literals.is_empty() {
         wrong.push("no literal: nothing says where to look".to_owned());
     }
-    let longest = match shape {
-        Shape::Token { keep: true, .. } => MAX_KEPT_LITERAL,
-        _ => MAX_LITERAL,
-    };
-    for literal in &literals {
-        match shape {
-            Shape::Assignment { .. } | Shape::JsonKey { .. } => {
-                if !Name::of(literal.as_bytes()).is_usable() {
-                    wrong.push(format!(
-                        "the key `{literal}` does not have between 3 and 31 letters and digits"
-                    ));
-                }
-            }
-            Shape::UserInfo if literal != "://" => {
-                wrong.push("the literal of this shape is `://`".to_owned());
-            }
-            Shape::PrivateKey if literal != "-----BEGIN " => {
-                wrong.push("the literal of this shape is `-----BEGIN `".to_owned());
-            }
-            _ if !(MIN_LITERAL..=longest).contains(&literal.len()) => wrong.push(format!(
-                "a literal has {} bytes; it must have between {MIN_LITERAL} and {longest}",
-                literal.len()
-            )),
-            _ if literal.starts_with('[') => {
-                wrong.push("a literal begins with `[`, as placeholders do".to_owned());
-            }
-            _ => {}
-        }
-    }
+    wrong.extend(
+        literals
+            .iter()
+            .filter_map(|literal| wrong_literal(literal, shape)),
+    );
     literals.into_iter().map(String::into_bytes).collect()
+}
+
+/// What is wrong with a literal, if anything is.
+fn wrong_literal(literal: &str, shape: Shape) -> Option<String> {
+    let length = literal.len();
+    match shape {
+        Shape::Assignment { .. } | Shape::JsonKey { .. } => {
+            let is_usable = Name::of(literal.as_bytes()).is_usable();
+            (!is_usable).then(|| {
+                format!("the key `{literal}` does not have between 3 and 31 letters and digits")
+            })
+        }
+        Shape::UserInfo => {
+            (literal != "://").then(|| "the literal of this shape is `://`".to_owned())
+        }
+        Shape::PrivateKey => (literal != "-----BEGIN ")
+            .then(|| "the literal of this shape is `-----BEGIN `".to_owned()),
+        Shape::Token { .. } if !(MIN_LITERAL..=MAX_LITERAL).contains(&length) => Some(format!(
+            "a literal has {length} bytes; it must have between {MIN_LITERAL} and {MAX_LITERAL}"
+        )),
+        Shape::Token { .. } => literal
+            .contains(['[', ']'])
+            .then(|| "a literal holds `[` or `]`, as placeholders do".to_owned()),
+    }
 }
 
 fn body(raw: &RawRule, shape: Shape, wrong: &mut Vec<String>) -> (Class, usize, Option<usize>) {

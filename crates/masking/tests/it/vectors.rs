@@ -1,9 +1,12 @@
 //! Every vector of every rule, through every path.
 
 use serde_json::{Value, json};
-use tollbook_masking::{MaskStream, Masker, view::BodyMasker};
+use tollbook_masking::{MaskStream, Masker};
 
-use crate::corpus::{texts, vectors, whole};
+use crate::{
+    corpus::{texts, vectors, whole},
+    events::through_deltas,
+};
 
 #[test]
 fn every_kind_has_its_rule() {
@@ -113,46 +116,6 @@ fn a_vector_in_json_within_a_string_is_masked_and_the_json_stays_whole() {
     }
 }
 
-fn event(delta: &Value) -> String {
-    let data = json!({"type": "content_block_delta", "index": 0, "delta": delta});
-    format!("event: content_block_delta\ndata: {data}\n\n")
-}
-
-/// Sends a text in deltas and puts together what comes out.
-fn through_deltas(masker: &Masker, kind: &str, member: &str, parts: &[&str]) -> String {
-    let mut view = BodyMasker::new(
-        masker,
-        Some("text/event-stream; charset=utf-8"),
-        "response.body",
-    );
-    let mut out = Vec::new();
-    for part in parts {
-        out.extend(
-            view.push(event(&json!({"type": kind, member: part})).as_bytes())
-                .unwrap(),
-        );
-    }
-    let stop = "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n";
-    out.extend(view.push(stop.as_bytes()).unwrap());
-    out.extend(view.finish().unwrap());
-    let mut text = String::new();
-    for part in &out {
-        let part = std::str::from_utf8(part.as_inner()).unwrap();
-        let data: Value = serde_json::from_str(part.split_once("data: ").unwrap().1).unwrap();
-        if data["type"] == "content_block_delta" {
-            assert_eq!(data["delta"]["type"], kind);
-            text.push_str(data["delta"][member].as_str().unwrap());
-        }
-    }
-    assert!(
-        out.last()
-            .unwrap()
-            .as_inner()
-            .ends_with(b"\"index\":0}\n\n")
-    );
-    text
-}
-
 fn cuts(text: &str) -> impl Iterator<Item = (usize, [&str; 2])> {
     (0..=text.len()).filter_map(|cut| Some((cut, <[&str; 2]>::from(text.split_at_checked(cut)?))))
 }
@@ -176,17 +139,32 @@ fn a_vector_in_text_deltas_is_masked_wherever_it_is_cut() {
 fn a_vector_in_a_tool_input_is_masked_wherever_it_is_cut() {
     let masker = Masker::builtin();
     for (id, text) in texts() {
-        let expected = String::from_utf8(whole(&masker, text.as_bytes())).unwrap();
         let input = json!({"command": text}).to_string();
+        let through = |parts: &[&str]| {
+            let masked = through_deltas(&masker, "input_json_delta", "partial_json", parts);
+            serde_json::from_str::<Value>(&masked)
+                .unwrap_or_else(|error| panic!("{id}: {error}: {masked}"))
+        };
+        let expected = through(&[&input]);
+        // Within JSON more may be masked than in a text, but not less.
+        let command = expected["command"].as_str().unwrap();
+        let secret = masked_part(
+            text,
+            &String::from_utf8(whole(&masker, text.as_bytes())).unwrap(),
+        );
+        assert!(
+            command.contains("[REDACTED:") && !command.contains(&secret),
+            "{id}: {command}"
+        );
         for (cut, parts) in cuts(&input) {
-            let masked = through_deltas(&masker, "input_json_delta", "partial_json", &parts);
-            let masked: Value = serde_json::from_str(&masked)
-                .unwrap_or_else(|error| panic!("{id} cut at {cut}: {error}"));
-            assert_eq!(
-                masked["command"].as_str().unwrap(),
-                expected,
-                "{id} cut at {cut}"
-            );
+            assert_eq!(through(&parts), expected, "{id} cut at {cut}");
         }
     }
+}
+
+/// The part of a text with one match that is not in its masked form.
+fn masked_part(text: &str, masked: &str) -> String {
+    let start = masked.find("[REDACTED:").unwrap();
+    let rest = masked.len() - (start + masked[start..].find(']').unwrap()) - 1;
+    text[start..text.len() - rest].to_owned()
 }

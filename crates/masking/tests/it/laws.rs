@@ -1,0 +1,178 @@
+//! What holds for every text.
+
+use proptest::prelude::*;
+use serde_json::Value;
+use tollbook_masking::{MaskStream, Masker};
+
+use crate::corpus::{texts, whole};
+
+/// Texts in which matches begin, end, break off and run into each other.
+fn text() -> impl Strategy<Value = Vec<u8>> {
+    let vectors: Vec<Vec<u8>> = texts().map(|(_, text)| text.as_bytes().to_vec()).collect();
+    let vector = prop::sample::select(vectors);
+    let cut = (vector.clone(), any::<prop::sample::Index>(), any::<bool>()).prop_map(
+        |(text, at, end)| {
+            let at = at.index(text.len());
+            if end {
+                text[at..].to_vec()
+            } else {
+                text[..at].to_vec()
+            }
+        },
+    );
+    let glue = prop::sample::select(vec![
+        " ",
+        "\n",
+        "\\n",
+        "\\\\n",
+        "\"",
+        "\\\"",
+        "'",
+        "=",
+        ":",
+        " = ",
+        ": ",
+        "://",
+        "@",
+        "-",
+        "_",
+        ".",
+        "/",
+        "[",
+        "]",
+        "sk-",
+        "ghp_",
+        "eyJ",
+        "password",
+        "password=",
+        "\"secret\": \"",
+        "token: ",
+        "Bearer ",
+        "-----BEGIN ",
+        "PRIVATE KEY-----",
+        "-----",
+        "AKIA",
+        "[REDACTED:",
+        "[REDACTED:jwt]",
+        "é",
+        "😀",
+        "\u{a0}",
+        "%20",
+        "\\u0041",
+        "https://user:",
+        "xoxb-",
+        "\r\n",
+        "\\",
+        "a1",
+        "Zz9",
+        "==",
+        "=>",
+        ":=",
+    ])
+    .prop_map(|text| text.as_bytes().to_vec());
+    let run = (
+        prop::sample::select(b"aZ0-_.=/+\\\"x".to_vec()),
+        1usize..200,
+    )
+        .prop_map(|(byte, count)| vec![byte; count]);
+    let noise = prop::collection::vec(any::<u8>(), 0..24);
+    let piece = prop_oneof![4 => vector, 4 => cut, 8 => glue, 1 => run, 1 => noise];
+    prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn how_a_text_is_cut_does_not_matter(text in text(), sizes in prop::collection::vec(1usize..80, 1..8)) {
+        let masker = Masker::builtin();
+        let expected = whole(&masker, &text);
+        let (mut stream, mut out) = (masker.stream(), Vec::new());
+        let mut rest = &text[..];
+        for size in sizes.iter().cycle() {
+            let (part, next) = rest.split_at((*size).min(rest.len()));
+            stream.push(part, &mut out);
+            prop_assert!(expected.starts_with(&out), "emitted what is masked");
+            prop_assert!(stream.held() <= MaskStream::HOLD_BACK);
+            rest = next;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        stream.finish(&mut out);
+        prop_assert_eq!(out.escape_ascii().to_string(), expected.escape_ascii().to_string());
+        prop_assert_eq!(stream.matches(), masker.mask(&text).matches);
+    }
+
+    #[test]
+    fn what_was_emitted_stands_whatever_comes(text in text(), more in text()) {
+        let masker = Masker::builtin();
+        let (mut stream, mut out) = (masker.stream(), Vec::new());
+        stream.push(&text, &mut out);
+        let longer = [&text[..], &more].concat();
+        prop_assert!(whole(&masker, &longer).starts_with(&out));
+    }
+
+    #[test]
+    fn what_is_masked_is_masked_no_further(text in text()) {
+        let masker = Masker::builtin();
+        let once = whole(&masker, &text);
+        prop_assert_eq!(whole(&masker, &once).escape_ascii().to_string(), once.escape_ascii().to_string());
+    }
+
+    #[test]
+    fn a_text_without_matches_is_not_changed(text in text()) {
+        let masker = Masker::builtin();
+        let scan = masker.mask(&text);
+        prop_assert_eq!(scan.matches.is_empty(), scan.masked.as_inner() == &text);
+    }
+
+    #[test]
+    fn a_text_stays_utf_8(text in text()) {
+        let text = String::from_utf8_lossy(&text).into_owned();
+        prop_assert!(String::from_utf8(whole(&Masker::builtin(), text.as_bytes())).is_ok());
+    }
+
+    #[test]
+    fn a_document_is_changed_within_its_strings_only(
+        texts in prop::collection::vec(text(), 1..4),
+        escape in any::<bool>(),
+    ) {
+        let masker = Masker::builtin();
+        let texts: Vec<String> = texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect();
+        let document = serde_json::json!({"a": texts, "n": [1.5, null, {"text": texts[0], "type": "text"}]});
+        let mut body = document.to_string();
+        if escape {
+            body = body.replace('-', "\\u002d").replace('/', "\\/");
+        }
+        let scan = masker.json(body.as_bytes(), "");
+        let masked: Value = serde_json::from_slice(scan.masked.as_inner()).unwrap();
+        let expected: Vec<String> =
+            texts.iter().map(|text| String::from_utf8(whole(&masker, text.as_bytes())).unwrap()).collect();
+        prop_assert_eq!(&masked, &serde_json::json!({"a": expected, "n": [1.5, null, {"text": expected[0], "type": "text"}]}));
+        prop_assert_eq!(scan.found.is_empty(), scan.masked.as_inner() == body.as_bytes());
+        let again = masker.json(scan.masked.as_inner(), "");
+        prop_assert_eq!(again.masked, scan.masked);
+    }
+
+    #[test]
+    fn json_within_deltas_stays_json(text in text(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6)) {
+        let masker = Masker::builtin();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let input = serde_json::json!({"cmd": text, "password": text}).to_string();
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(input.len())).filter(|cut| input.is_char_boundary(*cut)).collect();
+        cuts.extend([0, input.len()]);
+        cuts.sort_unstable();
+        let parts: Vec<&str> = cuts.windows(2).map(|cut| &input[cut[0]..cut[1]]).collect();
+        let masked = crate::events::through_deltas(&masker, "input_json_delta", "partial_json", &parts);
+        prop_assert!(serde_json::from_str::<Value>(&masked).is_ok(), "{masked}");
+    }
+
+    #[test]
+    fn anything_at_all_is_survived(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let masker = Masker::builtin();
+        let scan = masker.json(&bytes, "");
+        prop_assert_eq!(scan.coverage.inspected, bytes.len() as u64);
+        whole(&masker, &bytes);
+    }
+}

@@ -1,0 +1,286 @@
+//! The layer, without a socket.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full};
+use serde_json::json;
+use tollbook_exchange::{Code, Exchange, ExchangeId, Findings, Outcome, Refusal, Timestamp};
+use tollbook_masking::{MaskLayer, Masker};
+use tower::{Layer, ServiceExt, service_fn};
+
+const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+const MASKED: &str = "[REDACTED:aws-access-key-id]";
+
+/// A body in the given frames.
+struct Frames(Vec<Result<Frame<Bytes>, &'static str>>);
+
+impl Body for Frames {
+    type Data = Bytes;
+    type Error = &'static str;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+        Poll::Ready(if self.0.is_empty() {
+            None
+        } else {
+            Some(self.0.remove(0))
+        })
+    }
+}
+
+fn data(text: &str) -> Result<Frame<Bytes>, &'static str> {
+    Ok(Frame::data(Bytes::copy_from_slice(text.as_bytes())))
+}
+
+fn exchange() -> Exchange {
+    Exchange::open(ExchangeId::generate(), "c", "claude", Timestamp::now())
+}
+
+fn request(body: String) -> Request<Full<Bytes>> {
+    Request::post("/v1/messages")
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::CONTENT_LENGTH, body.len())
+        .body(Full::new(body.into()))
+        .unwrap()
+}
+
+/// Sends a request through the layer; gives what came out on the other side, and the answer.
+async fn send(
+    layer: MaskLayer,
+    request: Request<Full<Bytes>>,
+) -> (Option<Request<Bytes>>, Response<Bytes>) {
+    let seen = Arc::new(Mutex::new(None));
+    let notes = Arc::clone(&seen);
+    let inner = service_fn(move |request: Request<Full<Bytes>>| {
+        let seen = Arc::clone(&notes);
+        async move {
+            let (head, body) = request.into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            *seen.lock().unwrap() = Some(Request::from_parts(head, body));
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(KEY))))
+        }
+    });
+    let response = layer.layer(inner).oneshot(request).await.unwrap();
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let seen = seen.lock().unwrap().take();
+    (seen, Response::from_parts(head, body))
+}
+
+/// Gets an answer through the layer, as text and how it ended.
+async fn answer(
+    head: &'static [(&'static str, &'static str)],
+    frames: Vec<Result<Frame<Bytes>, &'static str>>,
+    exchange: &Exchange,
+) -> (
+    Response<()>,
+    String,
+    Option<HeaderMap>,
+    Option<&'static str>,
+) {
+    let frames = Arc::new(Mutex::new(Some(frames)));
+    let inner = service_fn(move |_: Request<Full<Bytes>>| {
+        let mut response = Response::new(Frames(frames.lock().unwrap().take().unwrap()));
+        for (name, value) in head {
+            response
+                .headers_mut()
+                .insert(*name, HeaderValue::from_static(value));
+        }
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let layer = MaskLayer::new(Masker::builtin()).responses(true);
+    let mut request = request(String::new());
+    request.extensions_mut().insert(exchange.clone());
+    let response = layer.layer(inner).oneshot(request).await.unwrap();
+    let (head, mut body) = response.into_parts();
+    let (mut text, mut trailers, mut error) = (String::new(), None, None);
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) if frame.is_data() => {
+                text.push_str(std::str::from_utf8(&frame.into_data().unwrap()).unwrap())
+            }
+            Ok(frame) => trailers = frame.into_trailers().ok(),
+            Err(broken) => error = Some(broken),
+        }
+    }
+    (Response::from_parts(head, ()), text, trailers, error)
+}
+
+#[tokio::test]
+async fn a_layer_that_is_off_changes_nothing() {
+    let body = json!({"a": KEY}).to_string();
+    let mut request = request(body.clone());
+    request
+        .headers_mut()
+        .insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    request
+        .headers_mut()
+        .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    let headers = request.headers().clone();
+    let (seen, response) = send(MaskLayer::off(), request).await;
+    let seen = seen.unwrap();
+    assert_eq!(
+        (seen.body(), seen.headers()),
+        (&Bytes::from(body), &headers)
+    );
+    assert_eq!(response.body(), KEY);
+}
+
+#[tokio::test]
+async fn a_request_is_masked_and_its_length_is_right() {
+    let layer = MaskLayer::new(Masker::builtin()).requests(true);
+    let exchange = exchange();
+    let mut request = request(json!({"a": KEY}).to_string());
+    request.extensions_mut().insert(exchange.clone());
+    let (seen, response) = send(layer, request).await;
+    let seen = seen.unwrap();
+    assert_eq!(*seen.body(), json!({"a": MASKED}).to_string());
+    assert_eq!(
+        seen.headers()[header::CONTENT_LENGTH],
+        seen.body().len().to_string()
+    );
+    assert_eq!(response.body(), KEY);
+    assert_eq!(
+        exchange.draft(|draft| draft.findings[0].place.clone()),
+        "request.body:a"
+    );
+}
+
+#[tokio::test]
+async fn what_was_scanned_before_is_not_scanned_again() {
+    let scan = Masker::builtin().json(b"{\"b\":1}", "request.body");
+    let mut scanned = request(json!({"a": KEY}).to_string());
+    scanned
+        .extensions_mut()
+        .insert(Findings::new(scan.found, scan.masked, scan.coverage));
+    let layer = MaskLayer::new(Masker::builtin()).requests(true);
+    let (seen, _) = send(layer.clone(), scanned).await;
+    assert_eq!(seen.unwrap().body(), "{\"b\":1}");
+
+    let mut unscanned = request(json!({"a": KEY}).to_string());
+    let mut findings = Findings::default();
+    findings.coverage.uninspected = 9;
+    unscanned.extensions_mut().insert(findings);
+    let (seen, response) = send(layer, unscanned).await;
+    assert!(seen.is_none());
+    assert_eq!(response.status(), 400);
+}
+
+#[tokio::test]
+async fn what_cannot_be_masked_is_refused() {
+    let layer = MaskLayer::new(Masker::builtin())
+        .requests(true)
+        .max_body(100);
+    let mut encoded = request("x".to_owned());
+    encoded
+        .headers_mut()
+        .insert(header::CONTENT_ENCODING, HeaderValue::from_static("br"));
+    for (request, code) in [
+        (encoded, Code::UnsupportedEncoding),
+        (request("x".repeat(101)), Code::BodyTooLarge),
+    ] {
+        let exchange = exchange();
+        let mut request = request;
+        request.extensions_mut().insert(exchange.clone());
+        let (seen, response) = send(layer.clone(), request).await;
+        assert!(seen.is_none());
+        assert_eq!(response.status(), code.status());
+        assert_eq!(response.extensions().get::<Refusal>().unwrap().code, code);
+        assert_eq!(exchange.draft(|draft| draft.refusal.unwrap().0), code);
+    }
+}
+
+#[tokio::test]
+async fn a_response_is_masked_across_its_frames() {
+    let exchange = exchange();
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-end", HeaderValue::from_static("1"));
+    let frames = vec![
+        data("a AKIAIOS"),
+        data("FODNN7EXAMPLE"),
+        Ok(Frame::trailers(trailers.clone())),
+    ];
+    let (head, text, seen, error) = answer(
+        &[("content-type", "text/plain"), ("content-length", "22")],
+        frames,
+        &exchange,
+    )
+    .await;
+    assert_eq!(
+        (text, seen, error),
+        (format!("a {MASKED}"), Some(trailers), None)
+    );
+    assert!(!head.headers().contains_key(header::CONTENT_LENGTH));
+    assert_eq!(
+        exchange.draft(|draft| draft.findings[0].place.clone()),
+        "response.body"
+    );
+}
+
+#[tokio::test]
+async fn a_response_that_breaks_off_is_masked_up_to_there() {
+    let exchange = exchange();
+    let frames = vec![data("a AKIAIOSFODNN7EXAMPLE"), Err("gone")];
+    let (_, text, _, error) = answer(&[("content-type", "text/plain")], frames, &exchange).await;
+    assert_eq!((text, error), (format!("a {MASKED}"), Some("gone")));
+    assert_eq!(exchange.draft(|draft| draft.outcome), None);
+}
+
+#[tokio::test]
+async fn events_that_cannot_be_masked_end_in_an_error_event() {
+    let exchange = exchange();
+    let frames = vec![
+        data("data: {}\n\ndata: nonsense AKIAIOSFODNN7EXAMPLE\n\n"),
+        data("data: {}\n\n"),
+    ];
+    let (_, text, _, error) =
+        answer(&[("content-type", "text/event-stream")], frames, &exchange).await;
+    let rest = text
+        .strip_prefix("data: {}\n\nevent: error\ndata: ")
+        .unwrap();
+    let event: serde_json::Value = serde_json::from_str(rest.trim_end()).unwrap();
+    assert_eq!(
+        (&event["type"], &event["error"]["type"]),
+        (&json!("error"), &json!("api_error"))
+    );
+    assert_eq!(error, None);
+    assert_eq!(
+        exchange.draft(|draft| draft.outcome),
+        Some(Outcome::PolicyCut)
+    );
+}
+
+#[tokio::test]
+async fn an_encoded_response_is_refused() {
+    let exchange = exchange();
+    let (head, text, ..) =
+        answer(&[("content-encoding", "gzip")], vec![data("x")], &exchange).await;
+    assert_eq!(head.status(), 502);
+    assert!(text.contains("upstream_invalid"));
+    assert_eq!(
+        exchange.draft(|draft| draft.outcome),
+        Some(Outcome::UpstreamError)
+    );
+}
+
+#[tokio::test]
+async fn responses_are_asked_for_unencoded() {
+    let mut request = request(String::new());
+    request.headers_mut().insert(
+        header::ACCEPT_ENCODING,
+        HeaderValue::from_static("gzip, br"),
+    );
+    let (seen, response) = send(MaskLayer::new(Masker::builtin()).responses(true), request).await;
+    assert_eq!(seen.unwrap().headers()[header::ACCEPT_ENCODING], "identity");
+    assert_eq!(response.body(), MASKED);
+}

@@ -1,0 +1,202 @@
+//! Rules of the caller's own.
+
+use tollbook_masking::Masker;
+
+fn mistakes(toml: &str) -> Vec<String> {
+    let error = Masker::builder().rules("r.toml", toml).build().unwrap_err();
+    error.mistakes().iter().map(ToString::to_string).collect()
+}
+
+/// A rule that is right, with some lines changed.
+fn rule(changes: &[(&str, &str)]) -> String {
+    let mut lines = vec![
+        ("id", r#""badge""#),
+        ("description", r#""d""#),
+        ("source", r#""s""#),
+        ("literals", r#"["badge-"]"#),
+        ("body", r#"{ class = "digit", min = 4, max = 8 }"#),
+        ("positive", r#"["badge-1234"]"#),
+        ("negative", r#"["badge-123"]"#),
+    ];
+    for (key, value) in changes {
+        match lines.iter_mut().find(|(known, _)| known == key) {
+            Some(line) => line.1 = value,
+            None => lines.push((key, value)),
+        }
+    }
+    let lines: Vec<String> = lines
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(key, value)| format!("{key} = {value}\n"))
+        .collect();
+    format!("[[rule]]\n{}", lines.concat())
+}
+
+#[test]
+fn a_right_rule_is_used_beside_the_built_in_ones() {
+    let masker = Masker::builder()
+        .builtin()
+        .rules("r.toml", rule(&[]))
+        .build()
+        .unwrap();
+    assert!(
+        masker
+            .rules()
+            .any(|rule| (rule.id, rule.description, rule.source) == ("badge", "d", "s"))
+    );
+    let scan = masker.mask(b"badge-12345 AKIAIOSFODNN7EXAMPLE");
+    assert_eq!(
+        scan.masked.as_inner().as_ref(),
+        b"[REDACTED:badge] [REDACTED:aws-access-key-id]"
+    );
+    assert_eq!(scan.matches.len(), 2);
+}
+
+#[test]
+fn each_mistake_is_told() {
+    for (changes, expected) in [
+        (&[("colour", "1")][..], "unknown field `colour`"),
+        (&[("literals", "")], "missing field `literals`"),
+        (&[("literals", "[]")], "no literal"),
+        (&[("literals", r#"["ab"]"#)], "a literal has 2 bytes"),
+        (&[("literals", r#"["[REDACTED:"]"#)], "a literal holds `[`"),
+        (&[("body", "")], "no `body`"),
+        (
+            &[("body", r#"{ class = "letters", min = 4 }"#)],
+            "unknown class `letters`",
+        ),
+        (&[("body", r#"{ class = "digit" }"#)], "missing field `min`"),
+        (
+            &[("body", r#"{ class = "digit", min = 0, max = 8 }"#)],
+            "`min` is not between",
+        ),
+        (
+            &[("body", r#"{ class = "digit", min = 4, max = 3 }"#)],
+            "`max` is not between",
+        ),
+        (
+            &[("body", r#"{ class = "digit", min = 4, max = 400 }"#)],
+            "`max` is not between",
+        ),
+        (
+            &[("body", r#"{ class = "base64", min = 4, max = 8 }"#)],
+            "another secret could hide",
+        ),
+        (
+            &[("body", r#"{ class = "quoted", min = 4 }"#)],
+            "ends at a quote",
+        ),
+        (&[("positive", "[]")], "no `positive` test vector"),
+        (&[("negative", "[]")], "no `negative` test vector"),
+        (
+            &[("positive", r#"["badge-123"]"#)],
+            "positive vector 1 is not found",
+        ),
+        (
+            &[("negative", r#"["x", "badge-1234"]"#)],
+            "negative vector 2 is found",
+        ),
+        (&[("validate", r#"["luck"]"#)], "unknown validator `luck`"),
+        (&[("id", r#""Badge!""#)], "an id is made of"),
+        (&[("description", r#"" ""#)], "`description` is empty"),
+        (&[("quotes", r#""required""#)], "`quotes` means nothing"),
+        (
+            &[("shape", r#""assignment""#), ("keep", "true")],
+            "`keep` means nothing",
+        ),
+        (&[("shape", r#""regex""#)], "unknown variant `regex`"),
+        (
+            &[
+                ("literals", r#"["CTED:"]"#),
+                ("left", r#""any""#),
+                ("body", r#"{ class = "token", min = 3 }"#),
+                ("positive", r#"["CTED:abc"]"#),
+                ("negative", r#"["CTED:"]"#),
+            ],
+            "finds the placeholder [REDACTED:badge]",
+        ),
+    ] {
+        let told = mistakes(&rule(changes));
+        assert!(
+            told.iter().any(|told| told.contains(expected)),
+            "{expected}: {told:?}"
+        );
+        let at = if expected.starts_with("missing")
+            || expected.starts_with("unknown field")
+            || expected.starts_with("unknown variant")
+        {
+            "r.toml:"
+        } else {
+            "r.toml:1: rule "
+        };
+        assert!(told.iter().all(|told| told.starts_with(at)), "{told:?}");
+    }
+}
+
+#[test]
+fn surroundings_count_where_a_rule_says_so() {
+    let found = |changes: &[(&str, &str)], text: &str| {
+        let masker = Masker::builder()
+            .rules("r.toml", rule(changes))
+            .build()
+            .unwrap();
+        !masker.mask(text.as_bytes()).matches.is_empty()
+    };
+    let near = [
+        ("keywords", r#"["Visitor"]"#),
+        ("positive", r#"["visitor badge-1234"]"#),
+    ];
+    assert!(found(&near, "the VISITOR's badge-1234"));
+    assert!(!found(&near, "badge-1234 of a visitor"));
+    assert!(!found(
+        &near,
+        &format!("visitor{}badge-1234", " ".repeat(60))
+    ));
+
+    let digit = [("left", r#""digit""#), ("positive", r#"["7badge-1234"]"#)];
+    assert!(found(&digit, "7badge-1234") && !found(&digit, "badge-1234"));
+    let any = [("left", r#""any""#)];
+    assert!(found(&any, "xbadge-1234") && !found(&[], "xbadge-1234"));
+    assert!(found(&[], r"x\nbadge-1234") && found(&[], "x%20badge-1234"));
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let toml = format!(
+        "{}{}{}",
+        rule(&[("positive", "[]"), ("validate", r#"["luck"]"#)]),
+        rule(&[]),
+        rule(&[
+            ("id", r#""other""#),
+            ("body", r#"{ class = "none", min = 1 }"#)
+        ]),
+    );
+    let told = mistakes(&toml);
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(
+        told[2].starts_with("r.toml:18: rule other: unknown class"),
+        "{told:?}"
+    );
+
+    let twice = mistakes(&format!("{}{}", rule(&[]), rule(&[])));
+    assert_eq!(
+        twice,
+        ["r.toml:9: rule badge: a rule of this id is already at r.toml:1"]
+    );
+}
+
+#[test]
+fn what_is_no_toml_is_told_with_its_line() {
+    assert!(mistakes("a = 1")[0].contains("unknown key `a`"));
+    assert!(mistakes("\n\nrule = [")[0].starts_with("r.toml:3"));
+    assert!(mistakes("rule = 1")[0].contains("not a list"));
+}
+
+#[test]
+fn neither_rules_nor_texts_are_shown() {
+    let masker = Masker::builtin();
+    assert!(format!("{masker:?}").starts_with("Masker { rules: 1"));
+    let mut stream = masker.stream();
+    stream.push(b"ghp_secret", &mut Vec::new());
+    assert_eq!(format!("{stream:?}"), "MaskStream { held: 10, .. }");
+}
