@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr};
 
 use hyper::body::Incoming;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tollbook_exchange::{Code, Refusal};
 use tollbook_recording::{Health, Recorder};
 
@@ -23,7 +23,9 @@ pub struct Gateway {
     address: SocketAddr,
     admin: SocketAddr,
     stop: CancellationToken,
-    /// Serving, and owned here so that shutdown can wait for it.
+    /// The data plane. Shutdown waits for it, and for nothing else.
+    edge: AbortOnDropHandle<()>,
+    /// What else runs, owned here so that it ends with the gateway.
     tasks: JoinSet<()>,
     recorder: Recorder,
 }
@@ -63,9 +65,18 @@ impl Gateway {
             recorder: recorder.clone(),
             stop: stop.clone(),
         });
-        let mounts = mounts(plan, &recorder);
         let mut tasks = JoinSet::new();
-        tasks.spawn(edge.serve(mounts, stop.clone(), config.drain));
+        let authenticator = plan.authenticator.clone();
+        tasks.spawn(async move {
+            // So that the first caller does not wait for the keys; without them callers are
+            // refused until they can be had.
+            for issuer in authenticator.preload().await {
+                tracing::warn!(issuer, "no key of this issuer could be loaded yet");
+            }
+        });
+        let mounts = mounts(plan, &recorder);
+        let edge =
+            AbortOnDropHandle::new(tokio::spawn(edge.serve(mounts, stop.clone(), config.drain)));
         // Never told to stop: it answers until the last exchange is closed, and is cut then.
         tasks.spawn(admin_edge.serve(router, CancellationToken::new(), config.drain));
         tracing::info!(%address, %admin, "gateway serves");
@@ -73,6 +84,7 @@ impl Gateway {
             address,
             admin,
             stop,
+            edge,
             tasks,
             recorder,
         })
@@ -100,7 +112,7 @@ impl Gateway {
     pub async fn shutdown(mut self) -> Health {
         tracing::info!("gateway drains");
         self.stop.cancel();
-        self.tasks.join_next().await;
+        drop((&mut self.edge).await);
         self.tasks.shutdown().await;
         let (recorder, health) = (self.recorder.clone(), self.recorder.health());
         // A panic while closing loses nothing that is not lost already.

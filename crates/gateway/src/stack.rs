@@ -54,6 +54,9 @@ impl<A: Authenticate, D: Decide> ClaudeConnection<A, D> {
     {
         let mask = if self.mask_wire {
             MaskLayer::new(self.masker.clone())
+                .requests(true)
+                .responses(true)
+                .max_body(self.max_body)
         } else {
             MaskLayer::off()
         };

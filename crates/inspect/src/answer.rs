@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, header};
+use http::{HeaderMap, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tollbook_exchange::{Code, Exchange, Masked, Outcome, Refusal, ResponseShape};
@@ -54,7 +54,7 @@ where
     let success = head.status.is_success();
     let json = media_type.is_some_and(|given| given.eq_ignore_ascii_case("application/json"));
     let events = media_type.is_some_and(|given| given.eq_ignore_ascii_case("text/event-stream"));
-    let empty = body.is_end_stream();
+    let empty = head.status == StatusCode::NO_CONTENT || body.is_end_stream();
     if success && answers == Answers::Json && !json && !events && !empty {
         return Err(invalid(
             "the upstream's answer is of no type that this operation has",
@@ -144,15 +144,26 @@ impl<B: Body<Data = Bytes>> Body for AnswerBody<B> {
         if let Some(whole) = this.whole.take() {
             return Poll::Ready(Some(Ok(Frame::data(whole))));
         }
-        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+        let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let frame = ready!(inner.poll_frame(cx));
+        let frame = ready!(inner.as_mut().poll_frame(cx));
+        // Whoever knows the length of an answer does not poll for its end.
+        let ended = inner.is_end_stream();
         let Some(tee) = this.tee.as_mut() else {
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Inner)));
         };
         let cut = match &frame {
-            Some(Ok(frame)) => frame.data_ref().map_or(Ok(()), |data| tee.push(data)),
+            Some(Ok(frame)) => frame
+                .data_ref()
+                .map_or(Ok(()), |data| tee.push(data))
+                .and_then(|()| {
+                    if ended {
+                        tee.close(End::Reached)
+                    } else {
+                        Ok(())
+                    }
+                }),
             Some(Err(_)) => {
                 tee.broken();
                 Ok(())
@@ -160,7 +171,12 @@ impl<B: Body<Data = Bytes>> Body for AnswerBody<B> {
             None => tee.close(End::Reached),
         };
         Poll::Ready(match (cut, frame) {
-            (Ok(()), frame) => frame.map(|frame| frame.map_err(BodyError::Inner)),
+            (Ok(()), frame) => {
+                if ended {
+                    *this.tee = None;
+                }
+                frame.map(|frame| frame.map_err(BodyError::Inner))
+            }
             (Err(Unreadable), _) => {
                 let last = tee.cut();
                 this.inner.set(None);
@@ -171,7 +187,7 @@ impl<B: Body<Data = Bytes>> Body for AnswerBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        // While an observer is there, the end is seen by polling: it has a last word to note.
+        // While an observer is there, it has a last word to note.
         let ended = self.tee.is_none() && self.inner.as_ref().is_none_or(Body::is_end_stream);
         self.whole.is_none() && ended
     }

@@ -15,6 +15,8 @@ const PLANNED: &[&str] = &["http", "mcp", "kubernetes", "git", "postgres", "mysq
 /// One system that is reached through the gate.
 #[derive(Clone, Debug)]
 pub struct ConnectionConfig {
+    /// The line of the configuration in which it begins.
+    pub line: usize,
     /// The name, and the first segment of its path on the data plane.
     pub name: String,
     /// The protocol it speaks.
@@ -92,6 +94,7 @@ impl ConnectionConfig {
         durability(&section);
         let max_body = section.size("max_body").unwrap_or(Self::MAX_BODY);
         let config = Self {
+            line: section.line(),
             name: name?.value,
             protocol: protocol?,
             upstream: upstream?.value,

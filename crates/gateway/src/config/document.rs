@@ -44,13 +44,17 @@ impl<'a> Notes<'a> {
 
     /// Notes a mistake at a place in the text.
     pub(super) fn at(&self, span: Range<usize>, message: impl Into<String>) {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
         let mistake = Mistake {
-            line: Some(line),
+            line: Some(self.line(&span)),
             message: message.into(),
         };
         self.found.borrow_mut().push((span.start, mistake));
+    }
+
+    /// The line in which the span begins, counted from 1.
+    fn line(&self, span: &Range<usize>) -> usize {
+        let before = self.text.get(..span.start).unwrap_or(self.text);
+        before.bytes().filter(|byte| *byte == b'\n').count() + 1
     }
 
     /// Notes a mistake that stands nowhere in particular.
@@ -131,6 +135,11 @@ impl<'a> Section<'a> {
     /// Where the section's mistakes go.
     pub(super) fn notes(&self) -> &'a Notes<'a> {
         self.notes
+    }
+
+    /// The line in which the section begins.
+    pub(super) fn line(&self) -> usize {
+        self.notes.line(&self.span)
     }
 
     /// Names the section for its environment variables: a `[[connection]]` by its `name`.

@@ -7,6 +7,8 @@ use super::document::Section;
 /// One OIDC issuer whose tokens are accepted.
 #[derive(Clone, Debug)]
 pub struct IssuerConfig {
+    /// The line of the configuration in which it begins.
+    pub line: usize,
     /// The name that records and policies use.
     pub name: String,
     /// The issuer exactly as its tokens name it.
@@ -57,6 +59,7 @@ impl IssuerConfig {
         };
         section.not_available("preset", "name the claims you need in `claims`");
         let config = Self {
+            line: section.line(),
             name: name?.value,
             issuer: issuer?.value,
             audience: audience?.value,

@@ -3,6 +3,9 @@
 mod canary;
 mod edge;
 mod load;
+mod operations;
+mod policies;
 mod refusals;
 mod stage;
 mod transparency;
+mod wire;

@@ -72,7 +72,7 @@ pub(crate) fn assignment(
         }
         let swallow = value.goes_on.then_some(match value.quote {
             Some(quote) => Swallow::Quoted(quote),
-            None => Swallow::Run(BARE),
+            None => Swallow::Run(&BARE),
         });
         return Verdict::Match(Match {
             start: value.start,

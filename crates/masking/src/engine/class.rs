@@ -27,23 +27,23 @@ static NAMED: &[(&str, Class)] = &[
 const DIGIT: Class = Class::EMPTY.range(b'0', b'9');
 const ALNUM: Class = DIGIT.range(b'a', b'z').range(b'A', b'Z');
 /// Letters, digits and the underscore: a token does not begin or end within a run of these.
-pub(crate) static WORD: Class = ALNUM.with(b"_");
+pub(crate) const WORD: Class = ALNUM.with(b"_");
 /// Bytes from 0x80 are in it, so that a value never ends within a character.
-pub(crate) static BARE: Class = ALNUM.with(b"+/=_-.~!@#$%^*?|:").range(0x80, 0xff);
+pub(crate) const BARE: Class = ALNUM.with(b"+/=_-.~!@#$%^*?|:").range(0x80, 0xff);
 /// What stands between `user:` and `@` in an address.
-pub(crate) static USERINFO: Class = Class::EMPTY.range(b'!', 0xff).without(b"/@\"'`<>\\[]\x7f");
+pub(crate) const USERINFO: Class = Class::EMPTY.range(b'!', 0xff).without(b"/@\"'`<>\\[]\x7f");
 /// What base64 (RFC 4648 §4) is made of, without white space.
-pub(crate) static BASE64: Class = ALNUM.with(b"+/=");
+pub(crate) const BASE64: Class = ALNUM.with(b"+/=");
 
 impl Class {
     const EMPTY: Self = Self([0; 4]);
 
     /// The class of this name.
-    pub(crate) fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<&'static Self> {
         NAMED
             .iter()
             .find(|(known, _)| *known == name)
-            .map(|(_, class)| *class)
+            .map(|(_, class)| class)
     }
 
     /// The names of all classes.

@@ -10,6 +10,8 @@ pub(crate) struct Keys {
     names: Vec<(Vec<u8>, usize)>,
     /// The last letters of all names, as bits from `a` and from `0`.
     endings: u64,
+    /// The last three letters of all names, hashed.
+    triples: [u64; 16],
 }
 
 /// A name as it is compared: backwards, in lower case, letters and digits only, so that
@@ -27,6 +29,8 @@ impl Keys {
         if let Some(last) = name.letters().first() {
             self.endings |= bit(*last);
         }
+        let triple = triple(name.letters());
+        self.triples[triple >> 6] |= 1 << (triple & 63);
         self.names.push((name.letters().to_vec(), rule));
     }
 
@@ -37,7 +41,10 @@ impl Keys {
 
     /// The rules whose names `name` ends with.
     pub(crate) fn find(&self, name: &Name) -> impl Iterator<Item = usize> {
-        self.names
+        let triple = triple(name.letters());
+        let may_be = self.triples[triple >> 6] & (1 << (triple & 63)) != 0;
+        let names = if may_be { &self.names[..] } else { &[] };
+        names
             .iter()
             .filter(move |(known, _)| name.letters().starts_with(known))
             .map(|(_, rule)| *rule)
@@ -77,6 +84,12 @@ impl Name {
     fn letters(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
+}
+
+/// A 10-bit hash of the first three bytes.
+fn triple(letters: &[u8]) -> usize {
+    let letters = letters.iter().take(3);
+    letters.fold(0, |sum, letter| (sum * 31 + usize::from(*letter)) & 0x3ff)
 }
 
 fn bit(byte: u8) -> u64 {

@@ -247,7 +247,9 @@ impl Engine {
                 }
                 _ => key::private_key(index, window, body),
             };
-            verdict = verdict.or_longer(found);
+            if !matches!(found, Verdict::No) {
+                verdict = verdict.or_longer(found);
+            }
         }
         verdict
     }

@@ -24,7 +24,7 @@ pub(crate) struct Rule {
     pub shape: Shape,
     /// What a match begins with, or for values, the keys they stand under.
     pub literals: Vec<Vec<u8>>,
-    pub class: Class,
+    pub class: &'static Class,
     pub min: usize,
     /// Without a maximum a body goes on for as long as its class does.
     pub max: Option<usize>,

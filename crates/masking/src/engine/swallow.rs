@@ -11,7 +11,7 @@ const MAX_HEADERS: usize = 2 << 10;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Swallow {
     /// Every byte of a class.
-    Run(Class),
+    Run(&'static Class),
     /// A value up to its closing quote.
     Quoted(Quote),
     /// A private key, at a line with or without headers.

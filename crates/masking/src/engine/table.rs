@@ -4,13 +4,16 @@ use std::{fmt, ops::Range};
 
 /// Finds the places where a match may begin, and the literals that stand there.
 ///
-/// A literal that is masked is found at its beginning. One that stays is found at its last two
-/// bytes, with the rest of it behind: so nobody has to wait for it before he may read on.
+/// A literal that is masked is found at its beginning. One that stays is found at its last few
+/// bytes, with the rest of it behind: so its beginning need not wait for its end.
 ///
-/// A place is told by its first two bytes: one bit for each pair, 8 KiB in all, which stay in the
-/// first-level cache. That is a load and a test for each byte, whatever the number of rules.
+/// A place is told by its first two bytes, and then by its third: one bit for each, 8 KiB for all
+/// pairs and as much for the rest, which stay in the first-level cache. That is a load and a test
+/// for most bytes, whatever the number of rules.
 pub(crate) struct Table {
     pairs: Vec<u64>,
+    /// The first three bytes of literals, hashed.
+    trigrams: Vec<u64>,
     /// For the last byte, whose second has not come.
     firsts: [u64; 4],
     /// Sorted, so that those with one first byte lie together, longer ones first.
@@ -23,16 +26,16 @@ pub(crate) struct Table {
 pub(crate) struct Literal {
     /// What must stand before the place.
     pub behind: Vec<u8>,
-    /// What must stand from the place on; at least two bytes.
+    /// What must stand from the place on; at least three bytes.
     pub ahead: Vec<u8>,
     pub rule: usize,
 }
 
 impl Literal {
-    /// A literal of the rule with this index, found at its last two bytes if it is to stay.
+    /// A literal of the rule with this index, found at its last bytes if it is to stay.
     pub(crate) fn new(literal: &[u8], rule: usize, keep: bool) -> Self {
         let place = if keep {
-            literal.len().saturating_sub(2)
+            literal.len().saturating_sub(TRIGRAM + 1)
         } else {
             0
         };
@@ -48,7 +51,7 @@ impl Literal {
 impl Table {
     /// A table of literals.
     pub(crate) fn new(mut literals: Vec<Literal>) -> Self {
-        literals.retain(|literal| literal.ahead.len() >= 2);
+        literals.retain(|literal| literal.ahead.len() >= TRIGRAM);
         literals.sort_by(|a, b| {
             let (x, y) = (&a.ahead, &b.ahead);
             x[0].cmp(&y[0])
@@ -57,12 +60,15 @@ impl Table {
         });
         let mut table = Self {
             pairs: vec![0; 1 << 10],
+            trigrams: vec![0; 1 << 10],
             firsts: [0; 4],
             literals: Vec::new(),
             by_first: vec![0..0; 1 << 8],
         };
         for (index, Literal { ahead, .. }) in literals.iter().enumerate() {
             table.insert(ahead[0], ahead[1]);
+            let trigram = trigram(ahead);
+            table.trigrams[trigram >> 6] |= 1 << (trigram & 63);
             let range = &mut table.by_first[usize::from(ahead[0])];
             if range.end == 0 {
                 range.start = index;
@@ -84,7 +90,10 @@ impl Table {
         let rest = &bytes[from..];
         for (offset, pair) in rest.windows(2).enumerate() {
             if self.has(pair[0], pair[1]) {
-                return from + offset;
+                match rest.get(offset..offset + TRIGRAM) {
+                    Some(three) if !is_separator(pair[0]) && !self.has_trigram(three) => {}
+                    _ => return from + offset,
+                }
             }
         }
         match rest.last() {
@@ -119,10 +128,31 @@ impl Table {
         self.firsts[usize::from(first >> 6)] |= 1 << (first & 63);
     }
 
+    fn has_trigram(&self, bytes: &[u8]) -> bool {
+        let trigram = trigram(bytes);
+        self.trigrams[trigram >> 6] & (1 << (trigram & 63)) != 0
+    }
+
     fn has(&self, first: u8, second: u8) -> bool {
         let pair = usize::from(first) << 8 | usize::from(second);
         self.pairs[pair >> 6] & (1 << (pair & 63)) != 0
     }
+}
+
+/// How many bytes of a literal are looked at before the literal is.
+const TRIGRAM: usize = 3;
+
+/// A 16-bit hash of the first three bytes.
+fn trigram(bytes: &[u8]) -> usize {
+    let bytes = bytes.iter().take(TRIGRAM);
+    let three = bytes.fold(0u32, |three, byte| three << 8 | u32::from(*byte));
+    // Fibonacci hashing: the upper half of the product depends on all of the input.
+    let [high, low, ..] = three.wrapping_mul(0x9e37_79b1).to_be_bytes();
+    usize::from(u16::from_be_bytes([high, low]))
+}
+
+const fn is_separator(byte: u8) -> bool {
+    matches!(byte, b':' | b'=')
 }
 
 impl fmt::Debug for Table {

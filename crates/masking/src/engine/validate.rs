@@ -204,7 +204,13 @@ pub(crate) fn is_masked(text: &[u8]) -> bool {
 
 /// Whether what follows `eyJ` goes on like the base64url form of a JOSE header.
 fn is_jwt_header(body: &[u8]) -> bool {
+    /// `eyJhbGciOiJub25lIn0` and the like; nothing shorter names an algorithm.
+    const MIN_HEADER: usize = 12;
+
     let header = memchr::memchr(b'.', body);
+    if header.is_some_and(|dot| dot < MIN_HEADER) {
+        return false;
+    }
     let mut coded = b"eyJ".to_vec();
     coded.extend_from_slice(&body[..header.unwrap_or(body.len())]);
     let plain = decode_base64(&coded);

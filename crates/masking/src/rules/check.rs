@@ -160,7 +160,11 @@ fn wrong_literal(literal: &str, shape: Shape) -> Option<String> {
     }
 }
 
-fn body(raw: &RawRule, shape: Shape, wrong: &mut Vec<String>) -> (Class, usize, Option<usize>) {
+fn body(
+    raw: &RawRule,
+    shape: Shape,
+    wrong: &mut Vec<String>,
+) -> (&'static Class, usize, Option<usize>) {
     let Some(RawBody {
         class: name,
         min,
@@ -170,7 +174,7 @@ fn body(raw: &RawRule, shape: Shape, wrong: &mut Vec<String>) -> (Class, usize, 
         if shape != Shape::PrivateKey {
             wrong.push("no `body`".to_owned());
         }
-        return (WORD, 0, None);
+        return (&WORD, 0, None);
     };
     let class = Class::named(name).unwrap_or_else(|| {
         let names: Vec<&str> = Class::names().collect();
@@ -178,7 +182,7 @@ fn body(raw: &RawRule, shape: Shape, wrong: &mut Vec<String>) -> (Class, usize, 
             "unknown class `{name}`; known are {}",
             names.join(", ")
         ));
-        WORD
+        &WORD
     });
     if !(1..=CAP).contains(min) {
         wrong.push(format!("`min` is not between 1 and {CAP}"));

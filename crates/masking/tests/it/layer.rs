@@ -107,7 +107,7 @@ async fn answer(
     while let Some(frame) = body.frame().await {
         match frame {
             Ok(frame) if frame.is_data() => {
-                text.push_str(std::str::from_utf8(&frame.into_data().unwrap()).unwrap())
+                text.push_str(std::str::from_utf8(&frame.into_data().unwrap()).unwrap());
             }
             Ok(frame) => trailers = frame.into_trailers().ok(),
             Err(broken) => error = Some(broken),

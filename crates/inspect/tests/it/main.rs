@@ -1,0 +1,5 @@
+//! The layer, called without a socket.
+
+mod answers;
+mod requests;
+mod support;
