@@ -353,17 +353,18 @@ impl Tee {
             reader,
             kind,
         } = self;
-        let decoded = decoder.finish(|plain| {
-            note(exchange.as_ref(), reader, *kind, masker.push(plain)?);
-            Ok::<_, Unreadable>(())
-        });
-        let finished = masker.finish();
-        let read = match finished {
-            Ok(parts) => {
+        let read = if end == End::Reached {
+            let decoded = decoder.finish(|plain| {
+                note(exchange.as_ref(), reader, *kind, masker.push(plain)?);
+                Ok::<_, Unreadable>(())
+            });
+            masker.finish().map_err(Unreadable::from).and_then(|parts| {
                 note(exchange.as_ref(), reader, *kind, parts);
                 decoded
-            }
-            Err(error) => Err(error.into()),
+            })
+        } else {
+            note(exchange.as_ref(), reader, *kind, masker.abort());
+            Ok(())
         };
         let Some(reader) = self.reader.take() else {
             return read;

@@ -58,6 +58,23 @@ impl MaskStream {
         self.held = 0;
     }
 
+    /// Ends a text that was cut off, and tells how many bytes do not come out: those that still
+    /// waited and are no match as they are. They may be the beginning of a secret whose end would
+    /// have shown it. The next push begins another text.
+    pub fn abort(&mut self, out: &mut Vec<u8>) -> usize {
+        let matches = |counts: &Counts| counts.iter().map(|(_, count)| count).sum::<u32>();
+        let (held, before) = (self.held(), matches(&self.counts));
+        let mut rest = Vec::new();
+        self.finish(&mut rest);
+        if matches(&self.counts) == before {
+            return held;
+        }
+        // What stands behind the last match is as unsure as it would be without one.
+        let end = memchr::memrchr(b']', &rest).map_or(0, |end| end + 1);
+        out.extend_from_slice(&rest[..end]);
+        rest.len() - end
+    }
+
     /// How many bytes wait for a decision.
     pub fn held(&self) -> usize {
         self.window.len() - self.held

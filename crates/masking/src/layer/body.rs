@@ -94,7 +94,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
                     }
                 },
                 Some(Err(error)) => {
-                    work.finish();
+                    work.abort();
                     work.error = Some(error);
                 }
                 None => work.finish(),
@@ -130,8 +130,14 @@ impl<E> Work<E> {
         }
     }
 
-    /// The body came to its end or broke off. What was held back is decided as if the text ended
-    /// here.
+    /// The body broke off. What may be the beginning of a secret stays back.
+    fn abort(&mut self) {
+        let rest = self.view.abort();
+        self.take(Ok(rest));
+        self.end();
+    }
+
+    /// The body came to its end.
     fn finish(&mut self) {
         let finished = self.view.finish();
         self.take(finished);

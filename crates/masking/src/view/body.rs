@@ -196,6 +196,38 @@ impl BodyMasker {
         Ok(out)
     }
 
+    /// Gives the body up, because it broke off, and gives what can be given of the rest. What may
+    /// be the beginning of a secret whose end never came is not part of it.
+    pub fn abort(&mut self) -> Vec<Masked<Bytes>> {
+        let mut out = Vec::new();
+        if self.failed.is_some() {
+            return out;
+        }
+        match &mut self.view {
+            View::Events(events) => events.abort(&mut Notes {
+                out: &mut out,
+                found: &mut self.found,
+                coverage: &mut self.coverage,
+            }),
+            View::Document { held, .. } => {
+                let held = std::mem::take(held);
+                self.beginning(&held, &mut out);
+            }
+            View::TooLong => {}
+            View::Lines(lines) => {
+                let held = lines.take_held();
+                self.beginning(&held, &mut out);
+            }
+            View::Text(stream) => {
+                let mut text = Vec::new();
+                let dropped = stream.abort(&mut text);
+                dropped_from(&mut self.coverage, dropped);
+                emit(text, &mut out);
+            }
+        }
+        out
+    }
+
     /// How the parts are cut.
     pub const fn shape(&self) -> ResponseShape {
         match self.view {
@@ -237,15 +269,15 @@ impl BodyMasker {
         Ok(())
     }
 
-    /// The beginning of a document that is too long to be held. Without its end it is only a text,
+    /// The beginning of a document that is too long to be held, or broke off. Without its end it is only a text,
     /// and what may be the beginning of a match is not part of it.
     fn beginning(&mut self, bytes: &[u8], out: &mut Vec<Masked<Bytes>>) {
         let mut stream = MaskStream::new(self.masker.clone(), true);
         let mut text = Vec::new();
         stream.push(bytes, &mut text);
-        let held = stream.held() as u64;
-        self.coverage.uninspected += held;
-        self.coverage.inspected += bytes.len() as u64 - held;
+        let dropped = stream.abort(&mut text);
+        self.coverage.inspected += bytes.len() as u64;
+        dropped_from(&mut self.coverage, dropped);
         for (rule, count) in stream.take_counts().iter() {
             self.found.add(rule, "", count);
         }
@@ -259,6 +291,19 @@ pub(super) struct Notes<'a> {
     pub out: &'a mut Vec<Masked<Bytes>>,
     pub found: &'a mut Found,
     pub coverage: &'a mut Coverage,
+}
+
+impl Notes<'_> {
+    /// Notes that so many bytes that were scanned do not come out.
+    pub(super) fn dropped(&mut self, bytes: usize) {
+        dropped_from(self.coverage, bytes);
+    }
+}
+
+fn dropped_from(coverage: &mut Coverage, bytes: usize) {
+    let bytes = (bytes as u64).min(coverage.inspected);
+    coverage.inspected -= bytes;
+    coverage.uninspected += bytes;
 }
 
 pub(super) fn emit(bytes: Vec<u8>, out: &mut Vec<Masked<Bytes>>) {

@@ -3,7 +3,8 @@
 //!
 //! A text comes in many deltas, cut anywhere. All deltas of one kind in one content block are one
 //! text, and it is masked as one. Where a match may have begun at the end of a delta, its last
-//! bytes move into a later one; at the end of the block they come in a delta of their own. An event
+//! bytes move into a later one; at the end of the block they come in a delta of their own. In a
+//! block that is cut off, by an error or by the end of the stream, they do not come at all. An event
 //! in which nothing changes passes as the bytes that came.
 
 use std::{collections::BTreeMap, ops::Range};
@@ -96,8 +97,14 @@ impl Events {
                 result => result?,
             }
         }
-        self.flush(|_| true, notes);
+        self.abandon(notes);
         Ok(())
+    }
+
+    /// The stream broke off: what has not ended does not come out.
+    pub(super) fn abort(&mut self, notes: &mut Notes<'_>) {
+        notes.coverage.uninspected += self.splitter.finish().len() as u64;
+        self.abandon(notes);
     }
 
     fn event(&mut self, frame: Frame, notes: &mut Notes<'_>) -> Result<(), ViewError> {
@@ -145,7 +152,8 @@ impl Events {
             (Some(b"content_block_stop" | b"content_block_start"), Some(index)) => {
                 self.flush(|key| key.index == index, notes);
             }
-            (Some(b"message_start" | b"message_stop" | b"error"), _) => self.flush(|_| true, notes),
+            (Some(b"message_start" | b"message_stop"), _) => self.flush(|_| true, notes),
+            (Some(b"error"), _) => self.abandon(notes),
             (Some(b"content_block_delta"), Some(index)) => {
                 let kind = value(&head.delta_kind).ok_or(ViewError::MalformedEvent)?;
                 return self.open(index, kind, &head.texts, data);
@@ -228,6 +236,17 @@ impl Events {
         Some(Edit { range: at, text })
     }
 
+    /// Gives up the texts that have not ended. What waits of them may be the beginning of a secret
+    /// that was cut off, and stays back.
+    fn abandon(&mut self, notes: &mut Notes<'_>) {
+        for (key, mut open) in std::mem::take(&mut self.texts) {
+            let mut rest = Vec::new();
+            let dropped = open.stream.abort(&mut rest);
+            notes.dropped(dropped);
+            open.rest(&key, &rest, notes);
+        }
+    }
+
     /// Ends texts. What was held back of them comes in deltas of its own.
     fn flush(&mut self, ends: impl Fn(&Key) -> bool, notes: &mut Notes<'_>) {
         let keys: Vec<Key> = self.texts.keys().filter(|key| ends(key)).cloned().collect();
@@ -237,23 +256,30 @@ impl Events {
             };
             let mut rest = Vec::new();
             open.stream.finish(&mut rest);
-            note_matches(&key, &mut open, notes.found);
-            if rest.is_empty() {
-                continue;
-            }
-            let mut event =
-                b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":"
-                    .to_vec();
-            event.extend(&key.index);
-            event.extend(b",\"delta\":{\"type\":\"");
-            event.extend(&open.kind);
-            event.extend(b"\",\"");
-            event.extend(&key.member);
-            event.extend(b"\":\"");
-            json::encode(&rest, &mut event);
-            event.extend(b"\"}}\n\n");
-            notes.out.push(masked(event.into()));
+            open.rest(&key, &rest, notes);
         }
+    }
+}
+
+impl Open {
+    /// Gives what was held back of a text, in a delta of its own.
+    fn rest(&mut self, key: &Key, rest: &[u8], notes: &mut Notes<'_>) {
+        note_matches(key, self, notes.found);
+        if rest.is_empty() {
+            return;
+        }
+        let mut event =
+            b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":"
+                .to_vec();
+        event.extend(&key.index);
+        event.extend(b",\"delta\":{\"type\":\"");
+        event.extend(&self.kind);
+        event.extend(b"\",\"");
+        event.extend(&key.member);
+        event.extend(b"\":\"");
+        json::encode(rest, &mut event);
+        event.extend(b"\"}}\n\n");
+        notes.out.push(masked(event.into()));
     }
 }
 

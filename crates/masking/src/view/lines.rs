@@ -51,6 +51,12 @@ impl Lines {
         emit(ended, notes.out);
     }
 
+    /// The line that has not ended, which is forgotten here.
+    pub(super) fn take_held(&mut self) -> Vec<u8> {
+        self.too_long = false;
+        std::mem::take(&mut self.held)
+    }
+
     fn take(&mut self, part: &[u8], coverage: &mut Coverage) {
         if self.too_long || self.held.len() + part.len() > self.limit {
             coverage.uninspected += (self.held.len() + part.len()) as u64;
