@@ -36,7 +36,7 @@ const CONNECTIONS: usize = 8192;
 /// How many requests one HTTP/2 connection may have open.
 const STREAMS: u32 = 256;
 /// The largest head: two tokens of 16 KiB and what else a client sends.
-const HEAD_BYTES: usize = 64 << 10;
+const HEAD_BYTES: u32 = 64 << 10;
 
 /// The edge cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -169,11 +169,11 @@ where
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
-        .max_buf_size(HEAD_BYTES)
+        .max_buf_size(HEAD_BYTES as usize)
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
-        .max_header_list_size(HEAD_BYTES as u32)
+        .max_header_list_size(HEAD_BYTES)
         .keep_alive_interval(Duration::from_secs(30));
     let served = builder.serve_connection(TokioIo::new(io), TowerToHyperService::new(service));
     if let Err(error) = watcher.watch(served.into_owned()).await {

@@ -1,19 +1,22 @@
 //! The one place where the layers are put together.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{any::Any, convert::Infallible, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
-use tollbook_exchange::{Refusal, http::refuse};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use tollbook_exchange::{Code, Refusal, http::refuse};
 use tollbook_identity::{Authenticate, IdentityLayer};
 use tollbook_inspect::{Claude, InspectLayer};
 use tollbook_masking::{MaskLayer, Masker};
 use tollbook_policy::{Decide, PolicyLayer};
-use tollbook_proxy::{ClaudeRefusals, Forward, ProbeLayer, RefusalLayer};
+use tollbook_proxy::{
+    ClaudeRefusals, Forward, ProbeLayer, RefusalLayer, RenderRefusal, RequestInfo,
+};
 use tollbook_recording::{CommitLayer, RecordLayer, Recorder};
 use tower::{ServiceBuilder, ServiceExt, service_fn, util::BoxCloneSyncService};
+use tower_http::catch_panic::CatchPanicLayer;
 
 /// What a stack answers with.
 pub type AnswerBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
@@ -61,6 +64,9 @@ impl<A: Authenticate, D: Decide> ClaudeConnection<A, D> {
             MaskLayer::off()
         };
         let stack = ServiceBuilder::new()
+            // Outermost: a bug in a layer is an answer to its caller, and an exchange in the book
+            // because the record's guard is inside.
+            .layer(CatchPanicLayer::custom(panicked))
             // Outside the record, which may itself refuse, and inside nothing: the last word.
             .layer(RefusalLayer::new(ClaudeRefusals::default()))
             // Outside all that judges, so that refusals, early leavers and panics are in the book.
@@ -103,6 +109,16 @@ where
         .layer(RecordLayer::new(recorder, "(none)", "http").redact(Arc::new(masker)))
         .service(refuse_all);
     boxed(stack)
+}
+
+/// The answer to a caller whose request met a bug. What the panic says stays here: it may hold a
+/// piece of the request.
+fn panicked(_: Box<dyn Any + Send>) -> Response<Full<Bytes>> {
+    tracing::error!("a layer panicked");
+    let refusal = Refusal::new(Code::Misassembled, "the gateway has met a fault of its own");
+    ClaudeRefusals::default()
+        .render(&refusal, &RequestInfo::default())
+        .map(Full::new)
 }
 
 fn boxed<S, B, R>(stack: S) -> ConnectionStack<B>

@@ -398,7 +398,7 @@ impl Tee {
             exchange.conclude(Outcome::UpstreamReset);
         }
         // The held rest is noted; that it is not a whole answer is what the outcome says.
-        let _: Result<(), Unreadable> = self.close(End::Broken);
+        self.close(End::Broken).ok();
     }
 
     /// The gate cuts the answer off. The last bytes for the caller, where the protocol has some.
@@ -406,7 +406,7 @@ impl Tee {
         if let Some(exchange) = &self.exchange {
             exchange.conclude(Outcome::PolicyCut);
         }
-        let _: Result<(), Unreadable> = self.close(End::Broken);
+        self.close(End::Broken).ok();
         let id = self
             .exchange
             .as_ref()
@@ -420,7 +420,7 @@ impl Tee {
 
 impl Drop for Tee {
     fn drop(&mut self) {
-        let _: Result<(), Unreadable> = self.close(End::Dropped);
+        self.close(End::Dropped).ok();
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -23,6 +24,8 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct Lane {
     jobs: VecDeque<Job>,
+    /// How many of the jobs somebody waits for.
+    awaited: usize,
     closed: bool,
 }
 
@@ -64,6 +67,7 @@ impl Queue {
         if lane.closed {
             return Err(job);
         }
+        lane.awaited += usize::from(job.waiting.is_some());
         lane.jobs.push_back(job);
         self.ready.notify_one();
         Ok(())
@@ -71,10 +75,20 @@ impl Queue {
 
     /// Waits for jobs and takes the oldest, as many as fit into one transaction. `None` when the
     /// queue is closed and empty.
+    ///
+    /// Jobs that nobody waits for, such as outcomes, give others a moment to come along: otherwise
+    /// each request that follows on another would wait for two syncs, that of the outcome before
+    /// it and its own.
     pub(crate) fn take(&self) -> Option<Vec<Job>> {
-        let mut lane = self
+        let lane = self
             .ready
             .wait_while(self.lane(), |lane| lane.jobs.is_empty() && !lane.closed)
+            .unwrap_or_else(PoisonError::into_inner);
+        let idle =
+            |lane: &mut Lane| lane.awaited == 0 && !lane.closed && lane.jobs.len() < MAX_JOBS;
+        let (mut lane, _) = self
+            .ready
+            .wait_timeout_while(lane, LINGER, idle)
             .unwrap_or_else(PoisonError::into_inner);
         let mut taken = Vec::new();
         let mut bytes = 0;
@@ -83,6 +97,7 @@ impl Queue {
                 break;
             };
             bytes += job.bytes();
+            lane.awaited -= usize::from(job.waiting.is_some());
             taken.push(job);
         }
         (!taken.is_empty()).then_some(taken)
@@ -145,6 +160,9 @@ impl std::fmt::Debug for Part {
 /// As much as goes into one transaction: the point where larger groups stop being faster.
 const MAX_JOBS: usize = 256;
 const MAX_BYTES: usize = 4 << 20;
+/// How long a job that nobody waits for stays for others. A crash within it leaves an exchange
+/// whose end nobody saw, as a crash a moment earlier would have.
+const LINGER: Duration = Duration::from_millis(2);
 
 #[cfg(test)]
 mod tests {
@@ -187,5 +205,25 @@ mod tests {
         assert!(queue.push(job(1)).is_err());
         assert_eq!(queue.take().map(|jobs| jobs.len()), Some(1));
         assert!(queue.take().is_none());
+    }
+
+    #[test]
+    fn outcomes_go_along_with_the_next_request() {
+        let queue = std::sync::Arc::new(Queue::default());
+        queue.push(job(1)).unwrap();
+        let taker = std::thread::spawn({
+            let queue = std::sync::Arc::clone(&queue);
+            move || queue.take().map(|jobs| jobs.len())
+        });
+        let (waiting, _answer) = oneshot::channel();
+        let awaited = Job {
+            waiting: Some(waiting),
+            ..job(1)
+        };
+        queue.push(awaited).unwrap();
+        assert_eq!(taker.join().unwrap(), Some(2));
+        // And without one they do not wait for ever.
+        queue.push(job(1)).unwrap();
+        assert_eq!(queue.take().map(|jobs| jobs.len()), Some(1));
     }
 }

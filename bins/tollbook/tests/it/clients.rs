@@ -34,7 +34,7 @@ pub(crate) fn python() -> PathBuf {
 /// A folder whose `node_modules` holds the official SDK and Claude Code.
 pub(crate) fn node() -> PathBuf {
     installed("node", &NODE_PACKAGES.join(" "), |folder| {
-        npm(folder, &NODE_PACKAGES)
+        npm(folder, &NODE_PACKAGES);
     })
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn claude_code() -> [PathBuf; 2] {
     );
     let versioned = format!("{package}@{CLAUDE_CODE}");
     let newest = installed("claude-code", &versioned, |folder| {
-        npm(folder, &[&versioned])
+        npm(folder, &[&versioned]);
     });
     [
         node().join("node_modules/.bin/claude"),

@@ -199,3 +199,29 @@ fn help_and_completions_name_every_command() {
         assert!(text(&completions.stdout).contains(command));
     }
 }
+
+#[test]
+fn tail_prints_what_is_there_and_what_comes() {
+    use std::io::{BufRead, BufReader};
+
+    let folder = TempDir::new().unwrap();
+    assert_eq!(code(&tollbook(&folder, &["quickstart", "--once"])), 0);
+    let mut tail = Command::new(TOLLBOOK)
+        .args(["exchanges", "tail", "--json", "--data", "tollbook-data"])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+    let mut next = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+    let first = next();
+    assert_eq!(code(&tollbook(&folder, &["quickstart", "--once"])), 0);
+    let second = next();
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    assert_ne!(first["id"], second["id"]);
+    assert_eq!(
+        (&first["outcome"], &second["outcome"]),
+        (&"complete".into(), &"complete".into())
+    );
+}

@@ -66,7 +66,7 @@ async fn the_book_has_as_many_exchanges_as_requests_were_sent() {
         }
         // The gate goes on; the book must be whole all the time. Only those whose clients were
         // killed a moment ago may still be open.
-        let reader = tollbook_recording::Reader::open(&stage.book()).unwrap();
+        let reader = tollbook_recording::Reader::open(stage.book()).unwrap();
         let report = reader.verify(None).unwrap();
         assert!(report.is_verified(), "round {round}: {report:?}");
     }
@@ -109,7 +109,7 @@ async fn call(stage: &Stage, kind: u64, when: Duration) {
     let request = match kind {
         0 | 1 => stage.message("a plain call", false),
         2 | 3 => stage.message("a streamed call", true),
-        4 => stage.message("[[529]]", when.as_millis() % 2 == 0),
+        4 => stage.message("[[529]]", when.as_millis().is_multiple_of(2)),
         5 => stage.message("[[error]] half way", true),
         6 => stage.message("[[cut]] half way", true),
         7 => {

@@ -121,7 +121,7 @@ async fn every_operation_passes_and_is_recorded() {
             .contains("notes of the day")
     );
     assert_eq!(records.all[13]["response"]["body"], "notes of the day");
-    assert_eq!(records.all[1]["usage"]["input_tokens"].is_u64(), true);
+    assert!(records.all[1]["usage"]["input_tokens"].is_u64());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,9 @@ fn json_call(stage: &Stage, body: &[u8]) -> Request<Full<Bytes>> {
         .unwrap()
 }
 
+/// What it is, the call, and the status, type and code that it must be refused with.
+type Case<'a> = (&'a str, Request<Full<Bytes>>, u16, &'a str, &'a str);
+
 fn nested(depth: usize) -> Vec<u8> {
     let (open, close) = ("[".repeat(depth), "]".repeat(depth));
     format!(r#"{{"model":"m","max_tokens":1,"messages":{open}{close}}}"#).into_bytes()
@@ -55,7 +58,7 @@ async fn every_bad_request_is_refused_in_the_words_of_the_api_and_recorded() {
         .await
         .unwrap();
 
-    let mut cases: Vec<(&str, Request<Full<Bytes>>, u16, &str, &str)> = vec![
+    let mut cases: Vec<Case<'_>> = vec![
         (
             "truncated",
             json_call(&stage, &good[..40]),

@@ -138,7 +138,7 @@ allow = ["developers"]
         if let Some(upstream) = self.upstream {
             upstream.shutdown().await;
         }
-        let reader = Reader::open(&self.folder.path().join("book")).unwrap();
+        let reader = Reader::open(self.folder.path().join("book")).unwrap();
         let report = reader.verify(None).unwrap();
         assert!(report.is_verified(), "{report:?}");
         let mut filter = Filter::default();

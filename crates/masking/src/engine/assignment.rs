@@ -36,8 +36,8 @@ pub(crate) fn assignment(
     let Some((name, key_quote)) = key_before(keys, json, window, at) else {
         return Verdict::No;
     };
-    let mut found = keys.find(&name).peekable();
-    if found.peek().is_none() {
+    let found = keys.find(&name);
+    if found.is_empty() {
         return Verdict::No;
     }
     let value = match value_behind(json, window, at) {

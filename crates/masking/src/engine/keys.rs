@@ -1,17 +1,22 @@
 //! The names that secrets stand under.
 
+use std::fmt;
+
+use aho_corasick::{
+    AhoCorasick, AhoCorasickKind, Anchored, Input, StartKind, automaton::OverlappingState,
+};
+
 /// A name is compared by at most so many letters and digits at its end.
 const MAX_NAME: usize = 32;
 
 /// Which rules go with which names.
-#[derive(Debug, Default)]
 pub(crate) struct Keys {
-    /// Names backwards, and the rule; in the order in which rules are tried.
-    names: Vec<(Vec<u8>, usize)>,
+    /// All names backwards, so that a name is told from its end, however long it is.
+    names: AhoCorasick,
+    /// The rule of each name; in the order in which rules are tried.
+    rules: Vec<usize>,
     /// The last letters of all names, as bits from `a` and from `0`.
     endings: u64,
-    /// The last three letters of all names, hashed.
-    triples: [u64; 16],
 }
 
 /// A name as it is compared: backwards, in lower case, letters and digits only, so that
@@ -23,15 +28,24 @@ pub(crate) struct Name {
 }
 
 impl Keys {
-    /// Adds a name that leads to the rule with this index.
-    pub(crate) fn insert(&mut self, name: &[u8], rule: usize) {
-        let name = Name::of(name);
-        if let Some(last) = name.letters().first() {
-            self.endings |= bit(*last);
+    /// Names and the rules they lead to, by the rules' indexes.
+    #[expect(
+        clippy::expect_used,
+        reason = "fails beyond two billion letters of names only"
+    )]
+    pub(crate) fn new<'a>(names: impl IntoIterator<Item = (&'a [u8], usize)>) -> Self {
+        let names = names.into_iter().map(|(name, rule)| (Name::of(name), rule));
+        let names: Vec<(Name, usize)> = names.filter(|(name, _)| name.length > 0).collect();
+        let backwards = names.iter().map(|(name, _)| name.letters());
+        Self {
+            endings: backwards.clone().fold(0, |bits, name| bits | bit(name[0])),
+            names: AhoCorasick::builder()
+                .start_kind(StartKind::Anchored)
+                .kind(Some(AhoCorasickKind::DFA))
+                .build(backwards)
+                .expect("names are few and short"),
+            rules: names.iter().map(|(_, rule)| *rule).collect(),
         }
-        let triple = triple(name.letters());
-        self.triples[triple >> 6] |= 1 << (triple & 63);
-        self.names.push((name.letters().to_vec(), rule));
     }
 
     /// Whether any name ends in this byte.
@@ -40,14 +54,30 @@ impl Keys {
     }
 
     /// The rules whose names `name` ends with.
-    pub(crate) fn find(&self, name: &Name) -> impl Iterator<Item = usize> {
-        let triple = triple(name.letters());
-        let may_be = self.triples[triple >> 6] & (1 << (triple & 63)) != 0;
-        let names = if may_be { &self.names[..] } else { &[] };
-        names
+    pub(crate) fn find(&self, name: &Name) -> Vec<usize> {
+        let input = Input::new(name.letters()).anchored(Anchored::Yes);
+        let mut state = OverlappingState::start();
+        let mut found = Vec::new();
+        loop {
+            self.names.find_overlapping(input.clone(), &mut state);
+            let Some(known) = state.get_match() else {
+                break;
+            };
+            found.push(known.pattern().as_usize());
+        }
+        found.sort_unstable();
+        found
             .iter()
-            .filter(move |(known, _)| name.letters().starts_with(known))
-            .map(|(_, rule)| *rule)
+            .filter_map(|known| self.rules.get(*known).copied())
+            .collect()
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys")
+            .field("names", &self.rules.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -86,12 +116,6 @@ impl Name {
     }
 }
 
-/// A 10-bit hash of the first three bytes.
-fn triple(letters: &[u8]) -> usize {
-    let letters = letters.iter().take(3);
-    letters.fold(0, |sum, letter| (sum * 31 + usize::from(*letter)) & 0x3ff)
-}
-
 fn bit(byte: u8) -> u64 {
     match byte.to_ascii_lowercase() {
         letter @ b'a'..=b'z' => 1 << (letter - b'a'),
@@ -106,8 +130,7 @@ mod tests {
 
     #[test]
     fn names_are_compared_by_their_ends_in_every_spelling() {
-        let mut keys = Keys::default();
-        keys.insert(b"api_key", 7);
+        let keys = Keys::new([(&b"token"[..], 3), (b"api_key", 7), (b"key", 9)]);
         for name in [
             "api_key",
             "API-KEY",
@@ -115,14 +138,11 @@ mod tests {
             "X-Service-Api-Key",
             "config.apikey",
         ] {
-            assert_eq!(
-                keys.find(&Name::of(name.as_bytes())).next(),
-                Some(7),
-                "{name}"
-            );
+            assert_eq!(keys.find(&Name::of(name.as_bytes())), [7, 9], "{name}");
         }
-        for name in ["api_keys", "key", "", "api_key_id", "schlüssel"] {
-            assert_eq!(keys.find(&Name::of(name.as_bytes())).next(), None, "{name}");
+        for name in ["api_keys", "ke", "", "api_key_id", "schlüssel"] {
+            assert_eq!(keys.find(&Name::of(name.as_bytes())), [0; 0], "{name}");
         }
+        assert!(keys.may_end_in(b'Y') && keys.may_end_in(b'n') && !keys.may_end_in(b'a'));
     }
 }

@@ -72,7 +72,7 @@ impl State {
 impl Engine {
     /// An engine that looks for these rules.
     pub(crate) fn new(rules: Vec<Rule>) -> Self {
-        let (mut keys, mut members) = (Keys::default(), Keys::default());
+        let (mut keys, mut members) = (Vec::new(), Vec::new());
         let mut literals = Vec::new();
         let mut userinfo = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
@@ -86,9 +86,7 @@ impl Engine {
                     literals.extend(found);
                 }
                 Shape::JsonKey { .. } => {
-                    rule.literals
-                        .iter()
-                        .for_each(|name| members.insert(name, index));
+                    members.extend(rule.literals.iter().map(|name| (&name[..], index)));
                 }
                 Shape::UserInfo => userinfo.push(index),
                 Shape::Assignment { .. } => {}
@@ -100,24 +98,23 @@ impl Engine {
                 let is_member = matches!(rule.shape, Shape::JsonKey { .. });
                 let is_key = is_member || matches!(rule.shape, Shape::Assignment { .. });
                 if is_key && is_member == wanted {
-                    rule.literals
-                        .iter()
-                        .for_each(|name| keys.insert(name, index));
+                    keys.extend(rule.literals.iter().map(|name| (&name[..], index)));
                 }
             }
         }
+        let (keys, members) = (Keys::new(keys), Keys::new(members));
         Self {
-            rules,
             table: Table::new(literals),
             keys,
             members,
             userinfo,
+            rules,
         }
     }
 
     /// The rules for the value of a JSON object's member of this name.
     pub(crate) fn member(&self, name: &Name) -> Option<usize> {
-        self.members.find(name).next()
+        self.members.find(name).first().copied()
     }
 
     /// Where rules match in a whole text.

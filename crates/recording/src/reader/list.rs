@@ -129,8 +129,8 @@ pub(super) fn exchanges(book: &Transaction<'_>, filter: &Filter) -> Result<Vec<S
 
 pub(super) fn follow(book: &Transaction<'_>, from: u64, limit: u64) -> Result<Vec<Summary>, Error> {
     let sql = format!(
-        "{COLUMNS} WHERE coalesce(closed, intent) >= ?1
-         ORDER BY coalesce(closed, intent) LIMIT ?2"
+        "{COLUMNS} WHERE closed >= ?1 OR (intent >= ?1 AND closed IS NULL)
+         ORDER BY latest LIMIT ?2"
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = book
