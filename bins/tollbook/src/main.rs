@@ -4,9 +4,9 @@ mod command;
 mod exit;
 mod print;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::exit::Failure;
 
@@ -25,44 +25,19 @@ use crate::exit::Failure;
                   3 could not tell or not reachable."
 )]
 struct Cli {
-    #[command(flatten)]
-    global: Global,
     #[command(subcommand)]
     command: Command,
 }
 
-/// What goes with every command.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Global {
-    /// The configuration; else $TOLLBOOK_CONFIG, else ./tollbook.toml, else the user's
-    /// configuration folder.
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "TOLLBOOK_CONFIG",
-        hide_env_values = true
-    )]
-    config: Option<PathBuf>,
-    /// Print JSON: one object, or for lists one object a line.
-    #[arg(long, global = true)]
-    json: bool,
-}
-
+// What the help says of a command stands at its type; a comment here would take its place.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a whole gateway on this machine, with a stand-in for whatever you do not have.
     Quickstart(command::quickstart::Quickstart),
-    /// Run the gateway.
     Serve(command::serve::Serve),
-    /// Print what would run, or every mistake of the configuration.
     Check(command::check::Check),
-    /// Read the book: list, show or follow exchanges.
     #[command(subcommand)]
     Exchanges(command::exchanges::Exchanges),
-    /// Prove that nothing in the book was changed, removed or reordered.
     Verify(command::verify::Verify),
-    /// Print a completion script for a shell.
     Completions(command::completions::Completions),
 }
 
@@ -79,13 +54,12 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<ExitCode, Failure> {
-    let Cli { global, command } = cli;
-    match command {
-        Command::Quickstart(quickstart) => command::block_on(quickstart.run(&global)),
-        Command::Serve(serve) => command::block_on(serve.run(&global)),
-        Command::Check(check) => check.run(&global),
-        Command::Exchanges(exchanges) => exchanges.run(&global),
-        Command::Verify(verify) => verify.run(&global),
+    match cli.command {
+        Command::Quickstart(quickstart) => command::block_on(quickstart.run()),
+        Command::Serve(serve) => command::block_on(serve.run()),
+        Command::Check(check) => check.run(),
+        Command::Exchanges(exchanges) => exchanges.run(),
+        Command::Verify(verify) => verify.run(),
         Command::Completions(completions) => completions.run(),
     }
 }

@@ -51,8 +51,8 @@ pub struct Draft {
     /// Protocol-specific results, each under its key of the exchange's JSON form: `usage`,
     /// `model`, `stop_reason`, `answer` and the like.
     pub result: Masked<Map<String, Value>>,
-    /// The gate's own refusal: the code the caller saw and the reason it did not.
-    pub refusal: Option<(Code, &'static str)>,
+    /// The gate's own refusal: what the caller was told, and the reason it was not.
+    pub refusal: Option<Refusal>,
     /// How it ended, once that is known.
     pub outcome: Option<Outcome>,
     /// Whether the request is durable. Set by the commit layer.
@@ -187,7 +187,7 @@ impl Exchange {
     pub fn refused(&self, refusal: &Refusal) {
         self.draft(|draft| {
             if draft.refusal.is_none() {
-                draft.refusal = Some((refusal.code, refusal.reason));
+                draft.refusal = Some(refusal.clone());
                 draft.outcome.get_or_insert(match refusal.code {
                     Code::UpstreamUnreachable | Code::UpstreamInvalid | Code::UpstreamTimeout => {
                         Outcome::UpstreamError

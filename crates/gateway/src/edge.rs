@@ -4,18 +4,20 @@
 //! thousand half-open connections stop a gateway, and leaves `TCP_NODELAY` off, which delays each
 //! small event of a stream by tens of milliseconds.
 
-use std::{convert::Infallible, fs, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
+use hyper::{body::Incoming, rt::Executor};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    rt::{TokioIo, TokioTimer},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
     service::TowerToHyperService,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -23,14 +25,24 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
-use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_service::Service;
 
-use crate::config::TlsConfig;
+use crate::{
+    opening::{Opened, Version, opening},
+    tls::Tls,
+};
 
-/// How long a client may take for the head of a request, and for its TLS handshake.
-const HEAD: Duration = Duration::from_secs(10);
+/// How long a client may take for its TLS handshake, and from there until the connection shows
+/// which HTTP it speaks: its first byte, or the whole preface of HTTP/2.
+const BEGIN: Duration = Duration::from_secs(10);
+/// How long an HTTP/1 connection may take for a head, once it has begun. hyper counts from the end
+/// of the answer before, so this is also how long a connection may be idle: longer than the 60 s of
+/// the usual load balancers and pools, which must be the ones that close. Where the gate closes
+/// first, their next request can cross the close and be lost.
+const HEAD: Duration = Duration::from_secs(75);
+/// How long the tasks of cut requests may take to close their exchanges.
+const CUT: Duration = Duration::from_secs(5);
 /// How many connections are served at once; more wait to be accepted.
 const CONNECTIONS: usize = 8192;
 /// How many requests one HTTP/2 connection may have open.
@@ -50,31 +62,25 @@ pub enum EdgeError {
         /// What the system says.
         source: io::Error,
     },
-    /// The certificate or its key cannot be used.
-    #[error("cannot use the TLS certificate {file}")]
-    Certificate {
-        /// The file with the fault.
-        file: String,
-        /// What is wrong with it.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
 }
 
 /// A bound listener.
 pub(crate) struct Edge {
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
+    /// [`BEGIN`], but for tests.
+    begin: Duration,
 }
 
 impl Edge {
-    pub(crate) async fn bind(
-        address: SocketAddr,
-        tls: Option<&TlsConfig>,
-    ) -> Result<Self, EdgeError> {
-        let tls = tls.map(acceptor).transpose()?;
+    pub(crate) async fn bind(address: SocketAddr, tls: Option<Tls>) -> Result<Self, EdgeError> {
         let listen = |source| EdgeError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
-        Ok(Self { listener, tls })
+        Ok(Self {
+            listener,
+            tls,
+            begin: BEGIN,
+        })
     }
 
     pub(crate) fn address(&self) -> io::Result<SocketAddr> {
@@ -96,6 +102,9 @@ impl Edge {
         let permits = Arc::new(Semaphore::new(CONNECTIONS));
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
+        let streams = Streams::default();
+        // Also when this future is dropped, nothing goes on that nobody waits for.
+        let _cut = streams.cut.clone().drop_guard();
         loop {
             while connections.try_join_next().is_some() {}
             let accepted = tokio::select! {
@@ -106,18 +115,32 @@ impl Edge {
                 continue;
             };
             let (tls, service) = (self.tls.clone(), service.clone());
-            let watcher = graceful.watcher();
+            let (watcher, streams) = (graceful.watcher(), streams.clone());
+            let patience = Patience {
+                limit: self.begin,
+                stop: stop.clone(),
+            };
             connections.spawn(async move {
                 let _permit = permit;
                 // A client's fault at this level concerns nobody but the client: no exchange has
                 // begun, so there is nothing to record.
                 match tls {
-                    None => connection(stream, service, watcher).await,
-                    Some(tls) => match timeout(HEAD, tls.accept(stream)).await {
-                        Ok(Ok(stream)) => connection(stream, service, watcher).await,
-                        Ok(Err(_)) | Err(_) => tracing::debug!("TLS handshake failed"),
-                    },
+                    None => {
+                        let (version, io) = patience.wait(opening(stream)).await?;
+                        connection(version, io, service, watcher, streams).await;
+                    }
+                    Some(tls) => {
+                        let stream = patience.wait(tls.acceptor().accept(stream)).await?;
+                        let version = match stream.get_ref().1.alpn_protocol() {
+                            Some(b"h2") => Version::Http2,
+                            _ => Version::Http1,
+                        };
+                        // What was agreed on counts; the bytes are awaited for their deadline.
+                        let (_, io) = patience.wait(opening(stream)).await?;
+                        connection(version, io, service, watcher, streams).await;
+                    }
                 }
+                Some(())
             });
         }
         drop(self.listener);
@@ -127,8 +150,10 @@ impl Edge {
                 "drain deadline passed; cutting open requests"
             );
         }
-        // Dropping the tasks closes their exchanges by their guards.
+        // Dropping the tasks closes their exchanges by their guards. The requests of HTTP/2
+        // connections are tasks of their own, which outlive the connection's.
         connections.shutdown().await;
+        streams.end().await;
     }
 
     async fn accept(
@@ -153,8 +178,71 @@ impl Edge {
     }
 }
 
-async fn connection<IO, S, B>(io: IO, service: S, watcher: hyper_util::server::graceful::Watcher)
+/// How long a client is waited for while it has not begun to speak HTTP.
+struct Patience {
+    limit: Duration,
+    stop: CancellationToken,
+}
+
+impl Patience {
+    /// What the step gives, unless it fails, takes too long or the gateway is told to stop.
+    async fn wait<T>(&self, step: impl Future<Output = io::Result<T>>) -> Option<T> {
+        tokio::select! {
+            // A client that has begun is served, also at the last moment.
+            biased;
+            ended = timeout(self.limit, step) => match ended {
+                Ok(Ok(value)) => Some(value),
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "connection ended before it began");
+                    None
+                }
+                Err(_) => {
+                    tracing::debug!("connection did not begin in time");
+                    None
+                }
+            },
+            () = self.stop.cancelled() => None,
+        }
+    }
+}
+
+/// The tasks of HTTP/2 streams. hyper hands them to an executor and forgets them; this one knows
+/// them, so that none goes on when the book is closed.
+#[derive(Clone, Default)]
+struct Streams {
+    tasks: TaskTracker,
+    cut: CancellationToken,
+}
+
+impl Streams {
+    /// Cuts what still runs and waits until it is gone.
+    async fn end(&self) {
+        self.cut.cancel();
+        self.tasks.close();
+        if timeout(CUT, self.tasks.wait()).await.is_err() {
+            tracing::warn!(open = self.tasks.len(), "cut requests do not end");
+        }
+    }
+}
+
+impl<F> Executor<F> for Streams
 where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        let cut = self.cut.clone();
+        drop(self.tasks.spawn(cut.run_until_cancelled_owned(stream)));
+    }
+}
+
+async fn connection<IO, S, B>(
+    version: Version,
+    io: Opened<IO>,
+    service: S,
+    watcher: Watcher,
+    streams: Streams,
+) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
         + Clone
@@ -164,7 +252,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(streams);
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -175,34 +263,186 @@ where
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEAD_BYTES)
         .keep_alive_interval(Duration::from_secs(30));
+    let builder = match version {
+        Version::Http1 => builder.http1_only(),
+        Version::Http2 => builder.http2_only(),
+    };
     let served = builder.serve_connection(TokioIo::new(io), TowerToHyperService::new(service));
     if let Err(error) = watcher.watch(served.into_owned()).await {
         tracing::debug!(%error, "connection ended early");
     }
 }
 
-fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, EdgeError> {
-    let fault = |file: &std::path::Path, source: Box<dyn std::error::Error + Send + Sync>| {
-        EdgeError::Certificate {
-            file: file.display().to_string(),
-            source,
-        }
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use http_body_util::Empty;
+    use hyper_util::rt::TokioExecutor;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        task::JoinHandle,
     };
-    let pem = fs::read(&config.cert).map_err(|error| fault(&config.cert, error.into()))?;
-    let chain = CertificateDer::pem_slice_iter(&pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| fault(&config.cert, error.into()))?;
-    let pem = fs::read(&config.key).map_err(|error| fault(&config.key, error.into()))?;
-    let pem = zeroize::Zeroizing::new(pem);
-    let key =
-        PrivateKeyDer::from_pem_slice(&pem).map_err(|error| fault(&config.key, error.into()))?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| fault(&config.cert, error.into()))?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|error| fault(&config.cert, error.into()))?;
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(tls)))
+
+    use super::*;
+
+    async fn edge(tls: Option<Tls>) -> (Edge, SocketAddr) {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut edge = Edge::bind(any, tls).await.unwrap();
+        edge.begin = Duration::from_millis(200);
+        let address = edge.address().unwrap();
+        (edge, address)
+    }
+
+    async fn answer(_: Request<Incoming>) -> Result<Response<Empty<Bytes>>, Infallible> {
+        Ok(Response::default())
+    }
+
+    fn serving(edge: Edge, stop: &CancellationToken) -> JoinHandle<()> {
+        let service = tower::service_fn(answer);
+        tokio::spawn(edge.serve(service, stop.clone(), Duration::from_secs(2)))
+    }
+
+    /// Whether the other side closes within a few seconds, which is far below [`HEAD`].
+    async fn closes(mut io: impl AsyncRead + Unpin) -> bool {
+        let mut rest = Vec::new();
+        timeout(Duration::from_secs(5), io.read_to_end(&mut rest))
+            .await
+            .is_ok()
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_begin_is_not_waited_for() {
+        let (edge, address) = edge(None).await;
+        let stop = CancellationToken::new();
+        let served = serving(edge, &stop);
+        for start in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n\r\nSM\r\n"] {
+            let mut socket = TcpStream::connect(address).await.unwrap();
+            socket.write_all(start).await.unwrap();
+            assert!(closes(socket).await, "{start:?}");
+        }
+        stop.cancel();
+        served.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_begin_after_its_handshake_is_not_waited_for() {
+        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let tls = crate::tls::tests::written(
+            folder.path(),
+            &certified.cert.pem(),
+            &certified.signing_key.serialize_pem(),
+        );
+        let (edge, address) = edge(Some(Tls::load(&tls).unwrap())).await;
+        let stop = CancellationToken::new();
+        let served = serving(edge, &stop);
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certified.cert.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        for (protocols, start) in [
+            (vec![], &b""[..]),
+            (vec![b"http/1.1".to_vec()], b""),
+            (vec![b"h2".to_vec()], b""),
+            (vec![b"h2".to_vec()], b"PRI * HTTP"),
+        ] {
+            client.alpn_protocols = protocols;
+            let connector = tokio_rustls::TlsConnector::from(Arc::new(client.clone()));
+            let socket = TcpStream::connect(address).await.unwrap();
+            let name = "localhost".try_into().unwrap();
+            let mut stream = connector.connect(name, socket).await.unwrap();
+            stream.write_all(start).await.unwrap();
+            stream.flush().await.unwrap();
+            assert!(
+                closes(stream).await,
+                "{:?} {start:?}",
+                client.alpn_protocols
+            );
+        }
+        // Before the handshake as well.
+        assert!(closes(TcpStream::connect(address).await.unwrap()).await);
+        stop.cancel();
+        served.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_begin_does_not_hold_up_the_end() {
+        let (mut edge, address) = edge(None).await;
+        edge.begin = HEAD;
+        let stop = CancellationToken::new();
+        let service = tower::service_fn(answer);
+        let served = tokio::spawn(edge.serve(service, stop.clone(), HEAD));
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        socket.write_all(b"PRI").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stop.cancel();
+        let ended = timeout(Duration::from_secs(5), served).await;
+        ended.expect("the edge ends").unwrap();
+        assert!(closes(socket).await);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_has_begun_may_be_idle_for_longer() {
+        let (edge, address) = edge(None).await;
+        let stop = CancellationToken::new();
+        let served = serving(edge, &stop);
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        let mut answer = [0; 1024];
+        for _ in 0..2 {
+            let head = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+            socket.write_all(head).await.unwrap();
+            let read = socket.read(&mut answer).await.unwrap();
+            assert!(answer[..read].starts_with(b"HTTP/1.1 200"));
+            tokio::time::sleep(Duration::from_millis(400)).await;
+        }
+        stop.cancel();
+        served.await.unwrap();
+    }
+
+    /// Takes its time to be dropped, as a guard does that closes an exchange.
+    struct Slow(Arc<AtomicBool>);
+
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            std::thread::sleep(Duration::from_millis(300));
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn no_stream_outlives_the_edge() {
+        let (edge, address) = edge(None).await;
+        let (stop, dropped) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
+        let (begun, mut begins) = tokio::sync::mpsc::channel(1);
+        let flag = Arc::clone(&dropped);
+        let service = tower::service_fn(move |_: Request<Incoming>| {
+            let (guard, begun) = (Slow(Arc::clone(&flag)), begun.clone());
+            async move {
+                begun.send(()).await.unwrap();
+                std::future::pending::<()>().await;
+                drop(guard);
+                Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+            }
+        });
+        let served = tokio::spawn(edge.serve(service, stop.clone(), Duration::from_millis(100)));
+        let socket = TcpStream::connect(address).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket))
+                .await
+                .unwrap();
+        let driver = tokio::spawn(connection);
+        let request = Request::new(Empty::<Bytes>::new());
+        let response = tokio::spawn(sender.send_request(request));
+        begins.recv().await.unwrap();
+        stop.cancel();
+        served.await.unwrap();
+        assert!(dropped.load(Ordering::SeqCst), "the stream went on");
+        assert!(response.await.unwrap().is_err());
+        driver.abort();
+    }
 }

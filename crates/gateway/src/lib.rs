@@ -27,9 +27,11 @@ mod admin;
 pub mod config;
 mod edge;
 mod mounts;
+mod opening;
 mod plan;
 mod run;
 mod stack;
+mod tls;
 
 pub use edge::EdgeError;
 pub use mounts::Mounts;

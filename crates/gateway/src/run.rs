@@ -56,7 +56,7 @@ impl Gateway {
         let book = tollbook_recording::Config::new(&config.data, &config.name);
         let opened = tokio::task::spawn_blocking(move || Recorder::open(book)).await;
         let recorder = opened.map_err(io::Error::from)?.map_err(StartError::Book)?;
-        let edge = Edge::bind(config.listen, config.tls.as_ref()).await?;
+        let edge = Edge::bind(config.listen, plan.tls.clone()).await?;
         let admin_edge = Edge::bind(config.admin, None).await?;
         let (address, admin) = (edge.address()?, admin_edge.address()?);
 

@@ -63,17 +63,19 @@ impl<A: Authenticate, D: Decide> ClaudeConnection<A, D> {
         } else {
             MaskLayer::off()
         };
+        let mut record = RecordLayer::new(self.recorder.clone(), self.name.clone(), Self::PROTOCOL)
+            .redact(Arc::new(self.masker.clone()));
+        if let Some(name) = self.forward.credential_header() {
+            record = record.credential_header(name.as_str());
+        }
         let stack = ServiceBuilder::new()
             // Outermost: a bug in a layer is an answer to its caller, and an exchange in the book
             // because the record's guard is inside.
             .layer(CatchPanicLayer::custom(panicked))
             // Outside the record, which may itself refuse, and inside nothing: the last word.
-            .layer(RefusalLayer::new(ClaudeRefusals::default()))
+            .layer(RefusalLayer::new(ClaudeRefusals))
             // Outside all that judges, so that refusals, early leavers and panics are in the book.
-            .layer(
-                RecordLayer::new(self.recorder.clone(), self.name.clone(), Self::PROTOCOL)
-                    .redact(Arc::new(self.masker.clone())),
-            )
+            .layer(record)
             // Outside identity: clients probe an address before they show a credential to it.
             .layer(ProbeLayer::new())
             // Outside inspect: not a byte of body is read for a stranger.
@@ -105,7 +107,7 @@ where
         async move { Ok::<_, Infallible>(refuse::<http_body_util::Empty<Bytes>>(refusal)) }
     });
     let stack = ServiceBuilder::new()
-        .layer(RefusalLayer::new(ClaudeRefusals::default()))
+        .layer(RefusalLayer::new(ClaudeRefusals))
         .layer(RecordLayer::new(recorder, "(none)", "http").redact(Arc::new(masker)))
         .service(refuse_all);
     boxed(stack)
@@ -116,7 +118,7 @@ where
 fn panicked(_: Box<dyn Any + Send>) -> Response<Full<Bytes>> {
     tracing::error!("a layer panicked");
     let refusal = Refusal::new(Code::Misassembled, "the gateway has met a fault of its own");
-    ClaudeRefusals::default()
+    ClaudeRefusals
         .render(&refusal, &RequestInfo::default())
         .map(Full::new)
 }

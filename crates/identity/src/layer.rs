@@ -2,15 +2,19 @@
 
 use std::{
     mem,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, Response,
     header::{AUTHORIZATION, WWW_AUTHENTICATE},
 };
+use http_body::Body;
+use http_body_util::BodyExt;
 use tollbook_exchange::{
     Code, Exchange, Refusal,
     http::{Refusable, refuse},
@@ -23,8 +27,9 @@ use crate::{Authenticate, Credentials, Reason, Rejection, credentials::X_API_KEY
 /// Lets nobody through who is not somebody.
 ///
 /// A verified caller becomes the request's `Principal` extension and is noted in its [`Exchange`].
-/// Anybody else gets the same 401 whatever was wrong; the reason goes into the exchange. The body
-/// is not touched before that, so a stranger cannot make the gate read or hold one.
+/// Anybody else gets the same 401 whatever was wrong; the reason goes into the exchange. No byte of
+/// a body is looked at before that, and a stranger cannot make the gate hold one: of its body at
+/// most 1 MiB is taken, for a second, and thrown away.
 ///
 /// The credential stays in the request's headers, marked as sensitive so that printing them does
 /// not show it. The forwarder takes it out.
@@ -82,7 +87,7 @@ where
     A: Authenticate,
     S: Service<Request<B>, Response = Response<ResBody>> + Clone + Send + 'static,
     S::Future: Send,
-    B: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
 {
     type Response = Response<Refusable<ResBody>>;
     type Error = S::Error;
@@ -119,12 +124,32 @@ where
                     if let Some(exchange) = exchange {
                         exchange.refused(&refusal);
                     }
+                    drain(request.into_body()).await;
                     Ok(unauthorized(refusal))
                 }
             }
         })
     }
 }
+
+/// Takes a little of what a stranger sends, and looks at none of it. A connection that is closed on
+/// a client which still sends is reset, and then the client never sees that it has to renew its
+/// credential.
+async fn drain<B: Body<Data = Bytes>>(body: B) {
+    let mut body = pin!(body);
+    let drained = async {
+        let mut taken = 0;
+        while taken < DRAIN
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            taken += frame.data_ref().map_or(0, Bytes::len);
+        }
+    };
+    tokio::time::timeout(DRAIN_TIME, drained).await.ok();
+}
+
+const DRAIN: usize = 1 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 fn refusal(rejection: &Rejection) -> Refusal {
     // The one fault that a caller may be told: it can see for itself what it sent, and nothing was
@@ -188,13 +213,12 @@ mod tests {
         Exchange::open(ExchangeId::generate(), "claude", "claude", Timestamp::now())
     }
 
-    /// Sends a request through the layer to a service that answers with the subject. Its body is
-    /// no body at all: a layer that wanted to read one would not compile.
+    /// Sends a request through the layer to a service that answers with the subject.
     async fn send(
         headers: &[(&'static str, &'static str)],
         exchange: Option<&Exchange>,
     ) -> Response<Refusable<String>> {
-        let mut request = Request::new(());
+        let mut request = Request::new(String::new());
         for &(name, value) in headers {
             request
                 .headers_mut()
@@ -203,7 +227,7 @@ mod tests {
         if let Some(exchange) = exchange {
             request.extensions_mut().insert(exchange.clone());
         }
-        let inner = service_fn(|request: Request<()>| async move {
+        let inner = service_fn(|request: Request<String>| async move {
             assert!(!format!("{:?}", request.headers()).contains("good"));
             let principal = request.extensions().get::<Principal>().unwrap();
             let mut response = Response::new(String::new());
@@ -214,6 +238,38 @@ mod tests {
         });
         let service = IdentityLayer::new(OneToken).layer(inner);
         service.oneshot(request).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_strangers_body_is_taken_so_that_the_answer_can_be_read() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        struct Pieces(Arc<AtomicUsize>);
+        impl Body for Pieces {
+            type Data = Bytes;
+            type Error = Infallible;
+            fn poll_frame(
+                self: Pin<&mut Self>,
+                _: &mut Context<'_>,
+            ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+                self.0.fetch_add(1, Ordering::Relaxed);
+                Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(
+                    &[0; 4096],
+                )))))
+            }
+        }
+        let polled = Arc::new(AtomicUsize::new(0));
+        let inner = service_fn(|_: Request<Pieces>| async {
+            Ok::<_, Infallible>(Response::new(String::new()))
+        });
+        let service = IdentityLayer::new(OneToken).layer(inner);
+        let response = service
+            .oneshot(Request::new(Pieces(Arc::clone(&polled))))
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 401);
+        // To its limit, as this body has no end.
+        assert_eq!(polled.load(Ordering::Relaxed), DRAIN / 4096);
     }
 
     #[tokio::test]
@@ -248,11 +304,11 @@ mod tests {
             let exchange = exchange();
             let response = send(headers, Some(&exchange)).await;
             assert_eq!(
-                exchange.draft(|draft| (draft.refusal, draft.outcome)),
-                (
-                    Some((Code::AuthenticationFailed, reason)),
-                    Some(Outcome::Denied)
-                )
+                exchange.draft(|draft| {
+                    let refusal = draft.refusal.take().unwrap();
+                    (refusal.code, refusal.reason, draft.outcome)
+                }),
+                (Code::AuthenticationFailed, reason, Some(Outcome::Denied))
             );
             let refusal = response.extensions().get::<Refusal>().unwrap();
             answers.push((

@@ -60,16 +60,28 @@ where
             "the upstream's answer is of no type that this operation has",
         ));
     }
-    let tee = Tee::new(observer, &head.headers)?;
-    if !(success && json) || empty {
-        return Ok(Response::from_parts(head, AnswerBody::streamed(body, tee)));
+    let mut tee = Tee::new(observer, &head.headers, answers == Answers::Json)?;
+    if empty {
+        // Nobody polls for the end of nothing.
+        tee.close(End::Reached).ok();
+        return Ok(Response::from_parts(head, AnswerBody::unobserved(body)));
     }
-    let document = read_document(body, &tee.exchange).await?;
-    let body = tee.document(document)?;
-    Ok(Response::from_parts(head, AnswerBody::whole(body)))
+    if !(success && json && answers == Answers::Json) {
+        let body = AnswerBody::streamed(body, tee);
+        return Ok(Response::from_parts(head, body));
+    }
+    let document = match read_document(body).await {
+        Ok(document) => tee.document(document)?,
+        Err((outcome, refusal)) => {
+            tee.broken(outcome);
+            return Err(refusal);
+        }
+    };
+    Ok(Response::from_parts(head, AnswerBody::whole(document)))
 }
 
-async fn read_document<B>(body: B, exchange: &Option<Exchange>) -> Result<Bytes, Refusal>
+/// The whole answer; or how it ended instead, and what to tell the caller.
+async fn read_document<B>(body: B) -> Result<Bytes, (Outcome, Refusal)>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -79,15 +91,14 @@ where
         .await
     {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(invalid(
-            "the upstream's answer is larger than the gateway reads",
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err((
+            Outcome::UpstreamError,
+            invalid("the upstream's answer is larger than the gateway reads"),
         )),
-        Err(_) => {
-            if let Some(exchange) = exchange {
-                exchange.conclude(Outcome::UpstreamReset);
-            }
-            Err(invalid("the upstream's answer broke off").because("upstream_reset"))
-        }
+        Err(_) => Err((
+            Outcome::UpstreamReset,
+            invalid("the upstream's answer broke off").because("upstream_reset"),
+        )),
     }
 }
 
@@ -148,8 +159,9 @@ impl<B: Body<Data = Bytes>> Body for AnswerBody<B> {
             return Poll::Ready(None);
         };
         let frame = ready!(inner.as_mut().poll_frame(cx));
-        // Whoever knows the length of an answer does not poll for its end.
-        let ended = inner.is_end_stream();
+        // Whoever knows the length of an answer does not poll for its end, nor behind its trailers.
+        let trailers = matches!(&frame, Some(Ok(frame)) if frame.is_trailers());
+        let ended = trailers || inner.is_end_stream();
         let Some(tee) = this.tee.as_mut() else {
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Inner)));
         };
@@ -165,7 +177,7 @@ impl<B: Body<Data = Bytes>> Body for AnswerBody<B> {
                     }
                 }),
             Some(Err(_)) => {
-                tee.broken();
+                tee.broken(Outcome::UpstreamReset);
                 Ok(())
             }
             None => tee.close(End::Reached),
@@ -269,8 +281,8 @@ impl From<Undecodable> for Unreadable {
 }
 
 impl Tee {
-    fn new(observer: Observer, headers: &HeaderMap) -> Result<Self, Refusal> {
-        let decoder = Decoder::new(headers).map_err(|_| {
+    fn new(observer: Observer, headers: &HeaderMap, sniffed: bool) -> Result<Self, Refusal> {
+        let decoder = Decoder::new(headers, sniffed).map_err(|_| {
             invalid("the upstream's answer has a content-encoding that cannot be recorded")
         })?;
         let content_type = headers
@@ -300,7 +312,14 @@ impl Tee {
     fn document(mut self, body: Bytes) -> Result<Bytes, Refusal> {
         let mut plain = Vec::new();
         let coded = !matches!(self.decoder, Decoder::Identity);
-        let unreadable = || invalid("the upstream's answer is no JSON");
+        let exchange = self.exchange.clone();
+        // Said before the watching ends here: whoever is at fault, it is not the caller.
+        let unreadable = || {
+            if let Some(exchange) = &exchange {
+                exchange.conclude(Outcome::UpstreamError);
+            }
+            invalid("the upstream's answer is no JSON")
+        };
         if coded {
             let mut keep = |piece: &[u8]| {
                 if plain.len() + piece.len() > MAX_DOCUMENT {
@@ -393,9 +412,9 @@ impl Tee {
     }
 
     /// The inner body failed.
-    fn broken(&mut self) {
+    fn broken(&mut self, outcome: Outcome) {
         if let Some(exchange) = &self.exchange {
-            exchange.conclude(Outcome::UpstreamReset);
+            exchange.conclude(outcome);
         }
         // The held rest is noted; that it is not a whole answer is what the outcome says.
         self.close(End::Broken).ok();

@@ -35,11 +35,13 @@ impl Protocol for Claude {
     }
 
     fn facts(&self, endpoint: Endpoint, head: &Parts, body: &[u8]) -> Result<Action, Malformed> {
-        let betas = head
-            .headers
-            .get_all("anthropic-beta")
-            .iter()
-            .filter_map(|v| v.to_str().ok());
+        let betas = head.headers.get_all("anthropic-beta").iter();
+        let betas: Result<Vec<&str>, _> = betas.map(|value| value.to_str()).collect();
+        // The upstream might read what could not be judged here.
+        let betas = betas.map_err(|_| Malformed {
+            message: "`anthropic-beta` holds bytes that are no text".to_owned(),
+            reason: "beta_unreadable",
+        })?;
         tollbook_wire_messages::facts(endpoint, betas, body).map_err(|error| Malformed {
             message: match &error {
                 FactsError::Json(cause) => format!("{error}: {cause}"),

@@ -8,6 +8,11 @@ use http::HeaderMap;
 /// First bytes of a gzip member (RFC 1952 §2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
+/// How much plain text may come of so much coded, beyond the first [`FREE`] bytes: a model's answer
+/// repeats itself a hundred times less than this.
+const RATIO: u64 = 200;
+const FREE: u64 = 8 << 20;
+
 /// Input is decoded in slices of this size, so that what one slice can grow to stays bounded: at
 /// deflate's best ratio of about 1:1030, to 4 MiB.
 const SLICE: usize = 4 << 10;
@@ -20,7 +25,15 @@ pub(crate) enum Decoder {
     /// Not known yet: the head does not say, and some upstreams compress without saying so.
     Unsaid,
     /// With gzip.
-    Gzip(Box<MultiGzDecoder<Vec<u8>>>),
+    Gzip(Box<Gzip>),
+}
+
+/// A gzip stream, and how much of it has come and gone.
+#[derive(Debug)]
+pub(crate) struct Gzip {
+    decoder: MultiGzDecoder<Vec<u8>>,
+    coded: u64,
+    plain: u64,
 }
 
 /// The answer is coded in a way that cannot be undone, so it cannot be recorded.
@@ -33,13 +46,16 @@ impl Decoder {
     /// # Errors
     ///
     /// When the head names a coding other than `gzip` or `identity`, or more than one.
-    pub(crate) fn new(headers: &HeaderMap) -> Result<Self, Undecodable> {
+    ///
+    /// Where the head says nothing, the first byte tells, if the answer is `sniffed` at all.
+    pub(crate) fn new(headers: &HeaderMap, sniffed: bool) -> Result<Self, Undecodable> {
         let mut codings = headers.get_all(http::header::CONTENT_ENCODING).iter();
         match (
             codings.next().map(|coding| coding.as_bytes()),
             codings.next(),
         ) {
-            (None, _) => Ok(Self::Unsaid),
+            (None, _) if sniffed => Ok(Self::Unsaid),
+            (None, _) => Ok(Self::Identity),
             (Some(one), None) if one.eq_ignore_ascii_case(b"identity") => Ok(Self::Identity),
             (Some(one), None)
                 if one.eq_ignore_ascii_case(b"gzip") || one.eq_ignore_ascii_case(b"x-gzip") =>
@@ -72,17 +88,15 @@ impl Decoder {
         }
         match self {
             Self::Identity | Self::Unsaid => plain(bytes),
-            Self::Gzip(decoder) => {
-                for slice in bytes.chunks(SLICE) {
-                    decoder
-                        .write_all(slice)
-                        .map_err(|_: io::Error| Undecodable)?;
-                    decoder.flush().map_err(|_: io::Error| Undecodable)?;
-                    plain(decoder.get_ref())?;
-                    decoder.get_mut().clear();
-                }
-                Ok(())
-            }
+            Self::Gzip(gzip) => bytes.chunks(SLICE).try_for_each(|slice| {
+                let decoder = &mut gzip.decoder;
+                decoder
+                    .write_all(slice)
+                    .map_err(|_: io::Error| Undecodable)?;
+                decoder.flush().map_err(|_: io::Error| Undecodable)?;
+                gzip.coded += slice.len() as u64;
+                gzip.take(&mut plain)
+            }),
         }
     }
 
@@ -97,17 +111,38 @@ impl Decoder {
     ) -> Result<(), E> {
         match self {
             Self::Identity | Self::Unsaid => Ok(()),
-            Self::Gzip(decoder) => {
-                decoder.try_finish().map_err(|_: io::Error| Undecodable)?;
-                plain(decoder.get_ref())?;
-                decoder.get_mut().clear();
-                Ok(())
+            Self::Gzip(gzip) => {
+                gzip.decoder
+                    .try_finish()
+                    .map_err(|_: io::Error| Undecodable)?;
+                gzip.take(plain)
             }
         }
     }
 
     fn gzip() -> Self {
-        Self::Gzip(Box::new(MultiGzDecoder::new(Vec::new())))
+        let decoder = MultiGzDecoder::new(Vec::new());
+        Self::Gzip(Box::new(Gzip {
+            decoder,
+            coded: 0,
+            plain: 0,
+        }))
+    }
+}
+
+impl Gzip {
+    /// Hands on what was decoded.
+    fn take<E: From<Undecodable>>(
+        &mut self,
+        plain: impl FnOnce(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.plain += self.decoder.get_ref().len() as u64;
+        if self.plain > FREE.saturating_add(self.coded.saturating_mul(RATIO)) {
+            return Err(Undecodable.into());
+        }
+        plain(self.decoder.get_ref())?;
+        self.decoder.get_mut().clear();
+        Ok(())
     }
 }
 
@@ -145,7 +180,7 @@ mod tests {
         let mut said = HeaderMap::new();
         said.insert("content-encoding", HeaderValue::from_static("gzip"));
         for headers in [said, HeaderMap::new()] {
-            let mut decoder = Decoder::new(&headers).unwrap();
+            let mut decoder = Decoder::new(&headers, true).unwrap();
             let bytes: Vec<&[u8]> = coded.chunks(1).collect();
             assert_eq!(
                 decoded(&mut decoder, &bytes),
@@ -171,10 +206,23 @@ mod tests {
     }
 
     #[test]
+    fn a_little_that_becomes_far_too_much_is_refused() {
+        let bomb = gzipped(&vec![0; 64 << 20]);
+        let mut decoder = Decoder::gzip();
+        assert_eq!(decoded(&mut decoder, &[&bomb]), Err(Undecodable));
+        // A file is what it is, whatever its first byte.
+        let mut decoder = Decoder::new(&HeaderMap::new(), false).unwrap();
+        assert_eq!(
+            decoded(&mut decoder, &[b"\x1fnot gzip"]),
+            Ok(b"\x1fnot gzip".to_vec())
+        );
+    }
+
+    #[test]
     fn other_codings_and_broken_ones_are_refused() {
         let mut brotli = HeaderMap::new();
         brotli.insert("content-encoding", HeaderValue::from_static("br"));
-        assert_eq!(Decoder::new(&brotli).err(), Some(Undecodable));
+        assert_eq!(Decoder::new(&brotli, true).err(), Some(Undecodable));
 
         let coded = gzipped(b"text");
         let mut decoder = Decoder::gzip();

@@ -189,10 +189,17 @@ impl<P: Protocol> Shared<P> {
         }
         let Some(operation) = self.protocol.operation(head) else {
             let message = "this connection has no such operation";
+            request::drain(body).await;
             return Err(Refusal::new(Code::UnknownRoute, message));
         };
         let accepts = self.protocol.accepts(operation);
-        request::check_head(head, accepts, self.max_body)?;
+        if let Err(refusal) = request::check_head(head, accepts, self.max_body) {
+            // What is announced as too long is too long to be taken, too.
+            if refusal.code != Code::BodyTooLarge {
+                request::drain(body).await;
+            }
+            return Err(refusal);
+        }
         let body = request::read(body, self.max_body, self.progress).await?;
         if accepts == Accepts::Nothing && !body.is_empty() {
             return Err(Refusal::new(

@@ -13,6 +13,12 @@ use crate::Accepts;
 /// How long a caller may pause within its body.
 pub(crate) const PROGRESS: Duration = Duration::from_secs(30);
 
+/// How long a whole body may take, in such pauses.
+const PAUSES: u32 = 20;
+/// How much of a body that nobody wants is taken, so that the caller can read why.
+const DRAIN: usize = 1 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
 /// Checks what the head says about the body, before a byte of it is read.
 pub(crate) fn check_head(head: &Parts, accepts: Accepts, limit: usize) -> Result<(), Refusal> {
     let mut codings = head.headers.get_all(header::CONTENT_ENCODING).iter();
@@ -47,8 +53,38 @@ pub(crate) fn check_head(head: &Parts, accepts: Accepts, limit: usize) -> Result
     }
 }
 
-/// Reads the whole body, at most `limit` bytes of it.
+/// Reads the whole body, at most `limit` bytes of it, with at most `progress` between two pieces
+/// and a bounded time for all of them.
 pub(crate) async fn read<B>(body: B, limit: usize, progress: Duration) -> Result<Bytes, Refusal>
+where
+    B: Body<Data = Bytes>,
+{
+    let whole = tokio::time::timeout(progress * PAUSES, collect(body, limit, progress)).await;
+    whole.unwrap_or_else(|_| {
+        let message = "the body took too long";
+        Err(Refusal::new(Code::RequestTimeout, message).retry(Retry::Anytime))
+    })
+}
+
+/// Takes a little of a body that was refused by its head. A connection that is closed on a client
+/// which still sends is reset, and then the client never sees the answer.
+pub(crate) async fn drain<B>(body: B)
+where
+    B: Body<Data = Bytes>,
+{
+    let mut body = std::pin::pin!(body);
+    let drained = async {
+        let mut taken = 0;
+        while taken < DRAIN
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            taken += frame.data_ref().map_or(0, Bytes::len);
+        }
+    };
+    tokio::time::timeout(DRAIN_TIME, drained).await.ok();
+}
+
+async fn collect<B>(body: B, limit: usize, progress: Duration) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes>,
 {

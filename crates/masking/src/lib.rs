@@ -109,7 +109,7 @@ pub use self::{
     stream::MaskStream,
 };
 
-/// The one place in which this crate, and so the whole house, says that something is masked.
+/// The one place in which this crate says that something is masked.
 #[expect(clippy::disallowed_methods, reason = "this is the masking engine")]
 pub(crate) const fn masked<T>(value: T) -> Masked<T> {
     Masked::assume_masked(value)

@@ -60,6 +60,5 @@ pub use error::BuildError;
 pub use forward::{BodyError, Forward, ForwardBuilder, ResponseBody};
 pub use probe::{Probe, ProbeFuture, ProbeLayer};
 pub use refusals::{
-    ClaudeRefusals, DeniedStatus, RefusalLayer, Refusals, RefusalsFuture, RenderRefusal,
-    RequestInfo,
+    ClaudeRefusals, RefusalLayer, Refusals, RefusalsFuture, RenderRefusal, RequestInfo,
 };

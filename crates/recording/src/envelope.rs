@@ -63,10 +63,9 @@ pub(crate) fn outcome(
         ended,
         status: draft.response.status,
         outcome,
-        refusal: draft.refusal.map_or(
-            Value::Null,
-            |(code, reason)| json!({ "code": code, "reason": reason }),
-        ),
+        refusal: draft.refusal.as_ref().map_or(Value::Null, |refusal| {
+            json!({ "code": refusal.code, "reason": refusal.reason, "message": refusal.message })
+        }),
         findings: json!(draft.findings),
         headers: json!(draft.response.headers),
         shape,

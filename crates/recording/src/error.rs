@@ -17,6 +17,8 @@ pub struct Error {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
+    /// There is no book in the folder.
+    NoBook,
     /// The folder, or a file in it other than the journal, cannot be used.
     Folder,
     /// Another recorder has the folder open.
@@ -81,6 +83,7 @@ impl From<rusqlite::Error> for Error {
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NoBook => f.write_str("there is no book in this folder"),
             Self::Folder => f.write_str("the book's folder cannot be used"),
             Self::InUse => f.write_str("another process records into this folder"),
             Self::Key => f.write_str("the log's key cannot be used"),

@@ -7,22 +7,26 @@ use serde_json::json;
 use tollbook_gateway::Plan;
 
 use crate::{
-    Global,
-    command::configuration,
+    command::{Configuration, Form},
     exit::Failure,
     print::{self, field, heading},
 };
 
 /// Print what would run, or every mistake of the configuration.
 #[derive(Debug, Args)]
-pub(crate) struct Check {}
+pub(crate) struct Check {
+    #[command(flatten)]
+    configuration: Configuration,
+    #[command(flatten)]
+    form: Form,
+}
 
 impl Check {
-    pub(crate) fn run(self, global: &Global) -> Result<ExitCode, Failure> {
-        let file = configuration(global)?;
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        let file = self.configuration.file()?;
         let plan = match Plan::load(&file, env::vars()) {
             Ok(plan) => plan,
-            Err(mistakes) if global.json => {
+            Err(mistakes) if self.form.json => {
                 let all: Vec<_> = mistakes
                     .all
                     .iter()
@@ -34,7 +38,7 @@ impl Check {
             Err(mistakes) => return Err(Failure::usage(mistakes.to_string())),
         };
         let summary = plan.summary();
-        if global.json {
+        if self.form.json {
             print::json(&json!({ "ok": true, "file": file, "plan": summary }))?;
             return Ok(ExitCode::SUCCESS);
         }

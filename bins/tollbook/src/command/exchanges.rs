@@ -7,8 +7,7 @@ use tollbook_exchange::{Outcome, Timestamp, Verdict};
 use tollbook_recording::{ErrorKind, Filter, Reader, Summary};
 
 use crate::{
-    Global,
-    command::Book,
+    command::{Book, Form},
     exit::Failure,
     print::{self, Table, Tone, inert, local, tone},
 };
@@ -18,14 +17,11 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How many exchanges `tail` reads at a time.
 const PAGE: u64 = 1_000;
 
-/// Read the book.
+/// Read the book: list, show or follow exchanges.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Exchanges {
-    /// List exchanges, newest first.
     List(List),
-    /// Show one exchange: who, what, the decision, prompt and answer, and its place in the log.
     Show(Show),
-    /// Follow exchanges as they end.
     Tail(Tail),
 }
 
@@ -39,15 +35,19 @@ pub(crate) struct List {
     limit: u64,
     #[command(flatten)]
     which: Which,
+    #[command(flatten)]
+    form: Form,
 }
 
-/// Show one exchange.
+/// Show one exchange: who, what, the decision, prompt and answer, and its place in the log.
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     #[command(flatten)]
     book: Book,
     /// The exchange's id, or the first eight or more digits of it.
     id: String,
+    #[command(flatten)]
+    form: Form,
 }
 
 /// Follow exchanges as they end.
@@ -60,6 +60,8 @@ pub(crate) struct Tail {
     limit: u64,
     #[command(flatten)]
     which: Which,
+    #[command(flatten)]
+    form: Form,
 }
 
 /// Which exchanges.
@@ -114,20 +116,20 @@ impl Which {
 }
 
 impl Exchanges {
-    pub(crate) fn run(self, global: &Global) -> Result<ExitCode, Failure> {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         match self {
-            Self::List(list) => list.run(global),
-            Self::Show(show) => show.run(global),
-            Self::Tail(tail) => tail.run(global),
+            Self::List(list) => list.run(),
+            Self::Show(show) => show.run(),
+            Self::Tail(tail) => tail.run(),
         }
     }
 }
 
 impl List {
-    fn run(self, global: &Global) -> Result<ExitCode, Failure> {
-        let reader = self.book.open(global)?;
+    fn run(self) -> Result<ExitCode, Failure> {
+        let reader = self.book.open()?;
         let found = summaries(&reader, &self.which.filter(self.limit))?;
-        if global.json {
+        if self.form.json {
             found.iter().try_for_each(print::json)?;
             return Ok(ExitCode::SUCCESS);
         }
@@ -143,8 +145,8 @@ impl List {
 }
 
 impl Show {
-    fn run(self, global: &Global) -> Result<ExitCode, Failure> {
-        let reader = self.book.open(global)?;
+    fn run(self) -> Result<ExitCode, Failure> {
+        let reader = self.book.open()?;
         let found = reader
             .exchange(&self.id)
             .map_err(|error| match error.kind() {
@@ -154,7 +156,7 @@ impl Show {
         let Some(record) = found else {
             return Err(Failure::no(format!("the book has no exchange {}", self.id)));
         };
-        if global.json {
+        if self.form.json {
             print::json(&record)?;
         } else {
             print::page(&print::exchange(&record))?;
@@ -165,16 +167,18 @@ impl Show {
 }
 
 impl Tail {
-    fn run(self, global: &Global) -> Result<ExitCode, Failure> {
-        let reader = self.book.open(global)?;
-        let mut found = summaries(&reader, &self.which.filter(self.limit))?;
-        found.retain(|summary| summary.ended.is_some());
-        found.reverse();
+    fn run(self) -> Result<ExitCode, Failure> {
+        let reader = self.book.open()?;
         let unreadable = |error| Failure::unknown("cannot read the book", error);
+        // The size comes first: what is opened or closed while the list is read is left out of the
+        // list and followed, so that it is printed, and printed once.
         let mut next = reader.size().map_err(unreadable)?;
+        let mut found = summaries(&reader, &self.which.filter(self.limit))?;
+        found.retain(|summary| summary.ended.is_some() && summary.latest < next);
+        found.reverse();
         loop {
             for summary in &found {
-                if global.json {
+                if self.form.json {
                     print::json(summary)?;
                 } else {
                     let line = cells(summary)

@@ -18,12 +18,13 @@ use tollbook_testkit::{
 };
 
 use crate::{
-    Global,
-    command::{log, serve::until_told},
+    command::{Form, log, serve::Signals},
     exit::Failure,
     print::{self, field, heading},
 };
 
+/// The file that is written anew at each start, for the user to read and to copy from.
+const FILE: &str = "quickstart.toml";
 /// The variable under which the gateway finds the credential of its upstream.
 const KEY: &str = "ANTHROPIC_API_KEY";
 /// The life of the token that is printed for trying things out.
@@ -33,26 +34,29 @@ const TOKEN_LIFE: Duration = Duration::from_secs(12 * 3600);
 ///
 /// Starts a development OIDC issuer on loopback, a stand-in for the Claude API (or uses the real
 /// one where ANTHROPIC_API_KEY is set), and a gateway in front of it, and prints what to paste
-/// into another terminal.
+/// into another terminal. What it runs is written into DIR/quickstart.toml, which is its own;
+/// a configuration of yours is neither read nor changed.
 #[derive(Debug, Args)]
 pub(crate) struct Quickstart {
-    /// Send one streamed call with a secret in it through the gate, print its record, verify the
-    /// book, and end.
+    /// Send one streamed call with a secret in it through the gate to the stand-in, print its
+    /// record, verify the book, and end. Needs no network, whatever is set.
     #[arg(long)]
     once: bool,
-    /// Where the book and the configuration are kept.
+    /// Where the book and quickstart.toml are kept.
     #[arg(long, value_name = "DIR", default_value = "tollbook-data")]
     dir: PathBuf,
+    #[command(flatten)]
+    form: Form,
 }
 
 impl Quickstart {
-    pub(crate) async fn run(self, global: &Global) -> Result<ExitCode, Failure> {
-        log("warn");
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        log("warn")?;
         let stage = Stage::set(&self.dir, self.once).await?;
         if self.once {
-            stage.play_once(global).await
+            stage.play_once(self.form).await
         } else {
-            stage.play(global).await
+            stage.play(self.form).await
         }
     }
 }
@@ -68,8 +72,10 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set(folder: &Path, any_port: bool) -> Result<Self, Failure> {
-        let stand_in = env::var(KEY).map_or(true, |key| key.trim().is_empty());
+    /// Sets the stage. For one call alone its ports are any, and its upstream is the stand-in: that
+    /// call must cost nothing.
+    async fn set(folder: &Path, once: bool) -> Result<Self, Failure> {
+        let stand_in = once || env::var(KEY).map_or(true, |key| key.trim().is_empty());
         let upstream = if stand_in {
             let started = ClaudeUpstream::start(UpstreamConfig::default()).await;
             Some(started.map_err(|error| Failure::unknown("cannot start the stand-in", error))?)
@@ -93,11 +99,7 @@ impl Stage {
             .map_err(|error| Failure::unknown("cannot sign a token", error))?;
 
         let folder = create(folder)?;
-        let text = configuration(issuer.issuer_url(), address, any_port);
-        let file = folder.join("tollbook.toml");
-        fs::write(&file, &text).map_err(|error| {
-            Failure::unknown(&format!("cannot write {}", file.display()), error)
-        })?;
+        let text = configuration(issuer.issuer_url(), address, once);
         let environment = env::vars()
             .filter(|(name, _)| !(stand_in && name == KEY))
             .chain(stand_in.then(|| (KEY.to_owned(), STANDIN_API_KEY.to_owned())));
@@ -106,6 +108,11 @@ impl Stage {
         let gateway = Gateway::start(plan)
             .await
             .map_err(|error| Failure::unknown("cannot start the gateway", error))?;
+        // Only now: the folder may be that of a quickstart that is still running.
+        let file = folder.join(FILE);
+        fs::write(&file, &text).map_err(|error| {
+            Failure::unknown(&format!("cannot write {}", file.display()), error)
+        })?;
         Ok(Self {
             folder,
             token,
@@ -116,15 +123,16 @@ impl Stage {
     }
 
     /// Runs until it is told to stop.
-    async fn play(self, global: &Global) -> Result<ExitCode, Failure> {
+    async fn play(self, form: Form) -> Result<ExitCode, Failure> {
+        let signals = Signals::listen()?;
         let base = format!("http://{}/claude", self.gateway.address());
         let book = self.folder.display().to_string();
-        if global.json {
+        if form.json {
             print::json(&json!({
                 "base_url": base,
                 "token": self.token,
                 "admin": format!("http://{}", self.gateway.admin()),
-                "config": self.folder.join("tollbook.toml"),
+                "config": self.folder.join(FILE),
                 "upstream": if self.upstream.is_some() { "stand-in" } else { "api.anthropic.com" },
             }))?;
         } else {
@@ -153,7 +161,7 @@ impl Stage {
                 field("", &format!("tollbook verify --data {book}")),
             ])?;
         }
-        let code = until_told(self.gateway).await;
+        let code = signals.serve(self.gateway).await;
         drop(self.issuer);
         if let Some(upstream) = self.upstream {
             upstream.shutdown().await;
@@ -162,7 +170,7 @@ impl Stage {
     }
 
     /// Sends one call, shows its record, and proves the book.
-    async fn play_once(self, global: &Global) -> Result<ExitCode, Failure> {
+    async fn play_once(self, form: Form) -> Result<ExitCode, Failure> {
         let call = self.call().await;
         if let Health::Blocked { reason } = self.gateway.shutdown().await {
             return Err(Failure::Unknown(format!(
@@ -182,7 +190,7 @@ impl Stage {
             .map_err(unreadable)?
             .ok_or_else(|| Failure::no(format!("the book has no exchange {id}")))?;
         let report = reader.verify(None).map_err(unreadable)?;
-        if global.json {
+        if form.json {
             print::json(&json!({ "exchange": record, "verify": report }))?;
         } else {
             let mut page = print::exchange(&record);
@@ -260,8 +268,9 @@ fn configuration(issuer: &str, upstream: &str, any_port: bool) -> String {
         }
     };
     format!(
-        r#"# Written by `tollbook quickstart`, which starts the issuer named here and, where no key for
-# the real API is set, the upstream. For a gateway of your own, put yours in their place.
+        r#"# This file belongs to `tollbook quickstart`, which writes it anew at each start.
+# It also starts the issuer named here and, where it stands in for the API, the upstream. For a
+# gateway of your own, copy this to a tollbook.toml and put yours in their place.
 [gateway]
 listen = "{listen}"
 admin = "{admin}"

@@ -4,12 +4,12 @@ use std::{env, process::ExitCode};
 
 use clap::Args;
 use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tollbook_gateway::{Gateway, Plan};
 use tollbook_recording::Health;
 
 use crate::{
-    Global,
-    command::{configuration, log},
+    command::{Configuration, Form, log},
     exit::Failure,
     print,
 };
@@ -19,53 +19,72 @@ use crate::{
 /// It stops at SIGTERM or SIGINT: no new connection is taken, open exchanges come to their end
 /// within the `drain` time of the configuration. A second signal ends it at once.
 #[derive(Debug, Args)]
-pub(crate) struct Serve {}
+pub(crate) struct Serve {
+    #[command(flatten)]
+    configuration: Configuration,
+    #[command(flatten)]
+    form: Form,
+}
 
 impl Serve {
-    pub(crate) async fn run(self, global: &Global) -> Result<ExitCode, Failure> {
-        log("info");
-        let file = configuration(global)?;
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        log("info")?;
+        let file = self.configuration.file()?;
         let plan = Plan::load(&file, env::vars())
             .map_err(|mistakes| Failure::usage(mistakes.to_string()))?;
+        let signals = Signals::listen()?;
         let gateway = Gateway::start(plan)
             .await
             .map_err(|error| Failure::unknown("cannot start the gateway", error))?;
-        if global.json {
+        if self.form.json {
             print::json(&json!({
                 "listen": gateway.address().to_string(),
                 "admin": gateway.admin().to_string(),
             }))?;
         }
-        until_told(gateway).await
+        signals.serve(gateway).await
     }
 }
 
-/// Serves until a signal comes, then drains.
-pub(crate) async fn until_told(gateway: Gateway) -> Result<ExitCode, Failure> {
-    signal().await?;
-    tokio::select! {
-        closed = gateway.shutdown() => match closed {
-            Health::Blocked { reason } => {
-                Err(Failure::Unknown(format!("the book could not be written to its end: {reason}")))
-            }
-            _ => Ok(ExitCode::SUCCESS),
-        },
-        again = signal() => {
-            again?;
-            Err(Failure::Unknown("stopped at the second signal; open exchanges were cut".to_owned()))
+/// SIGTERM and SIGINT, listened for from the moment this is made: whoever reads where the gateway
+/// listens may tell it to stop at once.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(crate) fn listen() -> Result<Self, Failure> {
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::unknown("cannot take signals", error));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
-}
 
-async fn signal() -> Result<(), Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen =
-        |kind| signal(kind).map_err(|error| Failure::unknown("cannot take signals", error));
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    /// Serves until a signal comes, then drains.
+    pub(crate) async fn serve(mut self, gateway: Gateway) -> Result<ExitCode, Failure> {
+        self.next().await;
+        tokio::select! {
+            closed = gateway.shutdown() => match closed {
+                Health::Blocked { reason } => {
+                    let message = format!("the book could not be written to its end: {reason}");
+                    Err(Failure::Unknown(message))
+                }
+                _ => Ok(ExitCode::SUCCESS),
+            },
+            () = self.next() => {
+                let message = "stopped at the second signal; open exchanges were cut";
+                Err(Failure::Unknown(message.to_owned()))
+            }
+        }
     }
-    Ok(())
 }

@@ -8,7 +8,11 @@ use std::{
 use clap::Args;
 use tollbook_ledger::VerifierKey;
 
-use crate::{Global, command::Book, exit::Failure, print};
+use crate::{
+    command::{Book, Form},
+    exit::Failure,
+    print,
+};
 
 /// Prove that nothing in the book was changed, removed or reordered.
 ///
@@ -21,16 +25,18 @@ pub(crate) struct Verify {
     /// The log's public key, from a source other than the book itself; else the book's own.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    #[command(flatten)]
+    form: Form,
 }
 
 impl Verify {
-    pub(crate) fn run(self, global: &Global) -> Result<ExitCode, Failure> {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let key = self.key.as_deref().map(verifier_key).transpose()?;
-        let reader = self.book.open(global)?;
+        let reader = self.book.open()?;
         let report = reader
             .verify(key.as_ref())
             .map_err(|error| Failure::unknown("cannot verify the book", error))?;
-        if global.json {
+        if self.form.json {
             print::json(&report)?;
         } else {
             print::page(&print::report(&report))?;

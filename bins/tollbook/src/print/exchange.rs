@@ -24,6 +24,11 @@ pub(crate) fn exchange(record: &Value) -> Vec<String> {
     line("what", what(record));
     line("decision", decision(record));
     line("outcome", outcome(record));
+    line(
+        "told",
+        text("/refusal/message").map(|message| cut(&message)),
+    );
+    line("error", error(record));
     line("masked", masked(record));
     line("prompt", prompt(record).map(|prompt| cut(&inert(&prompt))));
     line("answer", answer(record).map(|answer| cut(&inert(&answer))));
@@ -132,6 +137,17 @@ fn outcome(record: &Value) -> Option<String> {
     Some(line)
 }
 
+/// The error that the upstream answered with, or that ended its stream.
+fn error(record: &Value) -> Option<String> {
+    let error = record.get("error")?;
+    let part = |key: &str| error.get(key).and_then(Value::as_str).map(inert);
+    let line = match (part("type"), part("message")) {
+        (Some(kind), Some(message)) => format!("{kind}: {message}"),
+        (one, other) => one.or(other)?,
+    };
+    Some(cut(&line))
+}
+
 fn masked(record: &Value) -> Option<String> {
     let findings = record.get("findings")?.as_array()?;
     let lines: Vec<_> = findings
@@ -220,5 +236,35 @@ fn cut(text: &str) -> String {
     match text.char_indices().nth(TEXT) {
         Some((at, _)) => format!("{}… ({} bytes in all)", &text[..at], text.len()),
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_went_wrong_stands_on_the_page() {
+        let record = json!({
+            "id": "1",
+            "outcome": "error_event",
+            "error": { "type": "overloaded_error", "message": "too \u{1b}[2Jmuch" },
+        });
+        let page = anstream::adapter::strip_str(&exchange(&record).join("\n")).to_string();
+        assert!(
+            page.contains("  error      overloaded_error: too \\u{1b}[2Jmuch"),
+            "{page}"
+        );
+
+        let record = json!({
+            "id": "1",
+            "outcome": "denied",
+            "refusal": { "code": "policy_denied", "message": "not on a Friday" },
+        });
+        let page = anstream::adapter::strip_str(&exchange(&record).join("\n")).to_string();
+        assert!(page.contains("  told       not on a Friday"), "{page}");
+        assert!(!page.contains("error"), "{page}");
     }
 }

@@ -19,15 +19,25 @@ pub(crate) fn report(report: &Verification) -> Vec<String> {
         field("log", &inert(&report.origin)),
         field(
             "entries",
-            &format!("{}, for {} exchanges", report.size, report.exchanges),
+            &format!(
+                "{}, for {} {}",
+                report.size,
+                report.exchanges,
+                exchanges(report.exchanges)
+            ),
         ),
         field("root", &report.root),
         field("key", &tone(&inert(&report.key), Tone::Aside)),
     ];
     if report.open > 0 {
+        let have = if report.open == 1 { "has" } else { "have" };
         page.push(field(
             "open",
-            &format!("{} exchanges have no outcome yet", report.open),
+            &format!(
+                "{} {} {have} no outcome yet",
+                report.open,
+                exchanges(report.open)
+            ),
         ));
     }
     for fault in report.faults.iter().take(FAULTS) {
@@ -47,4 +57,8 @@ pub(crate) fn report(report: &Verification) -> Vec<String> {
         ));
     }
     page
+}
+
+const fn exchanges(count: u64) -> &'static str {
+    if count == 1 { "exchange" } else { "exchanges" }
 }

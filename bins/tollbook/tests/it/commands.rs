@@ -3,23 +3,31 @@
 use std::{
     fs,
     process::{Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::stage::TOLLBOOK;
+use crate::stage::{Stage, TOLLBOOK};
 
 fn tollbook(folder: &TempDir, arguments: &[&str]) -> Output {
-    Command::new(TOLLBOOK)
+    command(folder, arguments).output().unwrap()
+}
+
+fn command(folder: &TempDir, arguments: &[&str]) -> Command {
+    let mut command = Command::new(TOLLBOOK);
+    command
         .args(arguments)
         .current_dir(folder.path())
         .env_remove("ANTHROPIC_API_KEY")
         .env_remove("TOLLBOOK_CONFIG")
+        .env_remove("TOLLBOOK_LOG")
+        .env_remove("XDG_CONFIG_HOME")
         .env("HOME", folder.path())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+        .stdin(Stdio::null());
+    command
 }
 
 fn code(output: &Output) -> i32 {
@@ -37,6 +45,7 @@ fn quickstart_once_shows_a_masked_record_and_verifies() {
     assert_eq!(code(&once), 0, "{}", text(&once.stderr));
     let page = text(&once.stdout);
     assert!(page.contains("verified"), "{page}");
+    assert!(page.contains("entries    2, for 1 exchange\n"), "{page}");
     assert!(
         page.contains("repo:acme/payments:ref:refs/heads/main (developers)"),
         "{page}"
@@ -165,10 +174,14 @@ fn exit_codes_tell_apart_no_wrong_and_unknown() {
         2
     );
     // No book there: nothing can be told.
-    assert_eq!(
-        code(&tollbook(&folder, &["verify", "--data", "nowhere"])),
-        3
-    );
+    for command in [&["verify"][..], &["exchanges", "list"]] {
+        let told = tollbook(&folder, &[command, &["--data", "nowhere"]].concat());
+        assert_eq!(code(&told), 3);
+        assert_eq!(
+            text(&told.stderr),
+            "tollbook: there is no book in nowhere\n"
+        );
+    }
     assert_eq!(code(&tollbook(&folder, &["quickstart", "--once"])), 0);
     // No such exchange: the answer is no.
     let unknown = [
@@ -224,4 +237,203 @@ fn tail_prints_what_is_there_and_what_comes() {
         (&first["outcome"], &second["outcome"]),
         (&"complete".into(), &"complete".into())
     );
+}
+
+#[test]
+fn quickstart_leaves_a_configuration_alone() {
+    let folder = TempDir::new().unwrap();
+    let own = folder.path().join("tollbook.toml");
+    fs::write(&own, "# mine\n").unwrap();
+    for _ in 0..2 {
+        let once = tollbook(&folder, &["quickstart", "--once", "--dir", "."]);
+        assert_eq!(code(&once), 0, "{}", text(&once.stderr));
+        assert_eq!(fs::read_to_string(&own).unwrap(), "# mine\n");
+    }
+    let written = fs::read_to_string(folder.path().join("quickstart.toml")).unwrap();
+    assert!(
+        written.starts_with("# This file belongs to `tollbook quickstart`"),
+        "{written}"
+    );
+}
+
+#[test]
+fn quickstart_once_uses_the_stand_in_whatever_key_is_set() {
+    let folder = TempDir::new().unwrap();
+    let once = command(&folder, &["quickstart", "--once"])
+        .env("ANTHROPIC_API_KEY", "nonsense")
+        .output()
+        .unwrap();
+    assert_eq!(code(&once), 0, "{}", text(&once.stderr));
+    let written = fs::read_to_string(folder.path().join("tollbook-data/quickstart.toml")).unwrap();
+    assert!(
+        written.contains("upstream = \"http://127.0.0.1:"),
+        "{written}"
+    );
+}
+
+#[test]
+fn logs_are_plain_in_a_pipe_and_their_filter_is_checked() {
+    let folder = TempDir::new().unwrap();
+    let logged = |filter: &str| {
+        command(&folder, &["quickstart", "--once"])
+            .env("TOLLBOOK_LOG", filter)
+            .output()
+            .unwrap()
+    };
+    let plain = logged("info");
+    assert_eq!(code(&plain), 0, "{}", text(&plain.stderr));
+    let lines = text(&plain.stderr);
+    assert!(lines.contains(" INFO "), "{lines}");
+    assert!(!lines.contains('\u{1b}'), "{lines}");
+
+    let wrong = logged("tollbook=loud");
+    assert_eq!(code(&wrong), 2);
+    assert!(
+        text(&wrong.stderr).starts_with("tollbook: TOLLBOOK_LOG: "),
+        "{}",
+        text(&wrong.stderr)
+    );
+    assert_eq!(code(&logged("")), 0);
+}
+
+#[test]
+fn flags_stand_where_they_mean_something() {
+    let folder = TempDir::new().unwrap();
+    let has = |arguments: &[&str]| {
+        let help = text(&tollbook(&folder, &[arguments, &["--help"]].concat()).stdout);
+        (help.contains("--config"), help.contains("--json"))
+    };
+    for both in [
+        &["serve"][..],
+        &["check"],
+        &["verify"],
+        &["exchanges", "list"],
+        &["exchanges", "show"],
+        &["exchanges", "tail"],
+    ] {
+        assert_eq!(has(both), (true, true), "{both:?}");
+    }
+    assert_eq!(has(&["quickstart"]), (false, true));
+    assert_eq!(has(&["completions"]), (false, false));
+    // The whole text of a command, with what is not seen in its first line.
+    let help = text(&tollbook(&folder, &["verify", "--help"]).stdout);
+    assert!(help.contains("Exit code 0: every"), "{help}");
+}
+
+/// Whenever it begins, `tail` prints each exchange once.
+#[test]
+fn tail_skips_nothing_at_its_start() {
+    use std::{
+        collections::BTreeMap,
+        io::{BufRead, BufReader},
+        sync::atomic::{AtomicBool, Ordering},
+    };
+
+    let stage = Stage::set();
+    let (address, token) = (stage.address().to_owned(), stage.token("tail"));
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let mut tails = Vec::new();
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    models(&address, &token);
+                }
+            });
+        }
+        thread::sleep(Duration::from_millis(500));
+        for _ in 0..6 {
+            let mut tail = Command::new(TOLLBOOK)
+                .args(["exchanges", "tail", "--json", "--limit", "100000", "--data"])
+                .arg(stage.book())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+            let printed = scope.spawn(move || {
+                let mut printed: BTreeMap<String, u32> = BTreeMap::new();
+                for line in lines.map_while(Result::ok) {
+                    let summary: Value = serde_json::from_str(&line).unwrap();
+                    let id = summary["id"].as_str().unwrap().to_owned();
+                    *printed.entry(id).or_default() += 1;
+                }
+                printed
+            });
+            tails.push((tail, printed));
+            thread::sleep(Duration::from_millis(150));
+        }
+        done.store(true, Ordering::Relaxed);
+        thread::sleep(Duration::from_millis(1_500));
+        let ended: Vec<_> = stage
+            .exchanges(1, |_| true)
+            .iter()
+            .map(|found| found["id"].as_str().unwrap().to_owned())
+            .collect();
+        let all = tails.into_iter().map(|(mut tail, printed)| {
+            tail.kill().unwrap();
+            tail.wait().unwrap();
+            printed.join().unwrap()
+        });
+        let all: Vec<_> = all.collect();
+        for printed in all {
+            let missed = ended.iter().filter(|id| !printed.contains_key(*id)).count();
+            assert_eq!(missed, 0, "of {}", ended.len());
+            assert!(printed.values().all(|times| *times == 1));
+        }
+    });
+    stage.end();
+}
+
+/// One call, over a connection of its own.
+fn models(address: &str, token: &str) {
+    use std::{
+        io::{Read, Write},
+        net::TcpStream,
+    };
+
+    let mut connection = TcpStream::connect(address).unwrap();
+    write!(
+        connection,
+        "GET /claude/v1/models HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
+         anthropic-version: 2023-06-01\r\nconnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[test]
+fn a_page_shows_what_went_wrong() {
+    let stage = Stage::set();
+    stage.ask(&stage.token("page"), "claude-haiku-4-5", "[[529]]");
+    let found = stage.exchanges(1, |_| true);
+    let page = stage.read(&["exchanges", "show", found[0]["id"].as_str().unwrap()]);
+    let page = text(&page.stdout);
+    assert!(page.contains("  error      overloaded_error: "), "{page}");
+    stage.end();
+}
+
+#[test]
+fn one_open_exchange_is_counted_in_the_singular() {
+    let stage = Stage::set();
+    stage
+        .upstream
+        .faults()
+        .change(|plan| plan.head_delay = Duration::from_secs(3));
+    thread::scope(|scope| {
+        scope.spawn(|| stage.ask(&stage.token("open"), "claude-haiku-4-5", "wait"));
+        let begun = Instant::now();
+        let mut page = String::new();
+        while !page.contains("entries    1, ") && begun.elapsed() < Duration::from_secs(10) {
+            thread::sleep(Duration::from_millis(50));
+            page = text(&stage.read(&["verify"]).stdout);
+        }
+        assert!(page.contains("entries    1, for 1 exchange\n"), "{page}");
+        assert!(
+            page.contains("open       1 exchange has no outcome yet\n"),
+            "{page}"
+        );
+    });
+    stage.end();
 }

@@ -28,6 +28,13 @@ fn blocks(language: &str) -> Vec<String> {
         .collect()
 }
 
+/// The languages of all fences, as they are spelt.
+fn languages() -> Vec<String> {
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    let fences = readme.lines().filter_map(|line| line.strip_prefix("```"));
+    fences.step_by(2).map(str::to_owned).collect()
+}
+
 fn shell(line: &str, folder: &Path) -> Command {
     let binaries = Path::new(TOLLBOOK).parent().unwrap();
     let path = std::env::var("PATH").unwrap();
@@ -76,14 +83,16 @@ fn every_command_of_the_readme_works() {
     assert!(once.status.success(), "{}", said(&once));
 
     let ci = fs::read_to_string(repository().join(".ci/run")).unwrap();
+    let blocks = blocks("sh");
+    let lines: Vec<_> = blocks.iter().flat_map(|block| block.lines()).collect();
     let (mut ran, mut left_to_ci) = (Vec::new(), Vec::new());
-    for line in blocks("sh").iter().flat_map(|block| block.lines()) {
+    for &line in &lines {
         if line.starts_with("cargo ") {
             // Building from within a test would wait for itself; these are CI's own steps.
             let known =
                 ci.contains(line) || line == "cargo run --release --bin tollbook -- quickstart";
             assert!(known, "`{line}` is run neither here nor by .ci/run");
-            left_to_ci.push(line.to_owned());
+            left_to_ci.push(line);
         } else if line == "tollbook serve" {
             let mut serve = shell("tollbook serve --json", folder.path())
                 .spawn()
@@ -94,18 +103,25 @@ fn every_command_of_the_readme_works() {
             assert!(first.contains("listen"), "{first}");
             let ended = stop(serve);
             assert!(ended.status.success(), "{}", said(&ended));
-            ran.push(line.to_owned());
+            ran.push(line);
         } else {
             let output = shell(line, folder.path()).output().unwrap();
             assert!(output.status.success(), "`{line}`: {}", said(&output));
-            ran.push(line.to_owned());
+            ran.push(line);
         }
     }
-    assert_eq!(
-        (ran.len(), left_to_ci.len()),
-        (5, 4),
-        "{ran:?} {left_to_ci:?}"
-    );
+    // Every line was met, there are both kinds, and no block of commands is spelt in another way.
+    assert_eq!(ran.len() + left_to_ci.len(), lines.len());
+    assert!(!ran.is_empty() && !left_to_ci.is_empty(), "{lines:?}");
+    let fences = languages();
+    let commands = fences.iter().filter(|language| *language == "sh").count();
+    assert_eq!(commands, blocks.len());
+    for other in ["", "bash", "shell", "console"] {
+        assert!(
+            !fences.iter().any(|language| language == other),
+            "```{other} is not run"
+        );
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
@@ -31,7 +31,7 @@ pub(crate) struct Stage {
     pub(crate) base: String,
     pub(crate) issuer: OidcIssuer,
     pub(crate) upstream: ClaudeUpstream,
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 impl Stage {
@@ -97,7 +97,7 @@ path = "policies/"
             base,
             issuer,
             upstream,
-            _runtime: runtime,
+            runtime,
         }
     }
 
@@ -110,6 +110,33 @@ path = "policies/"
             .lifetime(Duration::from_secs(600))
             .sign()
             .unwrap()
+    }
+
+    /// The folder in which the stage keeps what it has; gone with it.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Where the gateway listens: host and port.
+    pub(crate) fn address(&self) -> &str {
+        let rest = self.base.trim_start_matches("http://");
+        rest.split('/').next().unwrap()
+    }
+
+    /// Sends one prompt that is not streamed, and leaves the answer to the book.
+    pub(crate) fn ask(&self, token: &str, model: &str, prompt: &str) {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let call = client
+            .post(format!("{}/v1/messages", self.base))
+            .bearer_auth(token)
+            .header("anthropic-version", "2023-06-01")
+            .json(&serde_json::json!({
+                "model": model,
+                "max_tokens": 64,
+                "messages": [{ "role": "user", "content": prompt }],
+            }))
+            .send();
+        self.runtime.block_on(call).unwrap();
     }
 
     pub(crate) fn book(&self) -> PathBuf {

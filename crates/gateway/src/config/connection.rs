@@ -8,7 +8,9 @@ use std::{
 use super::document::Section;
 
 /// The protocols that this version speaks.
-const PROTOCOLS: &[&str] = &["claude"];
+const PROTOCOLS: &[&str] = &[CLAUDE];
+/// The protocol that stands in for one that is wrong.
+const CLAUDE: &str = "claude";
 /// Names of protocols to come, so that their users get a better answer than "unknown".
 const PLANNED: &[&str] = &["http", "mcp", "kubernetes", "git", "postgres", "mysql"];
 
@@ -17,11 +19,11 @@ const PLANNED: &[&str] = &["http", "mcp", "kubernetes", "git", "postgres", "mysq
 pub struct ConnectionConfig {
     /// The line of the configuration in which it begins.
     pub line: usize,
-    /// The name, and the first segment of its path on the data plane.
+    /// The name, and the first segment of its path on the data plane; empty where it is missing.
     pub name: String,
     /// The protocol it speaks.
     pub protocol: &'static str,
-    /// Its base address.
+    /// Its base address; empty where it is missing.
     pub upstream: String,
     /// The credential that the gate adds for the caller.
     pub credential: Option<CredentialConfig>,
@@ -72,7 +74,7 @@ impl ConnectionConfig {
     /// The default of `max_body`: what the Messages API takes.
     pub const MAX_BODY: usize = 32 << 20;
 
-    pub(super) fn read(section: Section<'_>, folder: &Path) -> Option<(String, Self)> {
+    pub(super) fn read(section: Section<'_>, folder: &Path) -> Self {
         let name = section.required("name");
         if let Some(name) = &name
             && (name.value.len() > 64
@@ -95,9 +97,9 @@ impl ConnectionConfig {
         let max_body = section.size("max_body").unwrap_or(Self::MAX_BODY);
         let config = Self {
             line: section.line(),
-            name: name?.value,
-            protocol: protocol?,
-            upstream: upstream?.value,
+            name: name.map_or_else(String::new, |name| name.value),
+            protocol,
+            upstream: upstream.map_or_else(String::new, |upstream| upstream.value),
             credential,
             allow: allow.into_iter().map(|group| group.value).collect(),
             wire,
@@ -107,12 +109,14 @@ impl ConnectionConfig {
             ca_file: section.text("ca_file").map(|file| folder.join(file.value)),
         };
         section.finish();
-        Some((config.name.clone(), config))
+        config
     }
 }
 
-fn protocol(section: &Section<'_>) -> Option<&'static str> {
-    section.required("protocol")?;
+fn protocol(section: &Section<'_>) -> &'static str {
+    if section.required("protocol").is_none() {
+        return CLAUDE;
+    }
     if let Some(planned) = section
         .peek("protocol")
         .filter(|name| PLANNED.contains(&&**name))
@@ -121,9 +125,9 @@ fn protocol(section: &Section<'_>) -> Option<&'static str> {
             "protocol",
             &format!("`{planned}` is to come, `claude` is here"),
         );
-        return None;
+        return CLAUDE;
     }
-    section.word("protocol", PROTOCOLS)
+    section.word("protocol", PROTOCOLS).unwrap_or(CLAUDE)
 }
 
 fn credential(section: &Section<'_>, folder: &Path) -> Option<CredentialConfig> {

@@ -11,10 +11,12 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::mistake::{Mistake, nearest};
+use super::mistake::{Located, Mistake, nearest};
 
 /// Environment variables that override single keys begin like this; parts are joined by `__`.
 const PREFIX: &str = "TOLLBOOK_";
+/// Variables that begin like that and are no overrides: where the configuration is, and the log.
+const OTHERS: [&str; 2] = ["TOLLBOOK_CONFIG", "TOLLBOOK_LOG"];
 
 /// The mistakes found so far, and what is needed to place them.
 pub(super) struct Notes<'a> {
@@ -32,7 +34,7 @@ impl<'a> Notes<'a> {
     ) -> Self {
         let overrides = environment
             .into_iter()
-            .filter(|(name, _)| name.starts_with(PREFIX) && name.contains("__"))
+            .filter(|(name, _)| name.starts_with(PREFIX) && !OTHERS.contains(&&**name))
             .collect();
         Self {
             text,
@@ -66,25 +68,17 @@ impl<'a> Notes<'a> {
         self.found.borrow_mut().push((usize::MAX, mistake));
     }
 
-    /// Whether nothing is wrong so far.
-    pub(super) fn is_empty(&self) -> bool {
-        self.found.borrow().is_empty()
+    /// Notes the overriding variables that no key asked for, once every key did.
+    pub(super) fn unused(&self) {
+        let used = self.used.borrow();
+        for name in self.overrides.keys().filter(|name| !used.contains(name)) {
+            self.anywhere(format!("environment variable {name} overrides no key"));
+        }
     }
 
     /// All mistakes in the order of the text.
     pub(super) fn finish(self) -> Vec<Mistake> {
-        let used = self.used.into_inner();
         let mut found = self.found.into_inner();
-        for name in self.overrides.keys().filter(|name| !used.contains(name)) {
-            let message = format!("environment variable {name} overrides no key");
-            found.push((
-                usize::MAX,
-                Mistake {
-                    line: None,
-                    message,
-                },
-            ));
-        }
         found.sort_by_key(|(place, _)| *place);
         found.into_iter().map(|(_, mistake)| mistake).collect()
     }
@@ -116,7 +110,20 @@ pub(super) struct Placed<T> {
 impl<T> Placed<T> {
     /// Notes a mistake about this value.
     pub(super) fn wrong(&self, notes: &Notes<'_>, message: impl Into<String>) {
-        notes.at(self.span.clone(), message);
+        if self.span.is_empty() {
+            notes.anywhere(message);
+        } else {
+            notes.at(self.span.clone(), message);
+        }
+    }
+
+    /// What the value means, with its line.
+    pub(super) fn located<U>(self, notes: &Notes<'_>, value: impl FnOnce(T) -> U) -> Located<U> {
+        Located {
+            // Without a span it comes from the environment, for a section that is not written.
+            line: (!self.span.is_empty()).then(|| notes.line(&self.span)),
+            value: value(self.value),
+        }
     }
 }
 
@@ -210,6 +217,14 @@ impl<'a> Section<'a> {
         if let Some(value) = self.value(key) {
             let message = format!("`{key}` is not available in this version; {instead}");
             self.notes.at(value.span(), message);
+        }
+    }
+
+    /// Whether there is nothing under `key`, not even something wrong.
+    pub(super) fn is_without(&self, key: &'static str) -> bool {
+        match self.value(key).map(Spanned::get_ref) {
+            Some(DeValue::Array(array)) => array.is_empty(),
+            value => value.is_none(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::document::Section;
+use super::{document::Section, mistake::Located};
 
 /// Where the gateway listens and keeps its book.
 #[derive(Clone, Debug)]
@@ -29,9 +29,9 @@ pub struct GatewayConfig {
 #[derive(Clone, Debug)]
 pub struct TlsConfig {
     /// The chain, the server's own certificate first.
-    pub cert: PathBuf,
+    pub cert: Located<PathBuf>,
     /// The private key.
-    pub key: PathBuf,
+    pub key: Located<PathBuf>,
 }
 
 impl Default for GatewayConfig {
@@ -81,8 +81,8 @@ impl GatewayConfig {
             let tls = section.table("tls");
             if let (Some(cert), Some(key)) = (tls.required("cert"), tls.required("key")) {
                 config.tls = Some(TlsConfig {
-                    cert: folder.join(cert.value),
-                    key: folder.join(key.value),
+                    cert: cert.located(section.notes(), |cert| folder.join(cert)),
+                    key: key.located(section.notes(), |key| folder.join(key)),
                 });
             }
             tls.finish();

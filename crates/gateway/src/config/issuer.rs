@@ -2,14 +2,17 @@
 
 use std::{path::Path, path::PathBuf, time::Duration};
 
-use super::document::Section;
+use super::{
+    document::{Placed, Section},
+    mistake::Located,
+};
 
 /// One OIDC issuer whose tokens are accepted.
 #[derive(Clone, Debug)]
 pub struct IssuerConfig {
     /// The line of the configuration in which it begins.
     pub line: usize,
-    /// The name that records and policies use.
+    /// The name that records and policies use; empty, as the next two, where it is missing.
     pub name: String,
     /// The issuer exactly as its tokens name it.
     pub issuer: String,
@@ -37,32 +40,35 @@ pub enum KeySource {
     /// A fixed address.
     Url(String),
     /// A file.
-    File(PathBuf),
+    File(Located<PathBuf>),
 }
 
 impl IssuerConfig {
-    pub(super) fn read(section: Section<'_>, folder: &Path) -> Option<(String, Self)> {
-        let name = section.required("name");
-        let issuer = section.required("issuer");
-        let audience = section.required("audience");
+    pub(super) fn read(section: Section<'_>, folder: &Path) -> Self {
+        let text = |text: Option<Placed<String>>| text.map_or_else(String::new, |text| text.value);
+        let name = text(section.required("name"));
+        let issuer = text(section.required("issuer"));
+        let audience = text(section.required("audience"));
         let keys = match (section.text("jwks_url"), section.text("jwks_file")) {
             (Some(url), None) => KeySource::Url(url.value),
-            (None, Some(file)) => KeySource::File(folder.join(file.value)),
-            (Some(_), Some(file)) => {
+            (None, Some(file)) => {
+                KeySource::File(file.located(section.notes(), |file| folder.join(file)))
+            }
+            (Some(url), Some(file)) => {
                 file.wrong(
                     section.notes(),
                     "`jwks_url` and `jwks_file` exclude each other",
                 );
-                KeySource::Discovery
+                KeySource::Url(url.value)
             }
             (None, None) => KeySource::Discovery,
         };
         section.not_available("preset", "name the claims you need in `claims`");
         let config = Self {
             line: section.line(),
-            name: name?.value,
-            issuer: issuer?.value,
-            audience: audience?.value,
+            name,
+            issuer,
+            audience,
             keys,
             kind: section
                 .word("kind", &["ci", "human", "service"])
@@ -78,6 +84,6 @@ impl IssuerConfig {
             max_lifetime: section.duration("max_lifetime"),
         };
         section.finish();
-        Some((config.name.clone(), config))
+        config
     }
 }

@@ -2,6 +2,15 @@
 
 use std::{fmt, path::PathBuf};
 
+/// A value and the line that gives it, for mistakes that are found when it is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located<T> {
+    /// The line in the file, counted from 1; `None` for what no line gives.
+    pub line: Option<usize>,
+    /// The value.
+    pub value: T,
+}
+
 /// One mistake, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {

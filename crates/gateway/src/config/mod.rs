@@ -1,7 +1,7 @@
 //! `tollbook.toml`: what may be written in it, and what it means.
 //!
-//! Reading goes on past mistakes, so that a person sees all of them at once; what was wrong is
-//! left out of the [`Config`], and a configuration with mistakes never runs.
+//! Reading goes on past mistakes, so that a person sees all of them at once; what was wrong has its
+//! default or is empty in the [`Config`], and a configuration with mistakes never runs.
 
 mod connection;
 mod document;
@@ -9,12 +9,12 @@ mod gateway;
 mod issuer;
 mod mistake;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use connection::{ConnectionConfig, CredentialConfig, CredentialSource, WireMasking};
 pub use gateway::{GatewayConfig, TlsConfig};
 pub use issuer::{IssuerConfig, KeySource};
-pub use mistake::{Mistake, Mistakes};
+pub use mistake::{Located, Mistake, Mistakes};
 use toml::de::DeTable;
 
 use self::document::{Notes, Section};
@@ -29,9 +29,9 @@ pub struct Config {
     /// `[[connection]]`: what can be reached through the gate.
     pub connections: Vec<ConnectionConfig>,
     /// `[policy] path`: the folder of Cedar files.
-    pub policies: Option<std::path::PathBuf>,
+    pub policies: Option<Located<PathBuf>>,
     /// `[masking] rules`: `builtin`, files, and `folder/*.toml`.
-    pub rules: Vec<String>,
+    pub rules: Vec<Located<String>>,
 }
 
 impl Config {
@@ -46,14 +46,23 @@ impl Config {
         folder: &Path,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> (Self, Vec<Mistake>) {
+        Self::parse(text, folder, environment).unwrap_or_else(|broken| (Self::default(), broken))
+    }
+
+    /// As [`read`](Self::read), but only mistakes where the text is no TOML: everything else that
+    /// seems wrong then would only hide the mistake that matters.
+    pub(crate) fn parse(
+        text: &str,
+        folder: &Path,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(Self, Vec<Mistake>), Vec<Mistake>> {
         let (document, broken) = DeTable::parse_recoverable(text);
         let notes = Notes::new(text, environment);
         for error in &broken {
             notes.at(error.span().unwrap_or(0..0), error.message().to_owned());
         }
         if !broken.is_empty() {
-            // The keys of a text that is no TOML would only hide the mistake that matters.
-            return (Self::default(), notes.finish());
+            return Err(notes.finish());
         }
 
         let root = Section::root(&notes, document.get_ref());
@@ -66,25 +75,37 @@ impl Config {
                 ConnectionConfig::read(section, folder)
             }),
             policies: None,
-            rules: vec!["builtin".to_owned()],
+            rules: vec![Located {
+                line: None,
+                value: "builtin".to_owned(),
+            }],
         };
         let policy = root.table("policy");
-        config.policies = policy.text("path").map(|path| folder.join(path.value));
+        config.policies = policy
+            .text("path")
+            .map(|path| path.located(&notes, |path| folder.join(path)));
         policy.finish();
         let masking = root.table("masking");
         if let Some(rules) = masking.texts("rules") {
-            config.rules = rules.into_iter().map(|rule| rule.value).collect();
+            let located = rules
+                .into_iter()
+                .map(|rule| rule.located(&notes, |rule| rule));
+            config.rules = located.collect();
         }
         masking.finish();
         root.not_available(
             "federation",
             "callers present their issuer's token itself, and policies read its claims",
         );
-        root.finish();
-        if config.connections.is_empty() && notes.is_empty() {
+        if root.is_without("issuer") {
+            notes.anywhere("no issuer is configured: nobody could pass the gate");
+        }
+        if root.is_without("connection") {
             notes.anywhere("no [[connection]]: there is nothing to reach through the gate");
         }
-        (config, notes.finish())
+        root.finish();
+        notes.unused();
+        Ok((config, notes.finish()))
     }
 }
 
@@ -92,20 +113,18 @@ impl Config {
 fn named<T>(
     sections: Vec<Section<'_>>,
     kind: &'static str,
-    read: impl Fn(Section<'_>) -> Option<(String, T)>,
+    read: impl Fn(Section<'_>) -> T,
 ) -> Vec<T> {
     let mut names: Vec<String> = Vec::new();
     let mut all = Vec::new();
     for mut section in sections {
         let name = section.peek("name").unwrap_or_default();
         section.rename(format!("{kind}.{name}"));
-        if names.contains(&name) {
+        if !name.is_empty() && names.contains(&name) {
             section.wrong(format!("there are two {kind}s named `{name}`"));
         }
-        if let Some((name, value)) = read(section) {
-            names.push(name);
-            all.push(value);
-        }
+        names.push(name);
+        all.push(read(section));
     }
     all
 }

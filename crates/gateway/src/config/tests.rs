@@ -58,7 +58,10 @@ fn a_whole_configuration_is_read() {
     assert_eq!(config.connections[0].allow, ["ci-payments"]);
     assert_eq!(
         config.policies,
-        Some(PathBuf::from("/etc/tollbook/policies/"))
+        Some(Located {
+            line: Some(28),
+            value: PathBuf::from("/etc/tollbook/policies/")
+        })
     );
     assert_eq!(config.rules.len(), 2);
 }
@@ -110,7 +113,10 @@ id = "payments"
 
 #[test]
 fn what_is_no_toml_is_told_with_its_line() {
-    let (_, mistakes) = read("[gateway]\nlisten = \n");
+    let (_, mistakes) = read_with(
+        "[gateway]\nlisten = \n",
+        &[("TOLLBOOK_GATEWAY__LISTEN", "127.0.0.1:7000")],
+    );
     assert_eq!(mistakes.len(), 1, "{mistakes:?}");
     assert!(mistakes[0].starts_with("line 2: "), "{mistakes:?}");
 }
@@ -126,6 +132,7 @@ fn an_environment_variable_overrides_one_key() {
                 "http://127.0.0.1:1",
             ),
             ("TOLLBOOK_LOG", "debug"),
+            ("TOLLBOOK_CONFIG", "here.toml"),
             ("HOME", "/root"),
         ],
     );
@@ -137,6 +144,12 @@ fn an_environment_variable_overrides_one_key() {
     assert_eq!(
         mistakes,
         ["environment variable TOLLBOOK_GATEWAY__LISEN overrides no key"]
+    );
+    // One underscore is the same mistake, whatever it was meant to be.
+    let (_, mistakes) = read_with(WHOLE, &[("TOLLBOOK_GATEWAY_LISTEN", "127.0.0.1:7000")]);
+    assert_eq!(
+        mistakes,
+        ["environment variable TOLLBOOK_GATEWAY_LISTEN overrides no key"]
     );
 }
 
@@ -153,6 +166,9 @@ fn nothing_to_reach_is_a_mistake() {
     let (_, mistakes) = read("[gateway]\n");
     assert_eq!(
         mistakes,
-        ["no [[connection]]: there is nothing to reach through the gate"]
+        [
+            "no issuer is configured: nobody could pass the gate",
+            "no [[connection]]: there is nothing to reach through the gate"
+        ]
     );
 }

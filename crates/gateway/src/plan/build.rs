@@ -1,19 +1,26 @@
 //! Building the parts of a plan.
 
 use std::{
-    collections::BTreeMap,
-    fs, io,
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use tollbook_exchange::PrincipalKind;
-use tollbook_identity::{Issuer, OidcAuthenticator};
+use tollbook_identity::{Issuer, IssuerBuilder, OidcAuthenticator, Problem};
 use tollbook_masking::Masker;
 use tollbook_policy::PolicySet;
 use tollbook_proxy::{Credential, Forward};
 use zeroize::Zeroizing;
 
-use crate::config::{Config, ConnectionConfig, CredentialSource, IssuerConfig, KeySource, Mistake};
+use crate::{
+    config::{
+        Config, ConnectionConfig, CredentialSource, IssuerConfig, KeySource, Located, Mistake,
+        TlsConfig,
+    },
+    tls::Tls,
+};
 
 /// Builds the parts and collects what is wrong with them.
 pub(super) struct Builder<'a> {
@@ -23,21 +30,22 @@ pub(super) struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn wrong(&mut self, message: impl Into<String>) {
+    fn wrong(&mut self, line: Option<usize>, message: impl Into<String>) {
         self.all.push(Mistake {
-            line: None,
+            line,
             message: message.into(),
         });
     }
 
-    pub(super) fn masker(&mut self, rules: &[String]) -> Option<Masker> {
+    pub(super) fn masker(&mut self, rules: &[Located<String>]) -> Option<Masker> {
         let mut masker = Masker::builder();
         for source in rules {
-            if source == "builtin" {
+            if source.value == "builtin" {
                 masker = masker.builtin();
                 continue;
             }
-            for (name, text) in self.texts(&self.folder.join(source), "toml") {
+            let pattern = self.folder.join(&source.value);
+            for (name, text) in self.texts(&pattern, source.line, "toml") {
                 masker = masker.rules(name, text);
             }
         }
@@ -47,7 +55,7 @@ impl Builder<'_> {
                 errors
                     .mistakes()
                     .iter()
-                    .for_each(|mistake| self.wrong(mistake.to_string()));
+                    .for_each(|mistake| self.wrong(None, mistake.to_string()));
                 None
             }
         }
@@ -55,11 +63,15 @@ impl Builder<'_> {
 
     pub(super) fn policies(&mut self, config: &Config) -> Option<PolicySet> {
         let mut policies = PolicySet::builder();
+        let mut names = BTreeSet::new();
         for connection in &config.connections {
-            policies = policies.allow(&connection.name, connection.allow.iter().cloned());
+            // A name that is used twice is a mistake already.
+            if names.insert(&connection.name) {
+                policies = policies.allow(&connection.name, connection.allow.iter().cloned());
+            }
         }
         if let Some(folder) = &config.policies {
-            for (name, text) in self.texts(&folder.join("*.cedar"), "cedar") {
+            for (name, text) in self.texts(&folder.value.join("*.cedar"), folder.line, "cedar") {
                 policies = policies.file(name, text);
             }
         }
@@ -69,7 +81,7 @@ impl Builder<'_> {
                 errors
                     .mistakes()
                     .iter()
-                    .for_each(|mistake| self.wrong(mistake.to_string()));
+                    .for_each(|mistake| self.wrong(None, mistake.to_string()));
                 None
             }
         }
@@ -78,26 +90,53 @@ impl Builder<'_> {
     pub(super) fn authenticator(&mut self, issuers: &[IssuerConfig]) -> Option<OidcAuthenticator> {
         let mut authenticator = OidcAuthenticator::builder();
         for config in issuers {
-            match issuer(config) {
+            if let KeySource::File(file) = &config.keys
+                && let Err(why) = key_file(config, &file.value)
+            {
+                let message = format!("`jwks_file`: file {} {why}", file.value.display());
+                self.wrong(file.line, message);
+            }
+            match issuer(config).build() {
                 Ok(issuer) => authenticator = authenticator.issuer(issuer),
                 Err(error) => {
-                    let message = format!("issuer `{}`: {error}", config.name);
-                    self.all.push(Mistake {
-                        line: Some(config.line),
-                        message,
-                    });
+                    for problem in error.problems().iter().filter(|one| !is_told(config, one)) {
+                        self.wrong(Some(config.line), problem.to_string());
+                    }
                 }
             }
         }
-        authenticator
-            .build()
-            .map_err(|error| self.wrong(format!("issuers: {error}")))
-            .ok()
+        let error = match authenticator.build() {
+            Ok(authenticator) => return Some(authenticator),
+            Err(error) => error,
+        };
+        for problem in error.problems() {
+            match problem {
+                // Either none is written or each that is has a mistake; both were told.
+                Problem::NoIssuer | Problem::DuplicateName(_) => {}
+                Problem::DuplicateIdentifier(identifier) => {
+                    let mut same = issuers.iter().filter(|one| one.issuer == *identifier);
+                    let line = same.next_back().map(|one| one.line);
+                    self.wrong(line, problem.to_string());
+                }
+                _ => self.wrong(None, format!("issuers: {problem}")),
+            }
+        }
+        None
+    }
+
+    pub(super) fn tls(&mut self, config: Option<&TlsConfig>) -> Option<Tls> {
+        match Tls::load(config?) {
+            Ok(tls) => Some(tls),
+            Err(faults) => {
+                self.all.extend(faults);
+                None
+            }
+        }
     }
 
     pub(super) fn forward(&mut self, config: &ConnectionConfig) -> Option<Forward> {
         let mut forward = Forward::builder(&config.upstream);
-        let mut faults = Vec::new();
+        let (mut faults, mut authorities) = (Vec::new(), None);
         if let Some(credential) = &config.credential {
             let secret = self.secret(&credential.source).and_then(|secret| {
                 Credential::new(&credential.header, &credential.prefix, &secret)
@@ -116,7 +155,10 @@ impl Builder<'_> {
         }
         if let Some(path) = &config.ca_file {
             match fs::read(path) {
-                Ok(pem) => forward = forward.ca_pem(pem),
+                Ok(pem) => {
+                    authorities = Some(pem.clone());
+                    forward = forward.ca_pem(pem);
+                }
                 Err(error) => {
                     faults.push(format!(
                         "ca_file {} cannot be read: {error}",
@@ -125,17 +167,28 @@ impl Builder<'_> {
                 }
             }
         }
-        let built = forward
-            .build()
-            .map_err(|error| faults.push(error.to_string()));
+        let built = match forward.build() {
+            Ok(built) => Some(built),
+            Err(error) => {
+                // An upstream that is missing was told; what is wrong with one hides what may be
+                // wrong with the authorities, so they are tried with another.
+                let authorities = authorities.and_then(|pem| {
+                    let any = Forward::builder("https://localhost").ca_pem(pem);
+                    any.build().err().map(|error| error.to_string())
+                });
+                let error = error.to_string();
+                if !config.upstream.is_empty() && authorities.as_ref() != Some(&error) {
+                    faults.push(error);
+                }
+                faults.extend(authorities);
+                None
+            }
+        };
         for fault in &faults {
             let message = format!("connection `{}`: {fault}", config.name);
-            self.all.push(Mistake {
-                line: Some(config.line),
-                message,
-            });
+            self.wrong(Some(config.line), message);
         }
-        built.ok().filter(|_| faults.is_empty())
+        built.filter(|_| faults.is_empty())
     }
 
     fn secret(&self, source: &CredentialSource) -> Result<Zeroizing<String>, String> {
@@ -152,8 +205,14 @@ impl Builder<'_> {
         }
     }
 
-    /// The files that `pattern` names: one file, or all `*.extension` of a folder in order.
-    fn texts(&mut self, pattern: &Path, extension: &str) -> Vec<(String, String)> {
+    /// The files that `pattern`, written at `line`, names: one file, or all `*.extension` of a
+    /// folder in order.
+    fn texts(
+        &mut self,
+        pattern: &Path,
+        line: Option<usize>,
+        extension: &str,
+    ) -> Vec<(String, String)> {
         let is_folder = pattern
             .file_name()
             .is_some_and(|name| *name == *format!("*.{extension}"));
@@ -171,10 +230,8 @@ impl Builder<'_> {
                     files
                 }
                 Err(error) => {
-                    self.wrong(format!(
-                        "folder {} cannot be read: {error}",
-                        folder.display()
-                    ));
+                    let folder = folder.display();
+                    self.wrong(line, format!("folder {folder} cannot be read: {error}"));
                     Vec::new()
                 }
             }
@@ -189,7 +246,8 @@ impl Builder<'_> {
                     texts.push((name.display().to_string(), text));
                 }
                 Err(error) => {
-                    self.wrong(format!("file {} cannot be read: {error}", file.display()));
+                    let file = file.display();
+                    self.wrong(line, format!("file {file} cannot be read: {error}"));
                 }
             }
         }
@@ -197,7 +255,7 @@ impl Builder<'_> {
     }
 }
 
-fn issuer(config: &IssuerConfig) -> Result<Issuer, String> {
+fn issuer(config: &IssuerConfig) -> IssuerBuilder {
     let mut issuer = Issuer::builder(&config.name, &config.issuer)
         .audience(&config.audience)
         .kind(match config.kind {
@@ -211,7 +269,7 @@ fn issuer(config: &IssuerConfig) -> Result<Issuer, String> {
     issuer = match &config.keys {
         KeySource::Discovery => issuer.discover(),
         KeySource::Url(url) => issuer.jwks_url(url),
-        KeySource::File(path) => issuer.jwks_file(path),
+        KeySource::File(file) => issuer.jwks_file(&file.value),
     };
     if let Some(claim) = &config.groups_claim {
         issuer = issuer.groups_claim(claim);
@@ -222,7 +280,38 @@ fn issuer(config: &IssuerConfig) -> Result<Issuer, String> {
     if let Some(life) = config.max_lifetime {
         issuer = issuer.max_lifetime(life);
     }
-    issuer.build().map_err(|error| error.to_string())
+    issuer
+}
+
+/// Whether the problem is one of a key that is missing, which reading the configuration told.
+fn is_told(config: &IssuerConfig, problem: &Problem) -> bool {
+    match problem {
+        Problem::Name(_) => config.name.is_empty(),
+        Problem::Identifier { .. } => config.issuer.is_empty(),
+        Problem::Url { url, .. } => url.is_empty() && config.issuer.is_empty(),
+        Problem::Audience { .. } => config.audience.is_empty(),
+        _ => false,
+    }
+}
+
+/// Reads an issuer's key set as the authenticator will, to find out now whether it can.
+fn key_file(config: &IssuerConfig, path: &Path) -> Result<(), String> {
+    let unreadable = |error: io::Error| format!("cannot be read: {error}");
+    let file = fs::File::open(path).map_err(unreadable)?;
+    let mut text = String::new();
+    let read = file.take(MAX_KEY_SET + 1).read_to_string(&mut text);
+    read.map_err(unreadable)?;
+    if text.len() as u64 > MAX_KEY_SET {
+        return Err("is larger than 512 KiB".to_owned());
+    }
+    let Err(error) = issuer(config).jwks_json(text).build() else {
+        return Ok(());
+    };
+    let fault = error.problems().iter().find_map(|problem| match problem {
+        Problem::KeySet { fault, .. } => Some(format!("is no key set to use: it {fault}")),
+        _ => None,
+    });
+    fault.map_or(Ok(()), Err)
 }
 
 /// The secret in a file that nobody but its owner can read.
@@ -246,5 +335,7 @@ fn secret_file(path: &Path) -> Result<Zeroizing<String>, String> {
     }
 }
 
+/// The largest key set that an authenticator takes, in bytes.
+const MAX_KEY_SET: u64 = 512 << 10;
 /// The largest credential file, in bytes.
 const MAX_SECRET: u64 = 64 << 10;

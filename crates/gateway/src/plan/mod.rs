@@ -15,7 +15,10 @@ use tollbook_policy::PolicySet;
 use tollbook_proxy::Forward;
 
 use self::build::Builder;
-use crate::config::{Config, ConnectionConfig, Mistake, Mistakes, WireMasking};
+use crate::{
+    config::{Config, ConnectionConfig, Mistake, Mistakes, WireMasking},
+    tls::Tls,
+};
 
 /// A configuration whose every part was built and found right.
 #[derive(Clone, Debug)]
@@ -24,6 +27,7 @@ pub struct Plan {
     pub(crate) authenticator: OidcAuthenticator,
     pub(crate) policies: PolicySet,
     pub(crate) masker: Masker,
+    pub(crate) tls: Option<Tls>,
     pub(crate) connections: Vec<(ConnectionConfig, Forward)>,
 }
 
@@ -108,7 +112,8 @@ impl Plan {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Mistakes> {
         let environment: BTreeMap<String, String> = environment.into_iter().collect();
-        let (config, all) = Config::read(text, folder, environment.clone());
+        let wrong = |all| Mistakes { file: None, all };
+        let (config, all) = Config::parse(text, folder, environment.clone()).map_err(wrong)?;
         let mut builder = Builder {
             folder,
             environment,
@@ -117,22 +122,27 @@ impl Plan {
         let masker = builder.masker(&config.rules);
         let policies = builder.policies(&config);
         let authenticator = builder.authenticator(&config.issuers);
+        let tls = builder.tls(config.gateway.tls.as_ref());
         let connections: Vec<_> = config
             .connections
             .iter()
             .filter_map(|connection| Some((connection.clone(), builder.forward(connection)?)))
             .collect();
-        match (masker, policies, authenticator, builder.all) {
+        let mut all = builder.all;
+        // What no line has comes last.
+        all.sort_by_key(|mistake| mistake.line.unwrap_or(usize::MAX));
+        match (masker, policies, authenticator, all) {
             (Some(masker), Some(policies), Some(authenticator), all) if all.is_empty() => {
                 Ok(Self {
                     config,
                     authenticator,
                     policies,
                     masker,
+                    tls,
                     connections,
                 })
             }
-            (.., all) => Err(Mistakes { file: None, all }),
+            (.., all) => Err(wrong(all)),
         }
     }
 

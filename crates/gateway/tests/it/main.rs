@@ -5,6 +5,7 @@
 mod canary;
 mod edge;
 mod load;
+mod mistakes;
 mod operations;
 mod panics;
 mod policies;

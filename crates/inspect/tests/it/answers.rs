@@ -230,3 +230,79 @@ async fn a_caller_that_leaves_is_told_from_one_that_has_heard_it_all() {
         assert_eq!(exchange.draft(|draft| draft.outcome), Some(expected));
     }
 }
+
+#[tokio::test]
+async fn what_the_upstream_does_wrong_is_not_the_callers_leaving() {
+    let mut broken_gzip = Response::builder()
+        .header("content-type", "application/json")
+        .body(Chunks::of(&[b"\x1f\x8bno gzip"]))
+        .unwrap();
+    broken_gzip
+        .headers_mut()
+        .insert("content-encoding", "gzip".parse().unwrap());
+    let too_long = Response::builder().header("content-type", "application/json");
+    let too_long = too_long
+        .body(Chunks::of(&[&[b' '; 9 << 20][..]; 4]))
+        .unwrap();
+    let mut reset = Response::builder()
+        .header("content-type", "application/json")
+        .body(Chunks::of(&[b"{"]))
+        .unwrap();
+    reset.body_mut().breaks = true;
+    for (answer, expected) in [
+        (broken_gzip, Outcome::UpstreamError),
+        (too_long, Outcome::UpstreamError),
+        (reset, Outcome::UpstreamReset),
+    ] {
+        let exchange = exchange();
+        assert_eq!(
+            send(layer(), call(&exchange, "x"), answer).await.status,
+            502
+        );
+        assert_eq!(exchange.draft(|draft| draft.outcome), Some(expected));
+    }
+}
+
+#[tokio::test]
+async fn an_empty_answer_has_an_end() {
+    let exchange = exchange();
+    let answer = Response::builder()
+        .status(204)
+        .body(Chunks::default())
+        .unwrap();
+    assert_eq!(
+        send(layer(), call(&exchange, "x"), answer).await.status,
+        204
+    );
+    assert_eq!(
+        exchange.draft(|draft| draft.outcome),
+        None,
+        "the record layer says how"
+    );
+}
+
+#[tokio::test]
+async fn a_file_passes_whatever_it_is() {
+    let request = |exchange: &Exchange| {
+        http::Request::get("/v1/files/file_1/content")
+            .extension(exchange.clone())
+            .body(http_body_util::Full::<bytes::Bytes>::default())
+            .unwrap()
+    };
+    for (content_type, file) in [
+        ("application/json", &b"\xef\xbb\xbfno json"[..]),
+        ("application/octet-stream", b"\x1f\x8b no gzip"),
+        ("application/octet-stream", b"\x1f\x9d compress"),
+    ] {
+        let exchange = exchange();
+        let answer = Response::builder()
+            .header("content-type", content_type)
+            .body(Chunks::of(&[file]))
+            .unwrap();
+        let outcome = send(layer(), request(&exchange), answer).await;
+        assert_eq!(
+            (outcome.status, &outcome.body[..], outcome.broken),
+            (200, file, false)
+        );
+    }
+}

@@ -180,3 +180,12 @@ async fn what_the_protocol_does_not_have_is_refused() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_beta_that_cannot_be_judged_is_refused() {
+    let mut request = call(&exchange(), "x");
+    let value = http::HeaderValue::from_bytes(b"forbidden-beta,\xff").unwrap();
+    request.headers_mut().insert("anthropic-beta", value);
+    let outcome = send(layer(), request, fine()).await;
+    assert_eq!((outcome.status, outcome.inner.is_none()), (400, true));
+}

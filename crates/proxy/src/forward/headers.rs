@@ -99,8 +99,13 @@ fn listed_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
 /// Whether a caller's header is not for the upstream: credentials, words of proxies about the
 /// caller, and what the gate decides itself.
 fn is_taken_off(name: &HeaderName, credential: Option<&Credential>) -> bool {
-    // Servers that hand headers on as variables take `_` for `-`.
+    // Servers that hand headers on as variables take `_` for `-`; a header that was judged under
+    // the one name must not come again under the other.
+    let given = name;
     let name = dashed(name);
+    if name.starts_with("anthropic-") && *name != *given.as_str() {
+        return true;
+    }
     let own = credential.is_some_and(|credential| dashed(credential.header()) == name);
     own || matches!(
         &*name,

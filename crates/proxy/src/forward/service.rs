@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Uri, uri::PathAndQuery};
+use http::{HeaderName, Method, Request, Response, StatusCode, Uri, uri::PathAndQuery};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -46,6 +46,12 @@ impl Forward {
     /// of every request.
     pub fn builder(upstream: &str) -> ForwardBuilder {
         ForwardBuilder::new(upstream)
+    }
+
+    /// The name of the header that carries the upstream's credential. Callers may send one of their
+    /// own under it, so a record must take it for one.
+    pub fn credential_header(&self) -> Option<&HeaderName> {
+        self.0.credential.as_ref().map(Credential::header)
     }
 
     pub(super) const fn new(upstream: Arc<Upstream>) -> Self {

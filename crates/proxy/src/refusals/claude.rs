@@ -13,69 +13,18 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// Renders refusals as errors of the Claude API: its envelope, with `request-id`,
 /// `x-should-retry` and `retry-after` as its SDKs read them. The message ends with the id of the
 /// exchange, by which an operator finds the record.
-#[derive(Clone, Debug)]
-pub struct ClaudeRefusals {
-    denied: StatusCode,
-    denied_for: Vec<DeniedStatus>,
-}
-
-/// The status of policy denials for one kind of client.
 ///
-/// Clients show errors differently: one may present a 403 as a failed login, whatever the message
-/// says, and a 400 with its message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeniedStatus {
-    /// How the client's `user-agent` begins.
-    pub user_agent: String,
-    /// The status it gets.
-    pub status: StatusCode,
-}
-
-impl ClaudeRefusals {
-    /// Policy denials are 403 for everybody.
-    pub const fn new() -> Self {
-        Self {
-            denied: StatusCode::FORBIDDEN,
-            denied_for: Vec::new(),
-        }
-    }
-
-    /// The status of policy denials for clients of which nothing else is said.
-    #[must_use]
-    pub const fn denied_status(mut self, status: StatusCode) -> Self {
-        self.denied = status;
-        self
-    }
-
-    /// The statuses of policy denials for some clients. The first entry that fits counts.
-    #[must_use]
-    pub fn denied_status_for(mut self, clients: impl IntoIterator<Item = DeniedStatus>) -> Self {
-        self.denied_for.extend(clients);
-        self
-    }
-
-    fn status(&self, code: Code, request: &RequestInfo<'_>) -> StatusCode {
-        if !matches!(code, Code::PolicyDenied | Code::PolicyError) {
-            return StatusCode::from_u16(code.status())
-                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        }
-        let user_agent = request.user_agent.unwrap_or_default();
-        self.denied_for
-            .iter()
-            .find(|client| user_agent.starts_with(&client.user_agent))
-            .map_or(self.denied, |client| client.status)
-    }
-}
-
-impl Default for ClaudeRefusals {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+/// A policy's denial is a 403 for every client. Claude Code shows a 403 as "Failed to authenticate.
+/// API Error: 403" with the message behind it, and a 400 with the message alone; but on a 400
+/// version 2.1.330 asks six times before it gives up, whatever `x-should-retry` says, and on a 403
+/// both 2.1.197 and 2.1.330 ask once (tried with both; the SDKs ask once either way).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClaudeRefusals;
 
 impl RenderRefusal for ClaudeRefusals {
     fn render(&self, refusal: &Refusal, request: &RequestInfo<'_>) -> Response<Bytes> {
-        let status = self.status(refusal.code, request);
+        let status = StatusCode::from_u16(refusal.code.status())
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let id = request.exchange.unwrap_or_default();
         let message = match request.exchange {
             Some(id) => format!("{} (exchange {id})", refusal.message),
@@ -94,7 +43,11 @@ impl RenderRefusal for ClaudeRefusals {
         } else {
             "true"
         };
-        headers.insert(SHOULD_RETRY, HeaderValue::from_static(retry));
+        // Without a word on a 401: clients that can renew their credential do so and ask once more,
+        // and a "false" keeps Claude Code 2.1.197 from running its apiKeyHelper again.
+        if refusal.code != Code::AuthenticationFailed {
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static(retry));
+        }
         if let Retry::After(seconds) = refusal.retry {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -4,6 +4,6 @@ mod claude;
 mod layer;
 mod render;
 
-pub use claude::{ClaudeRefusals, DeniedStatus};
+pub use claude::ClaudeRefusals;
 pub use layer::{RefusalLayer, Refusals, RefusalsFuture};
 pub use render::{RenderRefusal, RequestInfo};

@@ -33,7 +33,10 @@ async fn an_upstream_that_is_not_there_is_unreachable() {
     assert_eq!(refusal.retry, Retry::Anytime);
     assert_eq!(outcome(&exchange), Some(Outcome::UpstreamError));
     assert_eq!(
-        exchange.draft(|draft| draft.refusal),
+        exchange.draft(|draft| draft
+            .refusal
+            .take()
+            .map(|refusal| (refusal.code, refusal.reason))),
         Some((Code::UpstreamUnreachable, "upstream_unreachable"))
     );
 }

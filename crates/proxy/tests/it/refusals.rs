@@ -7,7 +7,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tollbook_exchange::{Code, Refusal, Retry, http::refuse};
-use tollbook_proxy::{ClaudeRefusals, DeniedStatus, RefusalLayer};
+use tollbook_proxy::{ClaudeRefusals, RefusalLayer};
 use tower::{Layer, ServiceExt, service_fn};
 
 const ID: &str = "0199e4a0-7a4e-7000-8000-000000000001";
@@ -57,7 +57,7 @@ fn denied() -> Refusal {
 
 #[tokio::test]
 async fn a_denial_has_the_form_of_the_api() {
-    let (response, body) = answer(ClaudeRefusals::default(), "anthropic-sdk", denied(), true).await;
+    let (response, body) = answer(ClaudeRefusals, "anthropic-sdk", denied(), true).await;
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
     assert_eq!(
         body,
@@ -81,7 +81,7 @@ async fn a_denial_has_the_form_of_the_api() {
 
 #[tokio::test]
 async fn without_a_record_there_is_no_id_to_tell() {
-    let (response, body) = answer(ClaudeRefusals::default(), "curl", denied(), false).await;
+    let (response, body) = answer(ClaudeRefusals, "curl", denied(), false).await;
     assert_eq!(body["request_id"], "");
     assert_eq!(
         body["error"]["message"],
@@ -91,53 +91,20 @@ async fn without_a_record_there_is_no_id_to_tell() {
 }
 
 #[tokio::test]
-async fn the_status_of_denials_may_depend_on_the_client() {
-    let refusals = || {
-        ClaudeRefusals::new().denied_status_for([DeniedStatus {
-            user_agent: "claude-cli/".to_owned(),
-            status: StatusCode::BAD_REQUEST,
-        }])
-    };
-    for (code, user_agent, status, kind) in [
-        (
-            Code::PolicyDenied,
-            "claude-cli/2.1",
-            400,
-            "invalid_request_error",
-        ),
-        (
-            Code::PolicyError,
-            "claude-cli/2.1",
-            400,
-            "invalid_request_error",
-        ),
-        (
-            Code::PolicyDenied,
-            "x claude-cli/2.1",
-            403,
-            "permission_error",
-        ),
-        (
-            Code::AuthenticationFailed,
-            "claude-cli/2.1",
-            401,
-            "authentication_error",
-        ),
-        (
-            Code::BodyTooLarge,
-            "claude-cli/2.1",
-            413,
-            "request_too_large",
-        ),
-    ] {
-        let refusal = Refusal::new(code, "no");
-        let (response, body) = answer(refusals(), user_agent, refusal, true).await;
-        assert_eq!(response.status(), status, "{code:?} {user_agent}");
-        assert_eq!(body["error"]["type"], kind, "{code:?} {user_agent}");
+async fn every_client_is_told_the_same() {
+    for user_agent in ["claude-cli/2.1", "curl", ""] {
+        for (code, status, kind) in [
+            (Code::PolicyDenied, 403, "permission_error"),
+            (Code::PolicyError, 403, "permission_error"),
+            (Code::AuthenticationFailed, 401, "authentication_error"),
+            (Code::BodyTooLarge, 413, "request_too_large"),
+        ] {
+            let refusal = Refusal::new(code, "no");
+            let (response, body) = answer(ClaudeRefusals, user_agent, refusal, true).await;
+            assert_eq!(response.status(), status, "{code:?} {user_agent}");
+            assert_eq!(body["error"]["type"], kind, "{code:?} {user_agent}");
+        }
     }
-    let all = ClaudeRefusals::new().denied_status(StatusCode::BAD_REQUEST);
-    let (response, _) = answer(all, "curl", denied(), true).await;
-    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
@@ -148,7 +115,7 @@ async fn clients_are_told_whether_to_try_again() {
         (Retry::After(7), "true", Some("7")),
     ] {
         let refusal = Refusal::new(Code::NotRecordable, "no").retry(retry);
-        let (response, _) = answer(ClaudeRefusals::default(), "curl", refusal, true).await;
+        let (response, _) = answer(ClaudeRefusals, "curl", refusal, true).await;
         assert_eq!(response.headers()["x-should-retry"], should);
         let told = response.headers().get("retry-after");
         assert_eq!(told.map(|value| value.to_str().unwrap()), after);
@@ -157,14 +124,16 @@ async fn clients_are_told_whether_to_try_again() {
 
 #[tokio::test]
 async fn a_401_says_what_would_be_accepted() {
+    // And says nothing about trying again: a client that can renew its credential shall.
     let refusal = Refusal::new(Code::AuthenticationFailed, "no");
-    let (response, _) = answer(ClaudeRefusals::default(), "curl", refusal, true).await;
+    let (response, _) = answer(ClaudeRefusals, "curl", refusal, true).await;
     assert_eq!(response.headers()["www-authenticate"], "Bearer");
+    assert_eq!(response.headers().get("x-should-retry"), None);
 }
 
 #[tokio::test]
 async fn the_reason_for_the_record_stays_there() {
-    let (response, body) = answer(ClaudeRefusals::default(), "curl", denied(), true).await;
+    let (response, body) = answer(ClaudeRefusals, "curl", denied(), true).await;
     let said = format!("{:?} {body}", response.headers());
     assert!(!said.contains("the record alone may know"));
 }
@@ -176,7 +145,7 @@ async fn other_answers_pass_as_they_are() {
         *response.status_mut() = StatusCode::FORBIDDEN;
         Ok::<_, Infallible>(response)
     });
-    let layer = RefusalLayer::new(ClaudeRefusals::default());
+    let layer = RefusalLayer::new(ClaudeRefusals);
     let response = layer.layer(inner).oneshot(Request::new(())).await.unwrap();
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
     assert!(response.headers().is_empty());

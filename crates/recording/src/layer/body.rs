@@ -24,7 +24,7 @@ pin_project_lite::pin_project! {
     pub struct ResponseBody<B> {
         // Dropped before the watch: layers inside finish their notes when their body is dropped.
         #[pin]
-        inner: Refusable<B>,
+        inner: Option<Refusable<B>>,
         watch: Option<Watch>,
     }
 }
@@ -52,7 +52,10 @@ struct Watch {
 impl<B: Body<Data = Bytes>> ResponseBody<B> {
     /// A body that is not recorded: that of the refusal to record.
     pub(super) const fn unrecorded(inner: Refusable<B>) -> Self {
-        Self { inner, watch: None }
+        Self {
+            inner: Some(inner),
+            watch: None,
+        }
     }
 
     /// A body that nobody will read if it is `bodiless`, whatever it holds.
@@ -72,7 +75,7 @@ impl<B: Body<Data = Bytes>> ResponseBody<B> {
             polling: false,
         };
         Self {
-            inner,
+            inner: Some(inner),
             watch: Some(watch),
         }
     }
@@ -91,33 +94,40 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
+        let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
+            return Poll::Ready(None);
+        };
         let Some(watch) = this.watch else {
-            return this.inner.poll_frame(cx).map_err(Into::into);
+            return inner.poll_frame(cx).map_err(Into::into);
         };
         if let Err(error) = ready!(watch.poll_keep(cx)) {
             watch.conclude(Outcome::PolicyCut);
+            this.inner.set(None);
             *this.watch = None;
             return Poll::Ready(Some(Err(NotRecorded(error).into())));
         }
         watch.polling = true;
-        let polled = this.inner.as_mut().poll_frame(cx);
+        let polled = inner.as_mut().poll_frame(cx);
         watch.polling = false;
         match ready!(polled) {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     watch.passed(data.len());
                 }
-                // The end may not be polled for when it is known already.
-                watch.ended |= this.inner.is_end_stream();
+                // The end may not be polled for when it is known already: by the length, or because
+                // nothing comes after trailers.
+                watch.ended |= inner.is_end_stream() || frame.is_trailers();
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
                 watch.conclude(Outcome::UpstreamReset);
+                this.inner.set(None);
                 *this.watch = None;
                 Poll::Ready(Some(Err(error.into())))
             }
             None => {
                 watch.ended = true;
+                this.inner.set(None);
                 *this.watch = None;
                 Poll::Ready(None)
             }
@@ -125,11 +135,12 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let gone = || SizeHint::with_exact(0);
+        self.inner.as_ref().map_or_else(gone, Body::size_hint)
     }
 }
 

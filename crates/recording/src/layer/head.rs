@@ -9,6 +9,8 @@ use tollbook_exchange::{Exchange, Finding, Masked, Redact};
 #[derive(Clone, Default)]
 pub(super) struct Head {
     pub(super) redactor: Option<Arc<dyn Redact>>,
+    /// One more header that carries a credential, in lower case and with dashes.
+    pub(super) credential: Option<Arc<str>>,
 }
 
 impl Head {
@@ -52,7 +54,7 @@ impl Head {
     ) -> Masked<Vec<(String, String)>> {
         let headers = headers.iter().map(|(name, value)| {
             let name = name.as_str();
-            if CREDENTIALS.contains(&name) || value.is_sensitive() {
+            if self.is_credential(name) || value.is_sensitive() {
                 return (name.to_owned(), "[credential]".to_owned());
             }
             let value = String::from_utf8_lossy(value.as_bytes());
@@ -70,6 +72,19 @@ impl Head {
             (kept, self.text(&place, &value, found))
         });
         masked(headers.collect())
+    }
+
+    /// Whether a header of this name, in lower case, carries a credential: one of the known ones,
+    /// the connection's own, or one whose name ends like theirs. A key that somebody sends under a
+    /// name of its own has no form that a rule could know.
+    fn is_credential(&self, name: &str) -> bool {
+        // Servers that hand headers on as variables take `_` for `-`.
+        let name = name.replace('_', "-");
+        CREDENTIALS.contains(&&*name)
+            || self.credential.as_deref() == Some(&name)
+            || CREDENTIAL_ENDINGS
+                .iter()
+                .any(|ending| name.ends_with(ending))
     }
 
     fn text(&self, place: &str, text: &str, found: &mut Vec<Finding>) -> String {
@@ -100,20 +115,22 @@ fn masked<T>(value: T) -> Masked<T> {
     Masked::assume_masked(value)
 }
 
-/// Headers whose values are credentials, in lower case.
 const CREDENTIALS: &[&str] = &[
-    "api-key",
     "authorization",
     "cookie",
-    "private-token",
     "proxy-authenticate",
     "proxy-authorization",
     "set-cookie",
-    "x-amz-security-token",
-    "x-api-key",
-    "x-auth-token",
-    "x-goog-api-key",
-    "x-vault-token",
+];
+
+const CREDENTIAL_ENDINGS: &[&str] = &[
+    "api-key",
+    "apikey",
+    "-authorization",
+    "-credential",
+    "-password",
+    "-secret",
+    "-token",
 ];
 
 const STANDARD: &[Method] = &[

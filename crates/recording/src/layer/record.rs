@@ -68,6 +68,14 @@ impl RecordLayer {
         }
     }
 
+    /// The same layer, which takes a header of this name for a credential whatever it is called:
+    /// that of the connection's own credential, since callers know it under the same name.
+    #[must_use]
+    pub fn credential_header(mut self, name: &str) -> Self {
+        self.head.credential = Some(name.to_ascii_lowercase().replace('_', "-").into());
+        self
+    }
+
     /// The same layer, with header values and the target kept as `redactor` masks them.
     /// Credentials stay out either way.
     #[must_use]

@@ -38,7 +38,7 @@ impl Reader {
         let folder = folder.as_ref().to_owned();
         let journal = folder::journal(&folder);
         if !journal.is_file() {
-            return Err(ErrorKind::Folder.into());
+            return Err(ErrorKind::NoBook.into());
         }
         Ok(Self {
             connection: Mutex::new(database::read(&journal)?),

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
 use serde_json::json;
 use tollbook_exchange::{
     Code, Exchange, Finding, Masked, Operator, Outcome, Redact, Refusal, Retry,
@@ -172,7 +173,7 @@ async fn a_refusal_is_recorded_with_its_code_and_reason() {
     assert_eq!(shown["status"], 403);
     assert_eq!(
         shown["refusal"],
-        json!({ "code": "policy_denied", "reason": "because" })
+        json!({ "code": "policy_denied", "reason": "because", "message": "no" })
     );
     assert_eq!(book.show(&unreachable)["outcome"], "upstream_error");
 }
@@ -375,4 +376,69 @@ async fn an_exchange_can_be_open_once() {
     let second = book.recorder.begin(&exchange).await.unwrap_err();
     assert_eq!(second.kind(), &tollbook_recording::ErrorKind::Twice);
     exchange.answered(masked(Bytes::from_static(b"x")));
+}
+
+#[tokio::test]
+async fn a_credential_is_known_by_its_name_whatever_it_looks_like() {
+    let book = Book::new();
+    let inner = service_fn(async |_: Request<()>| -> Result<_, Infallible> {
+        Ok(Response::new(String::new()))
+    });
+    let layer = book.record().redact(std::sync::Arc::new(Toy));
+    let stack = layer.credential_header("X-Own_Key").layer(inner);
+    let names = [
+        "x-own-key",
+        "x_api_key",
+        "x-portkey-api-key",
+        "x-session-token",
+        "x-client-secret",
+    ];
+    let request = names.iter().fold(Request::builder(), |request, name| {
+        request.header(*name, "opaque")
+    });
+    let request = request
+        .header("x-ratelimit-tokens-left", "7")
+        .body(())
+        .unwrap();
+    let response = stack.oneshot(request).await.unwrap();
+    let id = response.headers()["x-tollbook-exchange"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    drop(response);
+    let shown = book.close().show(&id);
+    for name in names {
+        assert_eq!(shown["request"]["headers"][name], "[credential]", "{name}");
+    }
+    assert_eq!(shown["request"]["headers"]["x-ratelimit-tokens-left"], "7");
+}
+
+#[tokio::test]
+async fn nothing_comes_after_trailers_so_they_are_the_end() {
+    let book = Book::new();
+    let inner = service_fn(async |_: Request<()>| {
+        let trailers = std::future::ready(Some(Ok(http::HeaderMap::new())));
+        let body = Full::new(Bytes::from_static(b"x")).with_trailers(trailers);
+        Ok::<_, Infallible>(Response::new(body))
+    });
+    let response = book
+        .record()
+        .layer(inner)
+        .oneshot(Request::new(()))
+        .await
+        .unwrap();
+    let id = response.headers()["x-tollbook-exchange"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let mut body = Box::pin(response.into_body());
+    assert!(body.frame().await.is_some());
+    assert!(
+        body.frame()
+            .await
+            .is_some_and(|frame| frame.is_ok_and(|frame| frame.is_trailers()))
+    );
+    // As servers do, without asking for more.
+    drop(body);
+    assert_eq!(book.close().show(&id)["outcome"], "complete");
 }

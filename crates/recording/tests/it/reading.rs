@@ -200,6 +200,6 @@ async fn a_copy_that_cannot_be_written_is_read() {
     );
     assert_eq!(
         Reader::open(copy.path().join("none")).unwrap_err().kind(),
-        &ErrorKind::Folder
+        &ErrorKind::NoBook
     );
 }

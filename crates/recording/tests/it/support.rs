@@ -19,7 +19,9 @@ use tollbook_exchange::{
     Action, Coverage, Decision, Exchange, ExchangeId, Finding, Masked, Operator, Outcome,
     Principal, PrincipalKind, ResponseShape, SessionId, Timestamp, Verdict,
 };
-use tollbook_recording::{Commit, CommitLayer, Config, Reader, Record, RecordLayer, Recorder};
+use tollbook_recording::{
+    Commit, CommitLayer, Config, Health, Reader, Record, RecordLayer, Recorder,
+};
 use tower::{Layer, Service, ServiceExt, util::BoxCloneSyncService};
 
 pub(crate) const ORIGIN: &str = "audit.example/gw1";
@@ -41,6 +43,17 @@ impl Book {
         change(&mut config);
         let recorder = Recorder::open(config).unwrap();
         Self { recorder, dir }
+    }
+
+    /// Waits until the recorder is in this state.
+    pub(crate) async fn becomes(&self, health: Health) {
+        let become_so = async {
+            while self.recorder.health() != health {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let become_so = tokio::time::timeout(Duration::from_secs(10), become_so).await;
+        assert!(become_so.is_ok(), "not {health:?}");
     }
 
     pub(crate) fn folder(&self) -> PathBuf {
