@@ -161,11 +161,30 @@ fn masked(record: &Value) -> Option<String> {
     Some(lines.join("\n"))
 }
 
-/// The text of the last message that the caller sent.
+/// What the user said last, without what the agent puts around it on its own: messages of the
+/// system within the conversation, and reminders beside the user's text.
 fn prompt(record: &Value) -> Option<String> {
     let body: Value = serde_json::from_str(record.pointer("/request/body")?.as_str()?).ok()?;
-    let content = body.get("messages")?.as_array()?.last()?.get("content")?;
-    Some(blocks(content))
+    let messages = body.get("messages")?.as_array()?;
+    let is_users = |message: &&Value| message.get("role").and_then(Value::as_str) == Some("user");
+    let content = messages.iter().rev().find(is_users)?.get("content")?;
+    let is_reminder = |block: &&Value| {
+        let text = block
+            .get("text")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        text.trim_start().starts_with("<system-reminder>")
+    };
+    let own: Option<Vec<Value>> = content.as_array().map(|all| {
+        all.iter()
+            .filter(|block| !is_reminder(block))
+            .cloned()
+            .collect()
+    });
+    Some(match own {
+        Some(own) if !own.is_empty() => blocks(&Value::Array(own)),
+        _ => blocks(content),
+    })
 }
 
 fn answer(record: &Value) -> Option<String> {
@@ -266,5 +285,25 @@ mod tests {
         let page = anstream::adapter::strip_str(&exchange(&record).join("\n")).to_string();
         assert!(page.contains("  told       not on a Friday"), "{page}");
         assert!(!page.contains("error"), "{page}");
+    }
+
+    #[test]
+    fn the_prompt_is_what_the_user_said() {
+        let body = json!({ "messages": [
+            { "role": "user", "content": "first" },
+            { "role": "assistant", "content": "answer" },
+            { "role": "user", "content": [
+                { "type": "text", "text": "<system-reminder>of the agent</system-reminder>" },
+                { "type": "text", "text": "then this" },
+            ] },
+            { "role": "system", "content": "available agents" },
+        ] });
+        let record = json!({ "request": { "body": body.to_string() } });
+        assert_eq!(prompt(&record).as_deref(), Some("then this"));
+        let alone = json!({ "messages": [{ "role": "user", "content": [
+            { "type": "text", "text": "<system-reminder>alone</system-reminder>" },
+        ] }] });
+        let record = json!({ "request": { "body": alone.to_string() } });
+        assert!(prompt(&record).unwrap().contains("alone"));
     }
 }
