@@ -12,6 +12,7 @@ use crate::{
     BUILT_IN, LoadError, Mistake, PolicySet, SCHEMA,
     attributes::Attributes,
     names::Names,
+    nearest::nearest,
     set::Rules,
     source::{Rule, Source},
     unknown_groups,
@@ -31,6 +32,9 @@ pub struct PolicySetBuilder {
 impl PolicySetBuilder {
     /// Permits every action on `connection` to callers in any of `groups`, under the id
     /// `connection.<name>.allow`. Without groups it permits nothing.
+    ///
+    /// Where connections are named in this way, a policy about any other is a mistake: a misspelt
+    /// name in a forbid would never forbid anything.
     pub fn allow(
         mut self,
         connection: impl Into<String>,
@@ -70,8 +74,9 @@ impl PolicySetBuilder {
             Schema::from_schema_fragments([fragment]).map_err(|error| broken(error.to_string()))?;
 
         let mut mistakes = Vec::new();
+        let connections: Vec<String> = self.allows.iter().map(|(name, _)| name.clone()).collect();
         let sources = self.sources(&names, &mut mistakes);
-        let loaded = load(&sources, &names, &attributes, &mut mistakes);
+        let loaded = load(&sources, &names, &attributes, &connections, &mut mistakes);
         validate(&schema, &sources, &loaded, &mut mistakes);
         if !mistakes.is_empty() {
             mistakes.sort();
@@ -136,6 +141,7 @@ fn load(
     sources: &[Source],
     names: &Names,
     attributes: &Attributes,
+    connections: &[String],
     mistakes: &mut Vec<Mistake>,
 ) -> Loaded {
     let mut loaded = Loaded::default();
@@ -150,12 +156,29 @@ fn load(
                 }),
                 Err(error) => wrong(rule.line, error),
             }
+            for unknown in unknown_connections(&rule, names, connections) {
+                let hint = nearest(&unknown, connections.iter().map(String::as_str))
+                    .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+                let message = format!("there is no connection `{unknown}`{hint}");
+                wrong(source.line_of(&rule, &unknown), message);
+            }
             if let Err(message) = loaded.add(&rule, index, names, sources) {
                 wrong(rule.line, message);
             }
         }
     }
     loaded
+}
+
+/// The connections that a rule names and that are not there.
+fn unknown_connections(rule: &Rule, names: &Names, connections: &[String]) -> Vec<String> {
+    let kind = names.connection("");
+    let literals = rule.policy.entity_literals().into_iter();
+    literals
+        .filter(|literal| literal.type_name() == kind.type_name())
+        .map(|literal| literal.id().unescaped().to_owned())
+        .filter(|name| !connections.is_empty() && !connections.contains(name))
+        .collect()
 }
 
 impl Loaded {

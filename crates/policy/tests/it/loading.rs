@@ -163,3 +163,17 @@ fn the_schema_has_every_action_of_the_messages_api() {
         );
     }
 }
+
+#[test]
+fn a_policy_about_a_connection_that_is_not_there_is_a_mistake() {
+    let rule = "@id(\"a\")\nforbid (\n  principal, action,\n  resource == Tollbook::Connection::\"claudee\"\n);";
+    let named = PolicySet::builder()
+        .allow("claude", [])
+        .file("a.cedar", rule);
+    assert_eq!(
+        mistakes(named),
+        ["a.cedar:4: there is no connection `claudee`; did you mean `claude`?"]
+    );
+    // Who names no connections may have any.
+    assert!(PolicySet::builder().file("a.cedar", rule).build().is_ok());
+}
