@@ -78,7 +78,7 @@ impl<A: Authenticate, D: Decide> ClaudeConnection<A, D> {
             .layer(record)
             // Outside identity: clients probe an address before they show a credential to it.
             .layer(ProbeLayer::new())
-            // Outside inspect: not a byte of body is read for a stranger.
+            // Outside inspect: not a byte of a stranger's body is looked at.
             .layer(IdentityLayer::new(self.authenticate))
             .layer(InspectLayer::new(Claude, self.masker).max_body(self.max_body))
             // Inside inspect, whose facts it judges.

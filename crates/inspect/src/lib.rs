@@ -14,7 +14,7 @@
 //!
 //! # Order
 //!
-//! Inside the identity layer, so that no body byte is read for a stranger; outside policy, which
+//! Inside the identity layer, so that no body byte is looked at for a stranger; outside policy, which
 //! needs the facts. Without a record layer outside, nothing is kept and all else still holds.
 //!
 //! ```
