@@ -43,14 +43,26 @@ codes! {
     PolicyDenied = "policy_denied", 403;
     /// A rule could not be evaluated, so nothing passes.
     PolicyError = "policy_error", 403;
+    /// People who had to approve it have said no.
+    ApprovalDenied = "approval_denied", 403;
+    /// Nobody approved it in time.
+    ApprovalExpired = "approval_expired", 403;
     /// No connection is mounted at this path.
     UnknownConnection = "unknown_connection", 404;
     /// The connection has no such operation.
     UnknownRoute = "unknown_route", 404;
     /// The caller took too long to send its request.
     RequestTimeout = "request_timeout", 408;
+    /// Nobody has approved it yet.
+    ApprovalPending = "approval_pending", 409;
     /// The body is larger than the connection takes.
     BodyTooLarge = "body_too_large", 413;
+    /// A budget of the caller is spent.
+    BudgetExceeded = "budget_exceeded", 429;
+    /// The agent makes the same call again and again.
+    LoopDetected = "loop_detected", 429;
+    /// The caller has too many requests waiting for approval.
+    TooManyApprovals = "too_many_approvals", 429;
     /// The layers were put together wrongly, so nothing passes.
     Misassembled = "misassembled", 500;
     /// The upstream could not be reached.
@@ -84,10 +96,16 @@ mod tests {
                 "401 authentication_failed",
                 "403 policy_denied",
                 "403 policy_error",
+                "403 approval_denied",
+                "403 approval_expired",
                 "404 unknown_connection",
                 "404 unknown_route",
                 "408 request_timeout",
+                "409 approval_pending",
                 "413 body_too_large",
+                "429 budget_exceeded",
+                "429 loop_detected",
+                "429 too_many_approvals",
                 "500 misassembled",
                 "502 upstream_unreachable",
                 "502 upstream_invalid",

@@ -19,6 +19,26 @@ pub struct Decision {
     pub errors: Vec<String>,
     /// Names the exact set of rules that was asked: `sha256:` and 64 hexadecimal digits.
     pub policy_hash: String,
+    /// Who has to approve, where the verdict is [`Verdict::Approve`] or was before they did.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub requires: Vec<Requirement>,
+    /// The id of the approval or grant that let the exchange pass.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub approval: Option<String>,
+    /// The ids of rules on trial that would have denied or asked for approval.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub shadow: Vec<String>,
+}
+
+/// So many different people of one group have to approve.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Requirement {
+    /// The id of the rule that asks for it.
+    pub rule: String,
+    /// The group that approvers have to be in.
+    pub group: String,
+    /// How many different people: at least one.
+    pub people: u32,
 }
 
 impl Decision {
@@ -30,6 +50,9 @@ impl Decision {
             reason: None,
             errors: Vec::new(),
             policy_hash: policy_hash.into(),
+            requires: Vec::new(),
+            approval: None,
+            shadow: Vec::new(),
         }
     }
 
@@ -42,6 +65,25 @@ impl Decision {
     /// The same decision with the rules that failed.
     pub fn with_errors(mut self, errors: Vec<String>) -> Self {
         self.errors = errors;
+        self
+    }
+
+    /// The same decision, which passes when all of `requires` have approved.
+    pub fn requiring(mut self, requires: Vec<Requirement>) -> Self {
+        self.requires = requires;
+        self
+    }
+
+    /// The same decision with the rules on trial that would have decided otherwise.
+    pub fn with_shadow(mut self, shadow: Vec<String>) -> Self {
+        self.shadow = shadow;
+        self
+    }
+
+    /// The same decision, allowed by the approval or grant of this id.
+    pub fn approved(mut self, approval: impl Into<String>) -> Self {
+        self.verdict = Verdict::Allow;
+        self.approval = Some(approval.into());
         self
     }
 
@@ -60,6 +102,8 @@ pub enum Verdict {
     Allow,
     /// No.
     Deny,
+    /// Only when people have approved it.
+    Approve,
 }
 
 impl Verdict {
@@ -68,6 +112,7 @@ impl Verdict {
         match self {
             Self::Allow => "allow",
             Self::Deny => "deny",
+            Self::Approve => "approve",
         }
     }
 }

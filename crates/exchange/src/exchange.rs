@@ -28,7 +28,11 @@ struct Inner {
     started: Timestamp,
     clock: Instant,
     draft: Mutex<Draft>,
+    afterwards: Mutex<Vec<Afterwards>>,
 }
+
+/// What is to be done with the draft when nobody adds to it any more.
+type Afterwards = Box<dyn FnOnce(&Draft) + Send>;
 
 /// What is known so far about an exchange.
 #[derive(Debug, Default)]
@@ -134,6 +138,7 @@ impl Exchange {
             started,
             clock: Instant::now(),
             draft: Mutex::default(),
+            afterwards: Mutex::default(),
         }))
     }
 
@@ -207,11 +212,28 @@ impl Exchange {
         });
     }
 
+    /// Runs `then` when the exchange is over: when the last handle is dropped and nobody can add to
+    /// the draft any more. It runs on the thread that drops it, so it must be short and not block.
+    pub fn afterwards(&self, then: impl FnOnce(&Draft) + Send + 'static) {
+        let mut all = (self.0.afterwards.lock()).unwrap_or_else(PoisonError::into_inner);
+        all.push(Box::new(then));
+    }
+
     /// Notes how the exchange ended. The first word counts: what happened later happened because.
     pub fn conclude(&self, outcome: Outcome) {
         self.draft(|draft| {
             draft.outcome.get_or_insert(outcome);
         });
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let draft = (self.draft.get_mut()).unwrap_or_else(PoisonError::into_inner);
+        let all = (self.afterwards.get_mut()).unwrap_or_else(PoisonError::into_inner);
+        for then in all.drain(..) {
+            then(draft);
+        }
     }
 }
 
@@ -255,6 +277,19 @@ mod tests {
             unreachable.draft(|draft| draft.outcome),
             Some(Outcome::UpstreamError)
         );
+    }
+
+    #[test]
+    fn what_comes_afterwards_sees_the_last_word_and_comes_once() {
+        let exchange = exchange();
+        let (said, heard) = std::sync::mpsc::channel();
+        exchange.afterwards(move |draft| said.send(draft.outcome).unwrap());
+        let other = exchange.clone();
+        drop(exchange);
+        assert!(heard.try_recv().is_err(), "a handle is left");
+        other.conclude(Outcome::Complete);
+        drop(other);
+        assert_eq!(heard.iter().collect::<Vec<_>>(), [Some(Outcome::Complete)]);
     }
 
     #[test]

@@ -56,6 +56,8 @@ impl Finding {
 pub enum Operator {
     /// Replaced by `[REDACTED:rule]`.
     Redact,
+    /// Noted, and left as it is.
+    Flag,
 }
 
 /// Everything the one scan of a request found, for the layers behind it.

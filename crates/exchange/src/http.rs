@@ -5,6 +5,8 @@
 //! makes the error of the caller's protocol.
 
 use std::{
+    error::Error,
+    fmt,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -33,6 +35,38 @@ pub fn refuse<B>(refusal: Refusal) -> Response<Refusable<B>> {
     response.extensions_mut().insert(refusal);
     response
 }
+
+/// A refusal that came when the answer had begun: the error that ends the body.
+///
+/// A layer that cuts an answer off ends its body with one, and tells the [`Exchange`] the refusal
+/// itself. The edge of the gateway makes the last word of the caller's protocol of it, such as an
+/// error event.
+///
+/// [`Exchange`]: crate::Exchange
+#[derive(Clone, Debug)]
+pub struct Cut(pub Refusal);
+
+impl Cut {
+    /// The refusal that `error`, or what caused it, brings.
+    pub fn of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Refusal> {
+        let mut error = Some(error);
+        while let Some(this) = error {
+            if let Some(Self(refusal)) = this.downcast_ref() {
+                return Some(refusal);
+            }
+            error = this.source();
+        }
+        None
+    }
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the answer was cut off: {}", self.0.code.as_str())
+    }
+}
+
+impl Error for Cut {}
 
 pin_project_lite::pin_project! {
     /// The body of a layer that may refuse or answer itself: the inner service's body, or its own.

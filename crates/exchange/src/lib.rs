@@ -51,12 +51,12 @@ mod time;
 
 pub use action::{Action, Fact};
 pub use code::Code;
-pub use decision::{Decision, Verdict};
+pub use decision::{Decision, Requirement, Verdict};
 pub use exchange::{Draft, Exchange, RequestDraft, ResponseDraft, ResponsePart, ResponseShape};
 pub use finding::{Coverage, Finding, Findings, Operator};
 pub use id::{ExchangeId, ParseIdError, SessionId};
 pub use masked::{Masked, Redact};
 pub use outcome::Outcome;
-pub use principal::{Groups, Principal, PrincipalKind};
+pub use principal::{Access, Actor, Groups, Principal, PrincipalKind, Run};
 pub use refusal::{Refusal, Retry};
 pub use time::Timestamp;

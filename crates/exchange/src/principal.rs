@@ -19,6 +19,69 @@ pub struct Principal {
     pub groups: Groups,
     /// Verified claims that policies and the record may use. Never the token itself.
     pub claims: BTreeMap<String, Value>,
+    /// The issuer's immutable id for the caller, where it has one: it survives renaming and is
+    /// never given out twice, which a subject does not promise.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stable_id: Option<String>,
+    /// The roles that the issuer gives the caller.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub roles: BTreeSet<String>,
+    /// The person behind a job or workload, as far as the issuer says.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub actor: Option<Actor>,
+    /// The run of a job.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub run: Option<Run>,
+    /// The deployment environment that a job runs in.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub environment: Option<String>,
+    /// Whom the caller acts for, as `issuer/id`, where a token exchange said so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub on_behalf_of: Option<String>,
+    /// What the caller was let in with.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub access: Option<Access>,
+}
+
+/// The person behind a job or workload. A login may change hands; an id does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// The issuer's immutable id for the person.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id: Option<String>,
+    /// The name the person goes by.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub login: Option<String>,
+}
+
+/// One run of a job.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// The issuer's id for the run.
+    pub id: String,
+    /// Which attempt of the run it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub attempt: Option<String>,
+}
+
+/// What a caller was let in with. Names things, opens nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// The federation rules that spoke for the caller.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub rules: Vec<String>,
+    /// The id of the gateway token that was shown, which is not the token.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub token: Option<String>,
+    /// Names the issuer's token behind it: the beginning of its id's SHA-256, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub assertion: Option<String>,
+    /// The SHA-256 of the client certificate, in hexadecimal, where one was shown.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub certificate: Option<String>,
+    /// When the person behind the caller signed in, in seconds since 1970, where the issuer says.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub signed_in: Option<i64>,
 }
 
 impl Principal {
@@ -30,7 +93,21 @@ impl Principal {
             subject: subject.into(),
             groups: Groups::Known(BTreeSet::new()),
             claims: BTreeMap::new(),
+            stable_id: None,
+            roles: BTreeSet::new(),
+            actor: None,
+            run: None,
+            environment: None,
+            on_behalf_of: None,
+            access: None,
         }
+    }
+
+    /// Names the caller for good: `issuer/stable id`, or `issuer/subject` where the issuer has no
+    /// stable id. Two principals with one identity are one caller.
+    pub fn identity(&self) -> String {
+        let id = self.stable_id.as_deref().unwrap_or(&self.subject);
+        format!("{}/{id}", self.issuer)
     }
 
     /// The same principal in these groups.
@@ -113,6 +190,14 @@ impl<S: Into<String>> FromIterator<S> for Groups {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_identity_is_the_stable_id_where_there_is_one() {
+        let mut job = Principal::new(PrincipalKind::Ci, "ci", "repo:acme/pay:ref:refs/heads/main");
+        assert_eq!(job.identity(), "ci/repo:acme/pay:ref:refs/heads/main");
+        job.stable_id = Some("123456".to_owned());
+        assert_eq!(job.identity(), "ci/123456");
+    }
 
     #[test]
     fn unknown_groups_are_null_and_known_ones_a_list() {
