@@ -37,6 +37,13 @@ enum Command {
     Check(command::check::Check),
     #[command(subcommand)]
     Exchanges(command::exchanges::Exchanges),
+    #[command(subcommand)]
+    Approvals(command::approvals::Approvals),
+    #[command(subcommand)]
+    Policy(command::policy::Policy),
+    #[command(subcommand)]
+    Token(command::token::Token),
+    Doctor(command::doctor::Doctor),
     Verify(command::verify::Verify),
     Completions(command::completions::Completions),
 }
@@ -59,6 +66,10 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Serve(serve) => command::block_on(serve.run()),
         Command::Check(check) => check.run(),
         Command::Exchanges(exchanges) => exchanges.run(),
+        Command::Approvals(approvals) => command::block_on(approvals.run()),
+        Command::Policy(policy) => command::block_on(policy.run()),
+        Command::Token(token) => command::block_on(token.run()),
+        Command::Doctor(doctor) => command::block_on(doctor.run()),
         Command::Verify(verify) => verify.run(),
         Command::Completions(completions) => completions.run(),
     }

@@ -30,7 +30,7 @@ use tower_service::Service;
 
 use crate::{
     opening::{Opened, Version, opening},
-    tls::Tls,
+    tls::{self, Tls, WithPeer},
 };
 
 /// How long a client may take for its TLS handshake, and from there until the connection shows
@@ -127,6 +127,10 @@ impl Edge {
                 match tls {
                     None => {
                         let (version, io) = patience.wait(opening(stream)).await?;
+                        let service = WithPeer {
+                            service,
+                            peer: None,
+                        };
                         connection(version, io, service, watcher, streams).await;
                     }
                     Some(tls) => {
@@ -134,6 +138,10 @@ impl Edge {
                         let version = match stream.get_ref().1.alpn_protocol() {
                             Some(b"h2") => Version::Http2,
                             _ => Version::Http1,
+                        };
+                        let service = WithPeer {
+                            service,
+                            peer: tls::peer(stream.get_ref().1),
                         };
                         // What was agreed on counts; the bytes are awaited for their deadline.
                         let (_, io) = patience.wait(opening(stream)).await?;
@@ -279,10 +287,12 @@ mod tests {
 
     use http_body_util::Empty;
     use hyper_util::rt::TokioExecutor;
+    use sha2::{Digest, Sha256};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         task::JoinHandle,
     };
+    use tollbook_identity::PeerCertificate;
 
     use super::*;
 
@@ -368,6 +378,92 @@ mod tests {
         assert!(closes(TcpStream::connect(address).await.unwrap()).await);
         stop.cancel();
         served.await.unwrap();
+    }
+
+    /// Answers with the certificate that the edge saw.
+    async fn tell(request: Request<Incoming>) -> Result<Response<String>, Infallible> {
+        let peer = request.extensions().get::<PeerCertificate>();
+        Ok(Response::new(peer.map_or_else(
+            || "none".to_owned(),
+            PeerCertificate::to_string,
+        )))
+    }
+
+    #[tokio::test]
+    async fn a_client_is_known_by_the_certificate_it_proved_to_hold() {
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = crate::tls::tests::written(
+            folder.path(),
+            &own.cert.pem(),
+            &own.signing_key.serialize_pem(),
+        );
+        let (authority, cert, key) = crate::tls::tests::client_of_an_authority();
+        let (_, stranger, stranger_key) = crate::tls::tests::client_of_an_authority();
+        let file = folder.path().join("ca.pem");
+        std::fs::write(&file, authority).unwrap();
+        config.client_ca = Some(crate::config::Located {
+            line: None,
+            value: file,
+        });
+        let print = PeerCertificate(Sha256::digest(cert.der()).into()).to_string();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(own.cert.der().clone()).unwrap();
+        let client = |pair: Option<(&rcgen::Certificate, &rcgen::KeyPair)>| {
+            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            let builder = rustls::ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(roots.clone());
+            match pair {
+                None => builder.with_no_client_auth(),
+                Some((cert, key)) => builder
+                    .with_client_auth_cert(
+                        vec![cert.der().clone()],
+                        key.serialize_der().try_into().unwrap(),
+                    )
+                    .unwrap(),
+            }
+        };
+        for (required, pair, expected) in [
+            (false, None, Some("none")),
+            (false, Some((&cert, &key)), Some(&*print)),
+            (false, Some((&stranger, &stranger_key)), None),
+            (true, None, None),
+            (true, Some((&cert, &key)), Some(&*print)),
+            (true, Some((&stranger, &stranger_key)), None),
+        ] {
+            config.client_required = required;
+            let (edge, address) = edge(Some(Tls::load(&config).unwrap())).await;
+            let stop = CancellationToken::new();
+            let service = tower::service_fn(tell);
+            let served = tokio::spawn(edge.serve(service, stop.clone(), BEGIN));
+            let connector = tokio_rustls::TlsConnector::from(Arc::new(client(pair)));
+            // Twice: what one connection showed must not stand for another, nor be taken over.
+            for _ in 0..2 {
+                let socket = TcpStream::connect(address).await.unwrap();
+                let name = "localhost".try_into().unwrap();
+                let told = async {
+                    let mut stream = connector.connect(name, socket).await?;
+                    let head = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+                    stream.write_all(head).await?;
+                    let mut answer = String::new();
+                    stream.read_to_string(&mut answer).await?;
+                    assert_ne!(
+                        stream.get_ref().1.handshake_kind(),
+                        Some(rustls::HandshakeKind::Resumed)
+                    );
+                    io::Result::Ok(answer)
+                };
+                let told = told.await.ok();
+                let told = told
+                    .as_deref()
+                    .and_then(|answer| answer.split("\r\n\r\n").nth(1));
+                assert_eq!(told, expected, "required: {required}");
+            }
+            stop.cancel();
+            served.await.unwrap();
+        }
     }
 
     #[tokio::test]

@@ -24,17 +24,31 @@
 //! every request until it can.
 
 mod admin;
+mod approvals;
+mod claude;
 pub mod config;
 mod edge;
+mod events;
 mod mounts;
+mod oauth;
 mod opening;
 mod plan;
+mod policies;
 mod run;
 mod stack;
 mod tls;
+mod tools;
 
 pub use edge::EdgeError;
-pub use mounts::Mounts;
 pub use plan::{Plan, Summary};
+pub use policies::PolicySource;
+
+/// What commands about policies need of the policy engine.
+pub mod policy {
+    pub use tollbook_policy::{
+        Change, Considered, Difference, Explanation, Outcome, PolicyResult, PolicySet, Recorded,
+        Report, replay,
+    };
+}
 pub use run::{Gateway, StartError};
 pub use stack::{AnswerBody, ClaudeConnection, ConnectionStack};

@@ -10,7 +10,7 @@ use std::{
 };
 
 use http::{
-    HeaderMap, Request, Response, Uri, header,
+    HeaderMap, Method, Request, Response, Uri, header,
     uri::{Parts, PathAndQuery},
 };
 use tower::ServiceExt;
@@ -20,23 +20,40 @@ use crate::stack::{AnswerBody, ConnectionStack};
 
 /// Leads each request to the connection that its first path segment names, and takes that segment
 /// off. What follows stays byte for byte as it came: what policy judges is what is sent.
-pub struct Mounts<B> {
-    connections: Arc<BTreeMap<String, ConnectionStack<B>>>,
+pub(crate) struct Mounts<B> {
+    connections: Arc<BTreeMap<String, Mount<B>>>,
+    /// Where tokens are exchanged that are not for one connection.
+    tokens: ConnectionStack<B>,
     /// Refuses, and records, what is for no connection.
     nowhere: ConnectionStack<B>,
     /// Refuses, and records, what can be read in more than one way.
     ambiguous: ConnectionStack<B>,
 }
 
+/// A connection, and where its callers exchange their tokens.
+pub(crate) struct Mount<B> {
+    pub(crate) stack: ConnectionStack<B>,
+    pub(crate) tokens: ConnectionStack<B>,
+}
+
+/// The first segment of the path under which tokens are exchanged for no one connection. No
+/// connection has this name.
+pub(crate) const OAUTH: &str = "oauth";
+/// Where clients of the Claude API exchange tokens, under their base address.
+const CLAUDE_TOKENS: &str = "/v1/oauth/token";
+
 impl<B> Mounts<B> {
-    /// Mounts each connection at `/<name>`.
-    pub fn new(
-        connections: impl IntoIterator<Item = (String, ConnectionStack<B>)>,
+    /// Mounts each connection at `/<name>`, its token exchange where the clients of its protocol
+    /// look for it, and `tokens` at `/oauth/token`.
+    pub(crate) fn new(
+        connections: impl IntoIterator<Item = (String, Mount<B>)>,
+        tokens: ConnectionStack<B>,
         nowhere: ConnectionStack<B>,
         ambiguous: ConnectionStack<B>,
     ) -> Self {
         Self {
             connections: Arc::new(connections.into_iter().collect()),
+            tokens,
             nowhere,
             ambiguous,
         }
@@ -53,9 +70,17 @@ impl<B> Mounts<B> {
         let Some((name, rest)) = split(target) else {
             return &self.nowhere;
         };
+        let posts = request.method() == Method::POST;
+        let path = rest.split('?').next().unwrap_or_default();
+        if posts && name == OAUTH && path == "/token" {
+            return &self.tokens;
+        }
         let Some(connection) = self.connections.get(name) else {
             return &self.nowhere;
         };
+        if posts && path == CLAUDE_TOKENS {
+            return &connection.tokens;
+        }
         let Ok(rest) = PathAndQuery::try_from(rest) else {
             return &self.ambiguous;
         };
@@ -65,7 +90,7 @@ impl<B> Mounts<B> {
             Ok(uri) => *request.uri_mut() = uri,
             Err(_) => return &self.ambiguous,
         }
-        connection
+        &connection.stack
     }
 }
 
@@ -93,6 +118,7 @@ impl<B> Clone for Mounts<B> {
     fn clone(&self) -> Self {
         Self {
             connections: Arc::clone(&self.connections),
+            tokens: self.tokens.clone(),
             nowhere: self.nowhere.clone(),
             ambiguous: self.ambiguous.clone(),
         }

@@ -1,21 +1,49 @@
 //! A plan that runs.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::body::Incoming;
-use tokio::task::JoinSet;
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio::{task::JoinSet, time::MissedTickBehavior};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
+use tollbook_approvals::{ApprovalLayer, Approvals, Key, Limits, Notify};
+use tollbook_budget::Budgets;
 use tollbook_exchange::{Code, Refusal};
+use tollbook_identity::{GateAuthenticator, TokenExchange};
+use tollbook_inspect::JudgeToolCall;
+use tollbook_policy::Decide;
 use tollbook_recording::{Health, Recorder};
+use tollbook_state::State;
 
 use crate::{
     admin::{self, Admin},
-    config::WireMasking,
+    approvals::BookWitness,
+    claude,
+    config::{ApprovalsConfig, ConnectionConfig, ToolCalls, WireMasking},
     edge::{Edge, EdgeError},
-    mounts::Mounts,
-    plan::Plan,
+    events::{Event, Events},
+    mounts::{Mount, Mounts, OAUTH},
+    oauth,
+    plan::{Channels, Plan},
+    policies::LivePolicies,
     stack::{self, ClaudeConnection},
+    tools::ToolGate,
 };
+
+/// How long an answer that is no stream waits for people, unless the configuration says.
+const HOLD: Duration = Duration::from_secs(50);
+/// How often approvals are looked through for those whose time is up.
+const SWEEP: Duration = Duration::from_secs(2);
+/// How often the counters of budgets are kept.
+const KEEP: Duration = Duration::from_secs(2);
+/// How often tokens that have ended are forgotten.
+const PURGE: Duration = Duration::from_secs(600);
+/// How long channels may take to deliver what is waiting when the gateway ends.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// What the key is for under which held requests are digested.
+const APPROVALS_KEY: &str = "approvals";
 
 /// A running gateway.
 #[derive(Debug)]
@@ -27,6 +55,13 @@ pub struct Gateway {
     edge: AbortOnDropHandle<()>,
     /// What else runs, owned here so that it ends with the gateway.
     tasks: JoinSet<()>,
+    policies: LivePolicies,
+    approvals: Approvals,
+    budgets: Budgets,
+    channels: Channels,
+    /// What is still to be told to people.
+    replies: TaskTracker,
+    state: State,
     recorder: Recorder,
 }
 
@@ -37,6 +72,15 @@ pub enum StartError {
     /// The book cannot be opened.
     #[error("cannot open the book")]
     Book(#[source] tollbook_recording::Error),
+    /// What the gateway remembers beside the book cannot be opened.
+    #[error("cannot open the state")]
+    State(#[source] tollbook_state::Error),
+    /// The start cannot be written into the book.
+    #[error("cannot record the start")]
+    Recorded(#[source] tollbook_recording::Error),
+    /// Approvals that were pending cannot be taken up again.
+    #[error("cannot take up approvals")]
+    Approvals(#[source] tollbook_approvals::Error),
     /// A listener cannot be set up.
     #[error(transparent)]
     Edge(#[from] EdgeError),
@@ -45,26 +89,37 @@ pub enum StartError {
     Address(#[from] io::Error),
 }
 
+/// What all connections share.
+struct Shared {
+    recorder: Recorder,
+    gate: GateAuthenticator,
+    tokens: TokenExchange,
+    policies: LivePolicies,
+    approvals: Approvals,
+    budgets: Budgets,
+}
+
 impl Gateway {
-    /// Opens the book, binds both listeners and begins to serve.
+    /// Opens book and state, binds both listeners and begins to serve.
     ///
     /// # Errors
     ///
-    /// When the book or a listener cannot be had. Nothing is left running then.
+    /// When the book, the state or a listener cannot be had. Nothing is left running then.
     pub async fn start(plan: Plan) -> Result<Self, StartError> {
         let config = plan.config.gateway.clone();
         let book = tollbook_recording::Config::new(&config.data, &config.name);
         let opened = tokio::task::spawn_blocking(move || Recorder::open(book)).await;
         let recorder = opened.map_err(io::Error::from)?.map_err(StartError::Book)?;
+        let folder = config.data.clone();
+        let opened = tokio::task::spawn_blocking(move || State::open(folder)).await;
+        let state = opened
+            .map_err(io::Error::from)?
+            .map_err(StartError::State)?;
         let edge = Edge::bind(config.listen, plan.tls.clone()).await?;
         let admin_edge = Edge::bind(config.admin, None).await?;
         let (address, admin) = (edge.address()?, admin_edge.address()?);
 
         let stop = CancellationToken::new();
-        let router = admin::router(Admin {
-            recorder: recorder.clone(),
-            stop: stop.clone(),
-        });
         let mut tasks = JoinSet::new();
         let authenticator = plan.authenticator.clone();
         tasks.spawn(async move {
@@ -74,7 +129,76 @@ impl Gateway {
                 tracing::warn!(issuer, "no key of this issuer could be loaded yet");
             }
         });
-        let mounts = mounts(plan, &recorder);
+
+        let Plan {
+            config: plan_config,
+            authenticator,
+            rules,
+            source,
+            policies,
+            detectors,
+            people,
+            budgets,
+            channels,
+            masker,
+            connections,
+            ..
+        } = plan;
+        let events = Events::new(recorder.clone(), masker.clone());
+        let started = Event::new("gateway.started")
+            .with("version", env!("CARGO_PKG_VERSION"))
+            .with("policy_hash", policies.hash())
+            .with("policies", policies.len());
+        events.note(started).await.map_err(StartError::Recorded)?;
+
+        let gate = GateAuthenticator::builder(authenticator)
+            .rules(rules)
+            .store(state.tokens())
+            .build();
+        let key = state.key(APPROVALS_KEY).map_err(StartError::State)?;
+        let witness = Arc::new(BookWitness(events.clone()));
+        let mut approvals =
+            Approvals::builder(Arc::new(state.approvals()), Key::new(*key), witness)
+                .people(people)
+                .limits(limits(&plan_config.approvals))
+                .break_glass(plan_config.approvals.break_glass.clone());
+        if let Some(address) = &plan_config.approvals.address {
+            approvals = approvals.page(format!("{}/approvals/", address.trim_end_matches('/')));
+        }
+        for channel in channels.all() {
+            approvals = approvals.notify(channel);
+        }
+        let approvals = approvals.build();
+        state
+            .restore_budgets(&budgets)
+            .await
+            .map_err(StartError::State)?;
+        approvals.resume().await.map_err(StartError::Approvals)?;
+        tasks.spawn(sweep(approvals.clone()));
+        tasks.spawn(keep(state.clone(), budgets.clone()));
+        tasks.spawn(purge(gate.clone()));
+
+        let shared = Shared {
+            tokens: TokenExchange::new(gate.clone()),
+            policies: LivePolicies::new(source, policies, events),
+            recorder: recorder.clone(),
+            gate: gate.clone(),
+            approvals: approvals.clone(),
+            budgets: budgets.clone(),
+        };
+        let replies = TaskTracker::new();
+        let router = admin::router(Admin {
+            recorder: recorder.clone(),
+            stop: stop.clone(),
+            masker: masker.clone(),
+            gate,
+            policies: shared.policies.clone(),
+            approvals: approvals.clone(),
+            slack: channels.slack.clone(),
+            replies: replies.clone(),
+            config: Arc::new(plan_config.admin.clone()),
+        });
+        let mounts = shared.mounts(connections, &masker, &detectors);
         let edge =
             AbortOnDropHandle::new(tokio::spawn(edge.serve(mounts, stop.clone(), config.drain)));
         // Never told to stop: it answers until the last exchange is closed, and is cut then.
@@ -86,6 +210,12 @@ impl Gateway {
             stop,
             edge,
             tasks,
+            policies: shared.policies,
+            approvals,
+            budgets,
+            channels,
+            replies,
+            state,
             recorder,
         })
     }
@@ -105,6 +235,12 @@ impl Gateway {
         &self.recorder
     }
 
+    /// Loads the policies anew: all of them or none. What comes of it is in the book and the log.
+    pub async fn reload_policies(&self) {
+        // Whoever asks by a signal reads the outcome in the log.
+        drop(self.policies.reload(None).await);
+    }
+
     /// Stops accepting, lets open exchanges come to their end for as long as the plan allows,
     /// closes the rest, and closes the book when the last record is written.
     ///
@@ -114,6 +250,14 @@ impl Gateway {
         self.stop.cancel();
         drop((&mut self.edge).await);
         self.tasks.shutdown().await;
+        self.approvals.settle().await;
+        self.replies.close();
+        // What people were to be told is lost with a channel that does not answer, and nothing else.
+        drop(tokio::time::timeout(FAREWELL, self.replies.wait()).await);
+        self.channels.close().await;
+        if let Err(error) = self.state.keep_budgets(&self.budgets).await {
+            tracing::warn!(%error, "what was spent last could not be kept");
+        }
         let (recorder, health) = (self.recorder.clone(), self.recorder.health());
         // A panic while closing loses nothing that is not lost already.
         drop(tokio::task::spawn_blocking(move || recorder.close()).await);
@@ -121,29 +265,187 @@ impl Gateway {
     }
 }
 
-fn mounts(plan: Plan, recorder: &Recorder) -> Mounts<Incoming> {
-    let nowhere = Refusal::new(
-        Code::UnknownConnection,
-        "no connection is mounted at this path",
-    );
-    let ambiguous = Refusal::new(
-        Code::MalformedRequest,
-        "the request's head can be read in more than one way",
-    );
-    let refusing = |refusal| stack::refusing(recorder.clone(), plan.masker.clone(), refusal);
-    let (nowhere, ambiguous) = (refusing(nowhere), refusing(ambiguous));
-    let connections = plan.connections.into_iter().map(|(config, forward)| {
-        let connection = ClaudeConnection {
-            name: config.name.clone(),
-            authenticate: plan.authenticator.clone(),
-            decide: plan.policies.clone(),
-            masker: plan.masker.clone(),
-            mask_wire: config.wire == WireMasking::On,
-            max_body: config.max_body,
-            recorder: recorder.clone(),
-            forward,
+impl Shared {
+    fn mounts(
+        &self,
+        connections: Vec<(ConnectionConfig, tollbook_proxy::Forward)>,
+        masker: &tollbook_masking::Masker,
+        detectors: &tollbook_detection::Detectors,
+    ) -> Mounts<Incoming> {
+        let nowhere = Refusal::new(
+            Code::UnknownConnection,
+            "no connection is mounted at this path",
+        );
+        let ambiguous = Refusal::new(
+            Code::MalformedRequest,
+            "the request's head can be read in more than one way",
+        );
+        let refusing = |refusal| stack::refusing(self.recorder.clone(), masker.clone(), refusal);
+        let (nowhere, ambiguous) = (refusing(nowhere), refusing(ambiguous));
+        let tokens = |connection: &str| {
+            oauth::stack(
+                self.tokens.clone(),
+                self.recorder.clone(),
+                masker.clone(),
+                connection,
+            )
         };
-        (config.name, connection.stack())
-    });
-    Mounts::new(connections, nowhere, ambiguous)
+        let mounted = connections.into_iter().map(|(config, forward)| {
+            let connection = ClaudeConnection {
+                name: config.name.clone(),
+                authenticate: self.gate.clone(),
+                decide: self.policies.handle().clone(),
+                masker: masker.clone(),
+                mask_wire: config.wire == WireMasking::On,
+                max_body: config.max_body,
+                detectors: detectors.clone(),
+                tools: self.tools(&config),
+                budgets: self.budgets.clone(),
+                approvals: self.approvals(&config),
+                recorder: self.recorder.clone(),
+                forward,
+            };
+            let mount = Mount {
+                stack: connection.stack(),
+                tokens: tokens(&config.name),
+            };
+            (config.name, mount)
+        });
+        Mounts::new(mounted, tokens(OAUTH), nowhere, ambiguous)
+    }
+
+    /// Who judges the tool calls of this connection's answers.
+    fn tools(&self, config: &ConnectionConfig) -> Option<Arc<dyn JudgeToolCall>> {
+        let judged = match config.tools {
+            ToolCalls::Judge => true,
+            ToolCalls::Pass => false,
+            ToolCalls::Auto => self
+                .policies
+                .handle()
+                .current()
+                .speaks_of(&["tool.call", "tools"]),
+        };
+        judged.then(|| {
+            Arc::new(ToolGate {
+                policies: self.policies.handle().clone(),
+                approvals: self.approvals.clone(),
+                connection: config.name.clone(),
+                upstream: config.upstream.clone(),
+                hold: config.approvals.hold.unwrap_or(HOLD),
+            }) as Arc<dyn JudgeToolCall>
+        })
+    }
+
+    /// Who holds what people have to approve on this connection.
+    fn approvals(&self, config: &ConnectionConfig) -> ApprovalLayer {
+        let protocol = config.protocol;
+        let policies = self.policies.handle().clone();
+        let connection = config.name.clone();
+        let judge = move |principal: &_, action: &_, findings: &[_]| {
+            policies.decide(principal, &connection, protocol, action, findings)
+        };
+        let mut layer = ApprovalLayer::new(self.approvals.clone(), &*config.name, protocol, judge)
+            .upstream(&*config.upstream)
+            .max_body(config.max_body)
+            .meaning(claude::meaning)
+            .streams(claude::ping(), claude::late_error)
+            .bound_headers([http::HeaderName::from_static("anthropic-beta")])
+            .cancel_when_gone(config.approvals.cancel_when_gone);
+        if config.approvals.fail_fast {
+            layer = layer.fail_fast();
+        }
+        if let Some(time) = config.approvals.quiet {
+            layer = layer.quiet(time);
+        }
+        if let Some(time) = config.approvals.hold {
+            layer = layer.hold(time);
+        }
+        if let Some(time) = config.approvals.ping {
+            layer = layer.ping_every(time);
+        }
+        layer
+    }
+}
+
+impl Channels {
+    /// Each channel that learns of events.
+    fn all(&self) -> impl Iterator<Item = Arc<dyn Notify>> {
+        let webhooks = self.webhooks.iter().cloned();
+        let webhooks = webhooks.map(|webhook| webhook as Arc<dyn Notify>);
+        let slack = self.slack.clone().map(|slack| slack as Arc<dyn Notify>);
+        webhooks.chain(slack)
+    }
+
+    /// Delivers what is waiting, for a short time.
+    async fn close(&self) {
+        for webhook in &self.webhooks {
+            webhook.close(FAREWELL).await;
+        }
+        if let Some(slack) = &self.slack {
+            slack.close(FAREWELL).await;
+        }
+    }
+}
+
+fn limits(config: &ApprovalsConfig) -> Limits {
+    let mut limits = Limits::default();
+    let set = |limit: &mut Duration, wanted: Option<Duration>| {
+        if let Some(wanted) = wanted {
+            *limit = wanted;
+        }
+    };
+    set(&mut limits.decide_within, config.expires);
+    set(&mut limits.use_within, config.use_within);
+    set(&mut limits.login_age, config.login_age);
+    set(&mut limits.fresh_login_age, config.high_risk_login_age);
+    set(&mut limits.cool_down, config.cool_down);
+    if let Some(open) = config.per_caller {
+        limits.open = open;
+    }
+    limits
+}
+
+/// Ends approvals whose time is up, for as long as the gateway runs.
+async fn sweep(approvals: Approvals) {
+    let mut ticks = ticks(SWEEP);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = approvals.sweep().await {
+            tracing::warn!(%error, "approvals whose time is up could not be ended");
+        }
+    }
+}
+
+/// Keeps what was spent, for as long as the gateway runs.
+async fn keep(state: State, budgets: Budgets) {
+    let mut ticks = ticks(KEEP);
+    let mut kept = budgets.revision();
+    loop {
+        ticks.tick().await;
+        let revision = budgets.revision();
+        if revision == kept {
+            continue;
+        }
+        match state.keep_budgets(&budgets).await {
+            Ok(()) => kept = revision,
+            Err(error) => tracing::warn!(%error, "what was spent could not be kept"),
+        }
+    }
+}
+
+/// Forgets tokens that have ended, for as long as the gateway runs.
+async fn purge(gate: GateAuthenticator) {
+    let mut ticks = ticks(PURGE);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = gate.purge().await {
+            tracing::warn!(%error, "tokens that have ended could not be forgotten");
+        }
+    }
+}
+
+fn ticks(every: Duration) -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }

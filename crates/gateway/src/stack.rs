@@ -1,14 +1,17 @@
 //! The one place where the layers are put together.
 
-use std::{any::Any, convert::Infallible, sync::Arc};
+use std::{any::Any, convert::Infallible, fmt, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use tollbook_approvals::ApprovalLayer;
+use tollbook_budget::{BudgetLayer, Budgets};
+use tollbook_detection::Detectors;
 use tollbook_exchange::{Code, Refusal, http::refuse};
 use tollbook_identity::{Authenticate, IdentityLayer};
-use tollbook_inspect::{Claude, InspectLayer};
+use tollbook_inspect::{Claude, InspectLayer, JudgeToolCall};
 use tollbook_masking::{MaskLayer, Masker};
 use tollbook_policy::{Decide, PolicyLayer};
 use tollbook_proxy::{
@@ -24,8 +27,10 @@ pub type AnswerBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sy
 /// The whole stack of one connection, for requests with bodies of type `B`.
 pub type ConnectionStack<B> = BoxCloneSyncService<Request<B>, Response<AnswerBody>, Infallible>;
 
+/// The protocol of Claude connections, as records name it.
+pub(crate) const PROTOCOL: &str = "claude";
+
 /// The engines of one Claude connection, and what is particular to it.
-#[derive(Debug)]
 pub struct ClaudeConnection<A, D> {
     /// The connection's name.
     pub name: String,
@@ -39,15 +44,31 @@ pub struct ClaudeConnection<A, D> {
     pub mask_wire: bool,
     /// The largest request body, in bytes.
     pub max_body: usize,
+    /// What is risky.
+    pub detectors: Detectors,
+    /// Who judges the tool calls of an answer before they are released, if anybody does.
+    pub tools: Option<Arc<dyn JudgeToolCall>>,
+    /// What callers may use.
+    pub budgets: Budgets,
+    /// Who holds what people have to approve.
+    pub approvals: ApprovalLayer,
     /// The book.
     pub recorder: Recorder,
     /// The upstream.
     pub forward: Forward,
 }
 
+impl<A, D> fmt::Debug for ClaudeConnection<A, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClaudeConnection")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<A: Authenticate, D: Decide> ClaudeConnection<A, D> {
     /// The protocol of these connections, as records name it.
-    pub const PROTOCOL: &str = "claude";
+    pub const PROTOCOL: &str = PROTOCOL;
 
     /// Puts the layers together.
     pub fn stack<B>(self) -> ConnectionStack<B>
@@ -68,6 +89,12 @@ impl<A: Authenticate, D: Decide> ClaudeConnection<A, D> {
         if let Some(name) = self.forward.credential_header() {
             record = record.credential_header(name.as_str());
         }
+        let mut inspect = InspectLayer::new(Claude, self.masker)
+            .max_body(self.max_body)
+            .detect(self.detectors);
+        if let Some(tools) = self.tools {
+            inspect = inspect.tools(tools);
+        }
         let stack = ServiceBuilder::new()
             // Outermost: a bug in a layer is an answer to its caller, and an exchange in the book
             // because the record's guard is inside.
@@ -80,9 +107,15 @@ impl<A: Authenticate, D: Decide> ClaudeConnection<A, D> {
             .layer(ProbeLayer::new())
             // Outside inspect: not a byte of a stranger's body is looked at.
             .layer(IdentityLayer::new(self.authenticate))
-            .layer(InspectLayer::new(Claude, self.masker).max_body(self.max_body))
+            .layer(inspect)
             // Inside inspect, whose facts it judges.
             .layer(PolicyLayer::new(self.decide, self.name, Self::PROTOCOL))
+            // Inside policy, so that what is denied spends nothing; outside approvals, so that
+            // nobody is asked to approve what could not be paid for.
+            .layer(BudgetLayer::new(self.budgets))
+            // Inside policy, whose "approve" it turns into a yes or a no, and outside all that
+            // lets bytes out.
+            .layer(self.approvals)
             // Inside policy, which judges what the caller wrote.
             .layer(mask)
             // Last before the wire: what is forwarded is durable, and what is refused above is
@@ -115,7 +148,7 @@ where
 
 /// The answer to a caller whose request met a bug. What the panic says stays here: it may hold a
 /// piece of the request.
-fn panicked(_: Box<dyn Any + Send>) -> Response<Full<Bytes>> {
+pub(crate) fn panicked(_: Box<dyn Any + Send>) -> Response<Full<Bytes>> {
     tracing::error!("a layer panicked");
     let refusal = Refusal::new(Code::Misassembled, "the gateway has met a fault of its own");
     ClaudeRefusals
@@ -123,7 +156,7 @@ fn panicked(_: Box<dyn Any + Send>) -> Response<Full<Bytes>> {
         .map(Full::new)
 }
 
-fn boxed<S, B, R>(stack: S) -> ConnectionStack<B>
+pub(crate) fn boxed<S, B, R>(stack: S) -> ConnectionStack<B>
 where
     S: tower_service::Service<Request<B>, Response = Response<R>, Error = Infallible>
         + Clone

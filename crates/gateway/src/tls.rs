@@ -1,14 +1,24 @@
-//! The certificate of the data plane.
+//! The certificate of the data plane, and those of its clients.
 
 use std::{
     fmt, fs,
     path::{Path, PathBuf},
     sync::Arc,
+    task::{Context, Poll},
 };
 
-use rustls::{ServerConfig, sign::CertifiedKey};
+use http::Request;
+use rustls::{
+    RootCertStore, ServerConfig, ServerConnection,
+    crypto::CryptoProvider,
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
+    sign::CertifiedKey,
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use sha2::{Digest, Sha256};
 use tokio_rustls::TlsAcceptor;
+use tollbook_identity::PeerCertificate;
+use tower_service::Service;
 use zeroize::Zeroizing;
 
 use crate::config::{Located, Mistake, TlsConfig};
@@ -18,7 +28,11 @@ use crate::config::{Located, Mistake, TlsConfig};
 pub(crate) struct Tls(TlsAcceptor);
 
 impl Tls {
-    /// Loads both files; every fault stands at the line that names the file.
+    /// Loads the files; every fault stands at the line that names the file.
+    ///
+    /// Where there are authorities for clients, a certificate that none of them signed ends the
+    /// handshake, whether certificates are required or not. Lists of revoked ones are not looked
+    /// at: what a client may do is bound to tokens, which can be revoked.
     pub(crate) fn load(config: &TlsConfig) -> Result<Self, Vec<Mistake>> {
         let (chain, key) = match (chain(&config.cert.value), key(&config.key.value)) {
             (Ok(chain), Ok(key)) => (chain, key),
@@ -56,13 +70,27 @@ impl Tls {
                 &format!("cannot be used: {error}"),
             )]
         };
-        let mut tls = ServerConfig::builder_with_provider(provider)
+        let clients = match &config.client_ca {
+            Some(file) => clients(&file.value, config.client_required, &provider)
+                .map(Some)
+                .map_err(|why| vec![fault("client_ca", file, &why)])?,
+            None => None,
+        };
+        let builder = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(unusable)?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
             .map_err(unusable)?;
+        let builder = match clients.clone() {
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            None => builder.with_no_client_auth(),
+        };
+        let mut tls = builder.with_single_cert(chain, key).map_err(unusable)?;
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        if clients.is_some() {
+            // A session that is resumed brings its certificate along and nobody looks at it again,
+            // although it may have ended in the meantime.
+            tls.session_storage = Arc::new(NoServerSessionStorage {});
+            tls.send_tls13_tickets = 0;
+        }
         Ok(Self(TlsAcceptor::from(Arc::new(tls))))
     }
 
@@ -74,6 +102,40 @@ impl Tls {
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
+
+/// The client's own certificate, the first of the chain it showed, once the handshake has proved
+/// that it holds the key (RFC 8705 §3.1).
+pub(crate) fn peer(connection: &ServerConnection) -> Option<PeerCertificate> {
+    let leaf = connection.peer_certificates()?.first()?;
+    Some(PeerCertificate(Sha256::digest(leaf).into()))
+}
+
+/// Puts the certificate of a connection's client into each request that comes over it.
+#[derive(Clone, Debug)]
+pub(crate) struct WithPeer<S> {
+    pub(crate) service: S,
+    pub(crate) peer: Option<PeerCertificate>,
+}
+
+impl<S, B> Service<Request<B>> for WithPeer<S>
+where
+    S: Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> S::Future {
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(peer);
+        }
+        self.service.call(request)
     }
 }
 
@@ -93,6 +155,29 @@ fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
         return Err("holds no certificate".to_owned());
     }
     Ok(chain)
+}
+
+/// Takes certificates for clients that one of the authorities in the file signed.
+fn clients(
+    file: &Path,
+    required: bool,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let mut authorities = RootCertStore::empty();
+    for authority in chain(file)? {
+        authorities
+            .add(authority)
+            .map_err(|error| format!("holds a certificate that is no authority's: {error}"))?;
+    }
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), Arc::clone(provider));
+    let verifier = match required {
+        true => verifier,
+        false => verifier.allow_unauthenticated(),
+    };
+    verifier
+        .build()
+        .map_err(|error| format!("cannot be used: {error}"))
 }
 
 fn key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
@@ -119,6 +204,57 @@ pub(crate) mod tests {
         TlsConfig {
             cert: file(3, "cert.pem", cert),
             key: file(4, "key.pem", key),
+            client_ca: None,
+            client_required: false,
+        }
+    }
+
+    /// An authority, and a certificate with its key that it signed for a client.
+    pub(crate) fn client_of_an_authority() -> (String, rcgen::Certificate, rcgen::KeyPair) {
+        let authority_key = rcgen::KeyPair::generate().unwrap();
+        let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let authority_cert = authority.self_signed(&authority_key).unwrap();
+        let issuer = rcgen::Issuer::new(authority, authority_key);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut client = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        client.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        let client = client.signed_by(&key, &issuer).unwrap();
+        (authority_cert.pem(), client, key)
+    }
+
+    #[test]
+    fn authorities_that_cannot_be_used_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let mut config = written(
+            folder.path(),
+            &own.cert.pem(),
+            &own.signing_key.serialize_pem(),
+        );
+        let (authority, _, _) = client_of_an_authority();
+        for (text, usable) in [
+            (&*authority, true),
+            ("", false),
+            (
+                "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+                false,
+            ),
+        ] {
+            let file = folder.path().join("ca.pem");
+            fs::write(&file, text).unwrap();
+            config.client_ca = Some(Located {
+                line: Some(5),
+                value: file,
+            });
+            match Tls::load(&config) {
+                Ok(_) => assert!(usable, "{text}"),
+                Err(faults) => {
+                    assert!(!usable && faults.len() == 1, "{faults:?}");
+                    let told = faults[0].to_string();
+                    assert!(told.starts_with("line 5: `client_ca`: file "), "{told}");
+                }
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tollbook_exchange::Principal;
 
-use crate::{Credentials, Rejection};
+use crate::{Credentials, Rejection, Watch};
 
 /// Turns credentials into a principal.
 ///
@@ -20,6 +20,35 @@ pub trait Authenticate: Send + Sync + 'static {
         &self,
         credentials: &Credentials,
     ) -> impl Future<Output = Result<Principal, Rejection>> + Send;
+
+    /// The principal that `credentials` prove, and how to hear that they prove nobody any more.
+    /// What was let in with them is ended then.
+    ///
+    /// Unless an implementation says otherwise, what it let in stays.
+    ///
+    /// # Errors
+    ///
+    /// As for [`authenticate`](Self::authenticate).
+    fn admit(
+        &self,
+        credentials: &Credentials,
+    ) -> impl Future<Output = Result<Admitted, Rejection>> + Send {
+        async move {
+            Ok(Admitted {
+                principal: self.authenticate(credentials).await?,
+                revoked: Watch::never(),
+            })
+        }
+    }
+}
+
+/// A caller who was let in.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Who it is.
+    pub principal: Principal,
+    /// Ends when the caller's credential counts no more.
+    pub revoked: Watch,
 }
 
 impl<A: Authenticate> Authenticate for Arc<A> {
@@ -28,5 +57,12 @@ impl<A: Authenticate> Authenticate for Arc<A> {
         credentials: &Credentials,
     ) -> impl Future<Output = Result<Principal, Rejection>> + Send {
         A::authenticate(self, credentials)
+    }
+
+    fn admit(
+        &self,
+        credentials: &Credentials,
+    ) -> impl Future<Output = Result<Admitted, Rejection>> + Send {
+        A::admit(self, credentials)
     }
 }

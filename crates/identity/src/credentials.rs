@@ -4,19 +4,40 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// One credential, as the caller presented it. Wiped from memory on drop; `Debug` prints nothing.
+use crate::PeerCertificate;
+
+/// One credential, as the caller presented it, and the certificate of the connection it came over.
+/// Wiped from memory on drop; `Debug` prints nothing.
 #[derive(Clone)]
-pub struct Credentials(Zeroizing<String>);
+pub struct Credentials {
+    token: Zeroizing<String>,
+    certificate: Option<PeerCertificate>,
+}
 
 impl Credentials {
     /// The credential in `token`, without the word that names its scheme.
     pub fn new(token: impl Into<String>) -> Self {
-        Self(Zeroizing::new(token.into()))
+        Self {
+            token: Zeroizing::new(token.into()),
+            certificate: None,
+        }
+    }
+
+    /// The same credential over a connection whose client proved to hold `certificate`.
+    #[must_use]
+    pub fn with_certificate(mut self, certificate: PeerCertificate) -> Self {
+        self.certificate = Some(certificate);
+        self
     }
 
     /// The secret itself. Keep it out of everything that is written or shown.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.token
+    }
+
+    /// The certificate that the client of the connection proved to hold, if any.
+    pub const fn certificate(&self) -> Option<PeerCertificate> {
+        self.certificate
     }
 }
 
@@ -28,7 +49,9 @@ impl fmt::Debug for Credentials {
 
 #[cfg(feature = "tower")]
 mod headers {
+    use base64::{Engine, engine::general_purpose::STANDARD};
     use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
+    use zeroize::Zeroizing;
 
     use super::Credentials;
     use crate::{Reason, Rejection};
@@ -37,9 +60,11 @@ mod headers {
     pub(crate) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
     impl Credentials {
-        /// The one credential in `Authorization: Bearer` or `x-api-key`.
+        /// The one credential in `Authorization: Bearer`, in the password of `Authorization: Basic`
+        /// (RFC 7617), or in `x-api-key`.
         ///
-        /// Some clients fill both with the same value, which is fine.
+        /// Some clients fill two of them with the same value, which is fine. The user name of
+        /// `Basic` proves nothing and is not looked at.
         ///
         /// # Errors
         ///
@@ -49,13 +74,13 @@ mod headers {
         /// [`AmbiguousCredential`](Reason::AmbiguousCredential) when there are two that differ:
         /// whichever were judged, another hop might use the other.
         pub fn from_headers(headers: &HeaderMap) -> Result<Self, Rejection> {
-            let bearers = headers.get_all(AUTHORIZATION).iter().map(bearer);
-            let keys = headers.get_all(X_API_KEY).iter().map(text);
-            let mut found: Option<&str> = None;
+            let authorizations = headers.get_all(AUTHORIZATION).iter().map(authorization);
+            let keys = (headers.get_all(X_API_KEY).iter()).map(|key| text(key).map(Token::Text));
+            let mut found: Option<Token<'_>> = None;
             let mut fault = None;
-            for presented in bearers.chain(keys) {
-                match (presented, found) {
-                    (Ok(token), Some(other)) if token != other => {
+            for presented in authorizations.chain(keys) {
+                match (presented, &found) {
+                    (Ok(token), Some(other)) if token.as_str() != other.as_str() => {
                         return Err(Reason::AmbiguousCredential.into());
                     }
                     (Ok(token), _) => found = Some(token),
@@ -66,20 +91,56 @@ mod headers {
                 // One readable and one unreadable credential differ as well.
                 (Some(_), Some(_)) => Err(Reason::AmbiguousCredential.into()),
                 (None, Some(reason)) => Err(reason.into()),
-                (None | Some(""), None) => Err(Reason::MissingCredential.into()),
-                (Some(token), None) => Ok(Self::new(token)),
+                (None, None) => Err(Reason::MissingCredential.into()),
+                (Some(token), None) if token.as_str().is_empty() => {
+                    Err(Reason::MissingCredential.into())
+                }
+                (Some(token), None) => Ok(Self::new(token.as_str())),
             }
         }
     }
 
-    fn bearer(value: &HeaderValue) -> Result<&str, Reason> {
+    /// A credential as a header has it.
+    enum Token<'a> {
+        Text(&'a str),
+        Decoded(Zeroizing<String>),
+    }
+
+    impl Token<'_> {
+        fn as_str(&self) -> &str {
+            match self {
+                Self::Text(text) => text,
+                Self::Decoded(text) => text,
+            }
+        }
+    }
+
+    fn authorization(value: &HeaderValue) -> Result<Token<'_>, Reason> {
         let text = text(value)?;
-        let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
+        let (scheme, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let rest = rest.trim_matches(' ');
         if scheme.eq_ignore_ascii_case("bearer") {
-            Ok(token.trim_matches(' '))
+            Ok(Token::Text(rest))
+        } else if scheme.eq_ignore_ascii_case("basic") {
+            password(rest).map(Token::Decoded)
         } else {
             Err(Reason::UnsupportedScheme)
         }
+    }
+
+    /// The password in the credentials of `Basic`. The user name ends at the first colon.
+    fn password(encoded: &str) -> Result<Zeroizing<String>, Reason> {
+        let malformed = |_| Reason::MalformedCredential;
+        let decoded = Zeroizing::new(STANDARD.decode(encoded).map_err(malformed)?);
+        let at = decoded.iter().position(|byte| *byte == b':');
+        let password = &decoded[at.ok_or(Reason::MalformedCredential)? + 1..];
+        let printable = |byte: &u8| (b' '..=b'~').contains(byte);
+        if !password.iter().all(printable) {
+            return Err(Reason::MalformedCredential);
+        }
+        Ok(Zeroizing::new(
+            String::from_utf8_lossy(password).into_owned(),
+        ))
     }
 
     fn text(value: &HeaderValue) -> Result<&str, Reason> {
@@ -118,9 +179,37 @@ mod headers {
         }
 
         #[test]
+        fn the_password_of_basic_is_a_credential_and_its_user_name_is_not() {
+            for (encoded, password) in [
+                (&b"Basic OmEuYi5j"[..], "a.b.c"),
+                (b"basic  eC1hY2Nlc3MtdG9rZW46YS5iLmM=", "a.b.c"),
+                // `u:a:b`
+                (b"Basic dTphOmI=", "a:b"),
+            ] {
+                let headers: [(&str, &[u8]); 1] = [("authorization", encoded)];
+                assert_eq!(read(&headers), Ok(password.to_owned()));
+                let both = [headers[0], ("x-api-key", password.as_bytes())];
+                assert_eq!(read(&both), Ok(password.to_owned()));
+            }
+            for encoded in [
+                // No colon, no padding, another alphabet, a line break, bytes that are no text.
+                &b"Basic YWI="[..],
+                b"Basic dTphOmI",
+                b"Basic Oj8_Pz8=",
+                b"Basic OmEKYg==",
+                b"Basic Ov8=",
+            ] {
+                assert_eq!(
+                    read(&[("authorization", encoded)]),
+                    Err("malformed_credential")
+                );
+            }
+        }
+
+        #[test]
         fn two_different_credentials_are_none() {
             let ambiguous = Err("ambiguous_credential");
-            let two: [&[(&str, &[u8])]; 5] = [
+            let two: [&[(&str, &[u8])]; 8] = [
                 &[("authorization", b"Bearer a"), ("x-api-key", b"b")],
                 &[
                     ("authorization", b"Bearer a"),
@@ -128,6 +217,12 @@ mod headers {
                 ],
                 &[("x-api-key", b"a"), ("x-api-key", b"b")],
                 &[("authorization", b"Basic YTpi"), ("x-api-key", b"a")],
+                &[
+                    ("authorization", b"Basic YTpi"),
+                    ("authorization", b"Bearer YTpi"),
+                ],
+                &[("authorization", b"Basic YWI="), ("x-api-key", b"a")],
+                &[("authorization", b"Digest a"), ("x-api-key", b"a")],
                 &[("authorization", b"Bearer a"), ("x-api-key", b"\xff")],
             ];
             for headers in two {
@@ -148,8 +243,13 @@ mod headers {
             );
             assert_eq!(read(&[("x-api-key", b"")]), Err("missing_credential"));
             assert_eq!(
-                read(&[("authorization", b"Basic YTpi")]),
+                read(&[("authorization", b"Digest YTpi")]),
                 Err("unsupported_scheme")
+            );
+            // `user:`
+            assert_eq!(
+                read(&[("authorization", b"Basic dXNlcjo=")]),
+                Err("missing_credential")
             );
             assert_eq!(
                 read(&[("authorization", b"Bearer \xc3\xa4")]),

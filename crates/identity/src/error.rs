@@ -122,6 +122,22 @@ pub enum Problem {
         /// What is wrong with it.
         fault: &'static str,
     },
+    /// A description that does not go with its preset.
+    #[error("issuer `{issuer}`: preset `{preset}`: {fault}")]
+    Preset {
+        /// The issuer.
+        issuer: String,
+        /// The preset.
+        preset: &'static str,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// A token type that no header could have.
+    #[error("issuer `{issuer}`: token_type is no media type")]
+    TokenType {
+        /// The issuer.
+        issuer: String,
+    },
     /// No issuer at all: nobody could ever pass.
     #[error("no issuer is configured")]
     NoIssuer,

@@ -6,9 +6,19 @@ mod fetch;
 mod http;
 mod jwk;
 mod load;
+mod saved;
 mod set;
+mod status;
 
-pub use self::fetch::{Fetch, FetchError, FetchFuture, Fetched};
 pub(crate) use self::{
-    address::fetchable, cache::KeyCache, http::HttpFetch, jwk::Key, load::Loader, set::KeySet,
+    address::fetchable,
+    cache::{Feed, KeyCache},
+    http::HttpFetch,
+    jwk::Key,
+    load::Loader,
+    set::KeySet,
+};
+pub use self::{
+    fetch::{Fetch, FetchError, FetchFuture, Fetched},
+    status::{KeyFault, KeyStatus},
 };

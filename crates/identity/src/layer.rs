@@ -1,6 +1,10 @@
 //! The tower layer that knows who asks.
 
+mod body;
+mod refusal;
+
 use std::{
+    future::poll_fn,
     mem,
     pin::{Pin, pin},
     sync::Arc,
@@ -9,20 +13,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue, Request, Response,
-    header::{AUTHORIZATION, WWW_AUTHENTICATE},
-};
+use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
 use http_body::Body;
 use http_body_util::BodyExt;
-use tollbook_exchange::{
-    Code, Exchange, Refusal,
-    http::{Refusable, refuse},
-};
+use tollbook_exchange::{Exchange, Outcome, Refusal, http::Refusable};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Authenticate, Credentials, Reason, Rejection, credentials::X_API_KEY};
+pub use self::body::RevocableBody;
+use self::refusal::{refusal, unauthorized};
+use crate::{
+    Admitted, Authenticate, Credentials, PeerCertificate, Rejection, Watch, credentials::X_API_KEY,
+};
 
 /// Lets nobody through who is not somebody.
 ///
@@ -31,8 +33,12 @@ use crate::{Authenticate, Credentials, Reason, Rejection, credentials::X_API_KEY
 /// a body is looked at before that, and a stranger cannot make the gate hold one: of its body at
 /// most 1 MiB is taken, for a second, and thrown away.
 ///
+/// A caller whose credential is revoked meanwhile is let go: as long as there is no answer it gets
+/// the 401, and an answer that has begun ends with a [`Cut`](tollbook_exchange::http::Cut).
+///
 /// The credential stays in the request's headers, marked as sensitive so that printing them does
-/// not show it. The forwarder takes it out.
+/// not show it. The forwarder takes it out. The certificate of the connection is what the edge has
+/// put into the request's extensions as a [`PeerCertificate`].
 #[derive(Debug)]
 pub struct IdentityLayer<A> {
     authenticator: Arc<A>,
@@ -89,7 +95,7 @@ where
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
 {
-    type Response = Response<Refusable<ResBody>>;
+    type Response = Response<Refusable<RevocableBody<ResBody>>>;
     type Error = S::Error;
     // Boxed: the authenticator's future has no name that could stand in a struct.
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
@@ -103,33 +109,64 @@ where
         let next = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, next);
         let authenticator = Arc::clone(&self.authenticator);
-        let credentials = Credentials::from_headers(request.headers());
+        let credentials = credentials(&request);
         mark_sensitive(request.headers_mut());
         Box::pin(async move {
             let exchange = request.extensions().get::<Exchange>().cloned();
-            let identified = match credentials {
-                Ok(credentials) => authenticator.authenticate(&credentials).await,
+            let admitted = match credentials {
+                Ok(credentials) => authenticator.admit(&credentials).await,
                 Err(rejection) => Err(rejection),
             };
-            match identified {
-                Ok(principal) => {
-                    if let Some(exchange) = exchange {
-                        exchange.identified(&principal);
-                    }
-                    request.extensions_mut().insert(principal);
-                    Ok(inner.call(request).await?.map(Refusable::passed))
-                }
+            let (principal, mut revoked) = match admitted {
+                Ok(Admitted { principal, revoked }) => (principal, revoked),
                 Err(rejection) => {
-                    let refusal = refusal(&rejection);
-                    if let Some(exchange) = exchange {
-                        exchange.refused(&refusal);
-                    }
+                    let refusal = refused(exchange.as_ref(), &rejection);
                     drain(request.into_body()).await;
-                    Ok(unauthorized(refusal))
+                    return Ok(unauthorized(refusal));
                 }
+            };
+            if let Some(exchange) = &exchange {
+                exchange.identified(&principal);
+            }
+            request.extensions_mut().insert(principal);
+            match unless(&mut revoked, inner.call(request)).await {
+                Ok(answered) => Ok(answered?
+                    .map(|body| Refusable::passed(RevocableBody::new(body, revoked, exchange)))),
+                Err(rejection) => Ok(unauthorized(refused(exchange.as_ref(), &rejection))),
             }
         })
     }
+}
+
+fn credentials<B>(request: &Request<B>) -> Result<Credentials, Rejection> {
+    let credentials = Credentials::from_headers(request.headers())?;
+    Ok(match request.extensions().get::<PeerCertificate>() {
+        Some(certificate) => credentials.with_certificate(*certificate),
+        None => credentials,
+    })
+}
+
+/// What `work` ends with, unless the caller's credential ends first. The work is dropped then.
+async fn unless<T>(revoked: &mut Watch, work: impl Future<Output = T>) -> Result<T, Rejection> {
+    let mut work = pin!(work);
+    poll_fn(|cx| match Pin::new(&mut *revoked).poll(cx) {
+        Poll::Ready(rejection) => Poll::Ready(Err(rejection)),
+        Poll::Pending => work.as_mut().poll(cx).map(Ok),
+    })
+    .await
+}
+
+/// The refusal, noted in the exchange.
+fn refused(exchange: Option<&Exchange>, rejection: &Rejection) -> Refusal {
+    let refusal = refusal(rejection);
+    if let Some(exchange) = exchange {
+        if exchange.draft(|draft| draft.committed) {
+            // It may be with the upstream already, so it was not simply denied.
+            exchange.conclude(Outcome::PolicyCut);
+        }
+        exchange.refused(&refusal);
+    }
+    refusal
 }
 
 /// Takes a little of what a stranger sends, and looks at none of it. A connection that is closed on
@@ -151,35 +188,6 @@ async fn drain<B: Body<Data = Bytes>>(body: B) {
 const DRAIN: usize = 1 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
-fn refusal(rejection: &Rejection) -> Refusal {
-    // The one fault that a caller may be told: it can see for itself what it sent, and nothing was
-    // checked yet.
-    if rejection.reason() == Reason::AmbiguousCredential.as_str() {
-        Refusal::new(
-            Code::MalformedRequest,
-            "The request carries two different credentials; send one.",
-        )
-    } else {
-        Refusal::new(
-            Code::AuthenticationFailed,
-            "The request carries no acceptable credential.",
-        )
-    }
-    .because(rejection.reason())
-}
-
-fn unauthorized<B>(refusal: Refusal) -> Response<Refusable<B>> {
-    let challenges = refusal.code == Code::AuthenticationFailed;
-    let mut response = refuse(refusal);
-    if challenges {
-        // RFC 9110 §15.5.2: a 401 names the scheme.
-        response
-            .headers_mut()
-            .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
-    response
-}
-
 fn mark_sensitive(headers: &mut HeaderMap) {
     for (name, value) in headers.iter_mut() {
         if name == AUTHORIZATION || name == X_API_KEY {
@@ -189,146 +197,4 @@ fn mark_sensitive(headers: &mut HeaderMap) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-
-    use tollbook_exchange::{ExchangeId, Outcome, Principal, PrincipalKind, Timestamp};
-    use tower::{ServiceExt, service_fn};
-
-    use super::*;
-
-    /// Knows one token and takes every other for a forgery.
-    struct OneToken;
-
-    impl Authenticate for OneToken {
-        async fn authenticate(&self, credentials: &Credentials) -> Result<Principal, Rejection> {
-            match credentials.expose() {
-                "good" => Ok(Principal::new(PrincipalKind::Ci, "ci", "repo:a/b")),
-                _ => Err(Reason::BadSignature.into()),
-            }
-        }
-    }
-
-    fn exchange() -> Exchange {
-        Exchange::open(ExchangeId::generate(), "claude", "claude", Timestamp::now())
-    }
-
-    /// Sends a request through the layer to a service that answers with the subject.
-    async fn send(
-        headers: &[(&'static str, &'static str)],
-        exchange: Option<&Exchange>,
-    ) -> Response<Refusable<String>> {
-        let mut request = Request::new(String::new());
-        for &(name, value) in headers {
-            request
-                .headers_mut()
-                .append(name, HeaderValue::from_static(value));
-        }
-        if let Some(exchange) = exchange {
-            request.extensions_mut().insert(exchange.clone());
-        }
-        let inner = service_fn(|request: Request<String>| async move {
-            assert!(!format!("{:?}", request.headers()).contains("good"));
-            let principal = request.extensions().get::<Principal>().unwrap();
-            let mut response = Response::new(String::new());
-            response
-                .headers_mut()
-                .insert("subject", principal.subject.parse().unwrap());
-            Ok::<_, Infallible>(response)
-        });
-        let service = IdentityLayer::new(OneToken).layer(inner);
-        service.oneshot(request).await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_strangers_body_is_taken_so_that_the_answer_can_be_read() {
-        use std::sync::atomic::{AtomicUsize, Ordering};
-
-        struct Pieces(Arc<AtomicUsize>);
-        impl Body for Pieces {
-            type Data = Bytes;
-            type Error = Infallible;
-            fn poll_frame(
-                self: Pin<&mut Self>,
-                _: &mut Context<'_>,
-            ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
-                self.0.fetch_add(1, Ordering::Relaxed);
-                Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(
-                    &[0; 4096],
-                )))))
-            }
-        }
-        let polled = Arc::new(AtomicUsize::new(0));
-        let inner = service_fn(|_: Request<Pieces>| async {
-            Ok::<_, Infallible>(Response::new(String::new()))
-        });
-        let service = IdentityLayer::new(OneToken).layer(inner);
-        let response = service
-            .oneshot(Request::new(Pieces(Arc::clone(&polled))))
-            .await
-            .unwrap();
-        assert_eq!(response.status(), 401);
-        // To its limit, as this body has no end.
-        assert_eq!(polled.load(Ordering::Relaxed), DRAIN / 4096);
-    }
-
-    #[tokio::test]
-    async fn a_known_caller_passes_and_is_noted() {
-        let exchange = exchange();
-        let response = send(&[("authorization", "Bearer good")], Some(&exchange)).await;
-        assert_eq!(response.headers()["subject"], "repo:a/b");
-        let noted = exchange.draft(|draft| draft.principal.clone());
-        assert_eq!(
-            noted.map(|principal| principal.subject).as_deref(),
-            Some("repo:a/b")
-        );
-    }
-
-    #[tokio::test]
-    async fn the_layer_works_without_an_exchange() {
-        assert_eq!(send(&[("x-api-key", "good")], None).await.status(), 200);
-        assert_eq!(send(&[], None).await.status(), 401);
-    }
-
-    #[tokio::test]
-    async fn every_rejection_looks_the_same_and_only_the_record_knows() {
-        let mut answers = Vec::new();
-        for (headers, reason) in [
-            (&[][..], "missing_credential"),
-            (&[("authorization", "Bearer bad")][..], "bad_signature"),
-            (
-                &[("authorization", "Basic Z29vZA==")][..],
-                "unsupported_scheme",
-            ),
-        ] {
-            let exchange = exchange();
-            let response = send(headers, Some(&exchange)).await;
-            assert_eq!(
-                exchange.draft(|draft| {
-                    let refusal = draft.refusal.take().unwrap();
-                    (refusal.code, refusal.reason, draft.outcome)
-                }),
-                (Code::AuthenticationFailed, reason, Some(Outcome::Denied))
-            );
-            let refusal = response.extensions().get::<Refusal>().unwrap();
-            answers.push((
-                response.status(),
-                response.headers().clone(),
-                refusal.message.clone(),
-            ));
-        }
-        assert_eq!(answers[0].0, 401);
-        assert_eq!(answers[0].1["www-authenticate"], "Bearer");
-        assert!(answers.iter().all(|answer| *answer == answers[0]));
-    }
-
-    #[tokio::test]
-    async fn two_credentials_that_differ_are_a_malformed_request() {
-        let headers = [("authorization", "Bearer good"), ("x-api-key", "other")];
-        let response = send(&headers, None).await;
-        assert_eq!(response.status(), 400);
-        assert!(response.headers().get("www-authenticate").is_none());
-        let refusal = response.extensions().get::<Refusal>().unwrap();
-        assert_eq!(refusal.reason, "ambiguous_credential");
-    }
-}
+mod tests;

@@ -3,22 +3,25 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt,
+    path::PathBuf,
     sync::Arc,
 };
 
 use tollbook_exchange::Principal;
 
 use crate::{
-    Algorithm, Authenticate, BuildError, Clock, Credentials, Fetch, Issuer, Problem, Reason,
-    Rejection, SystemClock,
+    Algorithm, Authenticate, BuildError, Clock, Credentials, Fetch, Issuer, KeyStatus, Problem,
+    Reason, Rejection, SystemClock,
     issuer::KeySource,
-    keys::{HttpFetch, Key, KeyCache, KeySet, Loader},
-    token::Unverified,
+    keys::{Feed, HttpFetch, Key, KeyCache, KeySet, Loader},
+    token::{Held, Recent, Unverified, Verified},
 };
 
 /// Authenticates callers by the tokens that configured issuers signed for them.
 ///
-/// A cheap handle: clones share the issuers and their keys. Key sets that come from the network or
+/// A cheap handle: clones share the issuers, their keys, and what is remembered of tokens that were
+/// verified lately: one that is shown again costs no signature, but its times are looked at again,
+/// and whether its key is still published. Key sets that come from the network or
 /// from a file are loaded when the first token needs them, or by [`preload`](Self::preload); that
 /// needs a tokio runtime.
 #[derive(Clone)]
@@ -27,6 +30,7 @@ pub struct OidcAuthenticator(Arc<Inner>);
 struct Inner {
     /// By the issuer's own name for itself.
     issuers: HashMap<String, Trusted>,
+    recent: Recent,
     clock: Arc<dyn Clock>,
 }
 
@@ -42,6 +46,8 @@ enum Keys {
 
 /// What the provider's own keys and tokens begin with.
 const PROVIDER_KEY: &str = "sk-ant-";
+/// How many verified tokens are remembered: some tens of megabytes at the very most.
+const RECENT: usize = 4_096;
 
 impl OidcAuthenticator {
     /// Starts an authenticator without issuers.
@@ -50,6 +56,8 @@ impl OidcAuthenticator {
             issuers: Vec::new(),
             clock: None,
             fetch: None,
+            cache_dir: None,
+            recent: RECENT,
         }
     }
 
@@ -76,33 +84,94 @@ impl OidcAuthenticator {
         without
     }
 
-    async fn principal(&self, credentials: &Credentials) -> Result<Principal, Reason> {
-        let token = credentials.expose();
+    /// The issuer of this name.
+    pub fn issuer(&self, name: &str) -> Option<&Issuer> {
+        let mut issuers = self.0.issuers.values().map(|trusted| &trusted.issuer);
+        issuers.find(|issuer| issuer.name() == name)
+    }
+
+    /// How the keys of every issuer are, in the order of the issuers' names. Loads nothing.
+    pub fn key_status(&self) -> Vec<KeyStatus> {
+        let mut all: Vec<_> = self.0.issuers.values().map(Trusted::status).collect();
+        all.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        all
+    }
+
+    /// What `token` says, if an issuer vouches for it here and now.
+    ///
+    /// # Errors
+    ///
+    /// The first check that the token fails. It is for the record, never for the caller.
+    pub async fn verify(&self, token: &str) -> Result<Verified, Reason> {
         if token.is_empty() {
             return Err(Reason::MissingCredential);
         }
         if token.starts_with(PROVIDER_KEY) {
             return Err(Reason::StaticApiKey);
         }
+        let Some(name) = self.0.recent.name(token) else {
+            return self.examine(token).await.map(|held| held.verified);
+        };
+        if let Some(held) = self.0.recent.find(&name) {
+            if self.still_holds(&held).await {
+                return Ok(held.verified.clone());
+            }
+            // Whatever has changed, the whole way finds it and gives the reason.
+            self.0.recent.forget(&name);
+        }
+        let held = self.examine(token).await?;
+        let verified = held.verified.clone();
+        self.0.recent.keep(name, token.len(), held);
+        Ok(verified)
+    }
+
+    async fn still_holds(&self, held: &Held) -> bool {
+        let Some(trusted) = self.0.issuers.get(&held.issuer) else {
+            return false;
+        };
+        let key = trusted.key(held.kid.as_deref(), held.algorithm).await;
+        key.is_ok_and(|key| *key.fingerprint() == held.key)
+            && held
+                .times
+                .check(&trusted.issuer, self.0.clock.wall())
+                .is_ok()
+    }
+
+    async fn examine(&self, token: &str) -> Result<Held, Reason> {
         let token = Unverified::parse(token)?;
         let trusted = self
             .0
             .issuers
             .get(token.issuer()?)
             .ok_or(Reason::UnknownIssuer)?;
-        if !trusted.issuer.algorithms.contains(&token.algorithm()) {
+        let issuer = &trusted.issuer;
+        if !token.names_issuer() && !issuer.preset().profile().issuer_in_subject {
+            return Err(Reason::ClaimMissing);
+        }
+        let (kid, algorithm) = (token.kid().map(str::to_owned), token.algorithm());
+        if !issuer.algorithms.contains(&algorithm) {
             return Err(Reason::AlgNotAllowed);
         }
-        let key = trusted.key(token.kid(), token.algorithm()).await?;
-        token
-            .verify(&key)?
-            .principal(&trusted.issuer, self.0.clock.wall())
+        if !issuer.takes_type(token.typ()) {
+            return Err(Reason::HeaderTyp);
+        }
+        let key = trusted.key(kid.as_deref(), algorithm).await?;
+        let (verified, times) = token.verify(&key)?.hold(issuer, self.0.clock.wall())?;
+        Ok(Held {
+            verified,
+            times,
+            issuer: issuer.identifier().to_owned(),
+            kid,
+            algorithm,
+            key: *key.fingerprint(),
+        })
     }
 }
 
 impl Authenticate for OidcAuthenticator {
     async fn authenticate(&self, credentials: &Credentials) -> Result<Principal, Rejection> {
-        self.principal(credentials).await.map_err(Rejection::from)
+        let verified = self.verify(credentials.expose()).await?;
+        Ok(verified.principal)
     }
 }
 
@@ -120,6 +189,19 @@ impl Trusted {
             Keys::Cached(cache) => cache.find(kid, algorithm).await,
         }
     }
+
+    fn status(&self) -> KeyStatus {
+        match &self.keys {
+            Keys::Cached(cache) => cache.status(),
+            Keys::Fixed(keys) => KeyStatus {
+                name: self.issuer.name().to_owned(),
+                keys: keys.len(),
+                fetched_ago: None,
+                stale: false,
+                last_error: None,
+            },
+        }
+    }
 }
 
 /// Puts an [`OidcAuthenticator`] together.
@@ -128,6 +210,8 @@ pub struct OidcAuthenticatorBuilder {
     issuers: Vec<Issuer>,
     clock: Option<Arc<dyn Clock>>,
     fetch: Option<Arc<dyn Fetch>>,
+    cache_dir: Option<PathBuf>,
+    recent: usize,
 }
 
 impl OidcAuthenticatorBuilder {
@@ -150,6 +234,24 @@ impl OidcAuthenticatorBuilder {
         self
     }
 
+    /// Saves the last good key sets in this folder, which is made if it is not there, so that a
+    /// gate that starts while an issuer is down knows its keys. They count for a day from when they
+    /// were fetched.
+    ///
+    /// The folder must be this process's alone: whoever can write there can make keys that count.
+    /// A set that others could have written is not used.
+    pub fn cache_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.cache_dir = Some(folder.into());
+        self
+    }
+
+    /// Remembers this many verified tokens instead of 4,096; with zero, every token is verified
+    /// every time.
+    pub fn recent_tokens(mut self, tokens: usize) -> Self {
+        self.recent = tokens;
+        self
+    }
+
     /// The authenticator.
     ///
     /// # Errors
@@ -167,8 +269,16 @@ impl OidcAuthenticatorBuilder {
             None => client(&self.issuers)?,
         };
         let trust = |issuer: Issuer| {
-            let cached =
-                |loader| Keys::Cached(KeyCache::new(issuer.name(), loader, Arc::clone(&clock)));
+            let cached = |loader| {
+                let feed = Feed {
+                    name: issuer.name(),
+                    identifier: issuer.identifier(),
+                    uses: issuer.preset().profile().key_uses,
+                    loader,
+                    folder: self.cache_dir.as_deref(),
+                };
+                Keys::Cached(KeyCache::new(feed, Arc::clone(&clock)))
+            };
             let keys = match &issuer.source {
                 KeySource::Fixed(keys) => Keys::Fixed(Arc::clone(keys)),
                 KeySource::File(path) => cached(Loader::File(path.clone())),
@@ -185,7 +295,11 @@ impl OidcAuthenticatorBuilder {
             (issuer.identifier.clone(), Trusted { issuer, keys })
         };
         let issuers = self.issuers.into_iter().map(trust).collect();
-        Ok(OidcAuthenticator(Arc::new(Inner { issuers, clock })))
+        Ok(OidcAuthenticator(Arc::new(Inner {
+            issuers,
+            recent: Recent::new(self.recent),
+            clock,
+        })))
     }
 
     fn problems(&self) -> Vec<Problem> {

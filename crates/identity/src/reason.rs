@@ -28,7 +28,7 @@ reasons! {
     MissingCredential = "missing_credential";
     /// Two credentials that differ. Answered with 400: the request says two things.
     AmbiguousCredential = "ambiguous_credential";
-    /// An `Authorization` of another scheme than `Bearer`.
+    /// An `Authorization` of another scheme than `Bearer` and `Basic`.
     UnsupportedScheme = "unsupported_scheme";
     /// Characters that no credential has.
     MalformedCredential = "malformed_credential";
@@ -102,6 +102,44 @@ reasons! {
     GroupsInvalid = "groups_invalid";
     /// A claim that is to be kept, and too long for it.
     ClaimTooLarge = "claim_too_large";
+    /// Two claims that have one name once objects are flattened.
+    ClaimAmbiguous = "claim_ambiguous";
+    /// Claims of one token that cannot both be true of one caller.
+    ClaimsContradict = "claims_contradict";
+    /// Roles that are not a list of names.
+    RolesInvalid = "roles_invalid";
+    /// A CircleCI job that was run again with a shell for somebody in it.
+    SshRerun = "ssh_rerun";
+    /// A gateway token that this gate does not know, or not any more.
+    UnknownToken = "unknown_token";
+    /// A gateway token, or what stands behind the caller, was revoked.
+    Revoked = "revoked";
+    /// The federation rule behind a gateway token is gone, or says something else now.
+    RuleChanged = "rule_changed";
+    /// Bound to a client certificate, and none was shown.
+    CertificateMissing = "certificate_missing";
+    /// Bound to another client certificate.
+    CertificateMismatch = "certificate_mismatch";
+    /// Bound to a proof that this gate cannot check.
+    ProofUnsupported = "proof_unsupported";
+    /// No federation rule has the id that was asked for.
+    UnknownRule = "unknown_rule";
+    /// The federation rule that was asked for does not speak for the caller.
+    RuleMismatch = "rule_mismatch";
+    /// No federation rule speaks for the caller.
+    NoRule = "no_rule";
+    /// Several federation rules speak for the caller, and none was asked for.
+    RuleAmbiguous = "rule_ambiguous";
+    /// An organisation that this gate does not serve.
+    OrganizationNotAllowed = "organization_not_allowed";
+    /// Another service account than the federation rule's.
+    ServiceAccountMismatch = "service_account_mismatch";
+    /// The token of the one behind says that others may act.
+    ActorNotAllowed = "actor_not_allowed";
+    /// An issuer's token that was exchanged too often.
+    AssertionOverused = "assertion_overused";
+    /// Gateway tokens cannot be looked up or kept.
+    StoreUnavailable = "store_unavailable";
 }
 
 /// A refused credential.
@@ -191,6 +229,25 @@ mod tests {
                 "subject_invalid",
                 "groups_invalid",
                 "claim_too_large",
+                "claim_ambiguous",
+                "claims_contradict",
+                "roles_invalid",
+                "ssh_rerun",
+                "unknown_token",
+                "revoked",
+                "rule_changed",
+                "certificate_missing",
+                "certificate_mismatch",
+                "proof_unsupported",
+                "unknown_rule",
+                "rule_mismatch",
+                "no_rule",
+                "rule_ambiguous",
+                "organization_not_allowed",
+                "service_account_mismatch",
+                "actor_not_allowed",
+                "assertion_overused",
+                "store_unavailable",
             ]
         );
     }

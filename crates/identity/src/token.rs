@@ -1,19 +1,24 @@
 //! A signed token in compact form (RFC 7515 §7.1), read so that it has one meaning only.
 
 mod claims;
+mod flat;
 mod header;
 mod json;
+mod recent;
+mod verified;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::crypto::aws_lc;
 use serde_json::{Map, Value};
 
+pub use self::verified::Verified;
 pub(crate) use self::{
     claims::Claims,
-    header::Header,
+    header::{Header, media_type},
     json::{JsonFault, object},
+    recent::{Held, Recent},
 };
-use crate::{Algorithm, Reason, keys::Key};
+use crate::{Algorithm, Reason, issuer::trust_domain, keys::Key};
 
 /// A token whose signature nobody has checked. Its claims are hearsay: they may choose the issuer
 /// whose keys are tried, and nothing else.
@@ -62,9 +67,23 @@ impl<'a> Unverified<'a> {
         })
     }
 
-    /// The issuer that the token says it is from.
+    /// The issuer that the token says it is from: `iss`, or where it has none the trust domain of a
+    /// subject that is a SPIFFE id.
     pub(crate) fn issuer(&self) -> Result<&str, Reason> {
-        claims::text(&self.claims, "iss")
+        if self.names_issuer() {
+            return claims::text(&self.claims, "iss");
+        }
+        let subject = self.claims.get("sub").and_then(Value::as_str);
+        subject.and_then(trust_domain).ok_or(Reason::ClaimMissing)
+    }
+
+    /// Whether the token has an `iss`.
+    pub(crate) fn names_issuer(&self) -> bool {
+        self.claims.contains_key("iss")
+    }
+
+    pub(crate) fn typ(&self) -> Option<&str> {
+        self.header.typ.as_deref()
     }
 
     pub(crate) fn algorithm(&self) -> Algorithm {
@@ -76,7 +95,7 @@ impl<'a> Unverified<'a> {
     }
 
     /// The claims, if `key` made the signature with the token's algorithm.
-    pub(crate) fn verify(self, key: &Key) -> Result<Claims, Reason> {
+    pub(crate) fn verify(self, key: &Key) -> Result<Claims<'a>, Reason> {
         if !key.takes(self.header.algorithm) {
             return Err(Reason::KeyAlgMismatch);
         }
@@ -90,7 +109,7 @@ impl<'a> Unverified<'a> {
         verifier
             .verify(self.message, &self.signature)
             .map_err(|_| Reason::BadSignature)?;
-        Ok(Claims::verified(self.claims))
+        Ok(Claims::verified(self.claims, self.message))
     }
 }
 

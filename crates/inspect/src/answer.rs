@@ -11,45 +11,37 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use tollbook_exchange::{Code, Exchange, Masked, Outcome, Refusal, ResponseShape};
-use tollbook_masking::{
-    Masker,
-    view::{BodyMasker, ViewError},
-};
+use tollbook_exchange::{Outcome, Refusal, http::Cut};
 
 use crate::{
-    Answers, ReadAnswer,
-    decode::{Decoder, Undecodable},
+    Answers, CallsError,
+    gate::{Gate, Next},
     request::media_type,
+    tee::{End, MAX_DOCUMENT, Observer, Tee, invalid},
+    tools::{Asker, unreadable},
 };
 
-/// The largest answer that is read as one document before it passes.
-const MAX_DOCUMENT: usize = 32 << 20;
-
-/// What watches one answer.
-pub(crate) struct Observer {
-    pub(crate) masker: Masker,
-    pub(crate) exchange: Option<Exchange>,
-    pub(crate) reader: Box<dyn ReadAnswer>,
-}
+type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Puts the observer into the path of the answer.
 ///
 /// An event stream, and whatever is not JSON, passes as it comes. A JSON answer passes when it has
-/// been read to its end: only then is it known that it is one.
+/// been read to its end: only then is it known that it is one. Where an `asker` has questions about
+/// the calls in an answer, it passes when they are answered.
 pub(crate) async fn observe<B>(
     response: Response<B>,
     answers: Answers,
     observer: Observer,
+    asker: Option<Asker>,
 ) -> Result<Response<AnswerBody<B>>, Refusal>
 where
     B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    B::Error: Into<BoxError>,
 {
     if response.extensions().get::<Refusal>().is_some() {
         return Ok(response.map(AnswerBody::unobserved));
     }
-    let (head, body) = response.into_parts();
+    let (mut head, body) = response.into_parts();
     let media_type = media_type(&head.headers);
     let success = head.status.is_success();
     let json = media_type.is_some_and(|given| given.eq_ignore_ascii_case("application/json"));
@@ -60,31 +52,51 @@ where
             "the upstream's answer is of no type that this operation has",
         ));
     }
+    let asker = asker.filter(|_| success && !empty);
+    if asker.is_some() && is_encoded(&head.headers) {
+        let message = "the upstream's answer has a content-encoding in which no call can be judged";
+        return Err(invalid(message).because("response_encoded"));
+    }
     let mut tee = Tee::new(observer, &head.headers, answers == Answers::Json)?;
     if empty {
         // Nobody polls for the end of nothing.
         tee.close(End::Reached).ok();
         return Ok(Response::from_parts(head, AnswerBody::unobserved(body)));
     }
-    if !(success && json && answers == Answers::Json) {
-        let body = AnswerBody::streamed(body, tee);
-        return Ok(Response::from_parts(head, body));
-    }
-    let document = match read_document(body).await {
-        Ok(document) => tee.document(document)?,
-        Err((outcome, refusal)) => {
-            tee.broken(outcome);
-            return Err(refusal);
+    let body = match asker {
+        Some(asker) if events => {
+            // What is refused is missing, and a sign of life is more.
+            head.headers.remove(header::CONTENT_LENGTH);
+            AnswerBody::gated(body, tee, Gate::new(asker))
+        }
+        None if !(success && json && answers == Answers::Json) => AnswerBody::streamed(body, tee),
+        asker => {
+            let document = match read_document(body).await {
+                Ok(document) => document,
+                Err((outcome, refusal)) => {
+                    tee.broken(outcome);
+                    return Err(refusal);
+                }
+            };
+            if answers == Answers::Json {
+                tee.document(&document)?;
+            } else {
+                tee.whole(&document)?;
+            }
+            if let Some(asker) = asker {
+                asker.document(&document).await?;
+            }
+            AnswerBody::whole(document)
         }
     };
-    Ok(Response::from_parts(head, AnswerBody::whole(document)))
+    Ok(Response::from_parts(head, body))
 }
 
 /// The whole answer; or how it ended instead, and what to tell the caller.
 async fn read_document<B>(body: B) -> Result<Bytes, (Outcome, Refusal)>
 where
     B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    B::Error: Into<BoxError>,
 {
     match http_body_util::Limited::new(body, MAX_DOCUMENT)
         .collect()
@@ -102,8 +114,9 @@ where
     }
 }
 
-fn invalid(message: &str) -> Refusal {
-    Refusal::new(Code::UpstreamInvalid, message)
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 pin_project_lite::pin_project! {
@@ -113,7 +126,9 @@ pin_project_lite::pin_project! {
         #[pin]
         inner: Option<B>,
         whole: Option<Bytes>,
+        gate: Option<Box<Gate>>,
         tee: Option<Tee>,
+        trailers: Option<HeaderMap>,
     }
 }
 
@@ -122,7 +137,9 @@ impl<B> AnswerBody<B> {
         Self {
             inner: Some(inner),
             whole: None,
+            gate: None,
             tee: None,
+            trailers: None,
         }
     }
 
@@ -130,7 +147,19 @@ impl<B> AnswerBody<B> {
         Self {
             inner: Some(inner),
             whole: None,
+            gate: None,
             tee: Some(tee),
+            trailers: None,
+        }
+    }
+
+    fn gated(inner: B, tee: Tee, gate: Gate) -> Self {
+        Self {
+            inner: Some(inner),
+            whole: None,
+            gate: Some(Box::new(gate)),
+            tee: Some(tee),
+            trailers: None,
         }
     }
 
@@ -138,75 +167,153 @@ impl<B> AnswerBody<B> {
         Self {
             inner: None,
             whole: Some(body),
+            gate: None,
             tee: None,
+            trailers: None,
         }
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for AnswerBody<B> {
-    type Data = Bytes;
-    type Error = BodyError<B::Error>;
+type Polled = Poll<Option<Result<Frame<Bytes>, BodyError>>>;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let mut this = self.project();
-        if let Some(whole) = this.whole.take() {
-            return Poll::Ready(Some(Ok(Frame::data(whole))));
-        }
+impl<B> AnswerBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    /// Passes what comes, as it comes.
+    fn poll_streamed(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
+        let mut this = self.as_mut().project();
         let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let frame = ready!(inner.as_mut().poll_frame(cx));
+        let frame = match ready!(inner.as_mut().poll_frame(cx)) {
+            Some(Ok(frame)) => Some(frame),
+            Some(Err(error)) => return self.broken(error.into()),
+            None => None,
+        };
         // Whoever knows the length of an answer does not poll for its end, nor behind its trailers.
-        let trailers = matches!(&frame, Some(Ok(frame)) if frame.is_trailers());
-        let ended = trailers || inner.is_end_stream();
-        let Some(tee) = this.tee.as_mut() else {
-            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Inner)));
-        };
-        let cut = match &frame {
-            Some(Ok(frame)) => frame
-                .data_ref()
-                .map_or(Ok(()), |data| tee.push(data))
-                .and_then(|()| {
-                    if ended {
-                        tee.close(End::Reached)
-                    } else {
-                        Ok(())
+        let trailers = frame.as_ref().is_some_and(Frame::is_trailers);
+        let ended = frame.is_none() || trailers || inner.is_end_stream();
+        if let Some(tee) = this.tee.as_mut() {
+            let data = frame.as_ref().and_then(Frame::data_ref);
+            let mut read = data.map_or(Ok(()), |data| tee.push(data));
+            if ended {
+                read = read.and_then(|()| tee.close(End::Reached));
+            }
+            if read.is_err() {
+                return self.cut(unreadable(CallsError::Unreadable));
+            }
+        }
+        if ended {
+            *this.tee = None;
+        }
+        Poll::Ready(frame.map(Ok))
+    }
+
+    /// Passes what comes, except for calls that have not been judged.
+    fn poll_gated(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
+        loop {
+            let mut this = self.as_mut().project();
+            let (Some(gate), Some(tee)) = (this.gate.as_mut(), this.tee.as_mut()) else {
+                let trailers = this.trailers.take();
+                return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
+            };
+            match ready!(gate.poll_next(cx, tee)) {
+                Next::Pass(bytes) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                Next::Cut(refusal) => return self.cut(refusal),
+                Next::Done => {
+                    if tee.close(End::Reached).is_err() {
+                        return self.cut(unreadable(CallsError::Unreadable));
                     }
-                }),
-            Some(Err(_)) => {
-                tee.broken(Outcome::UpstreamReset);
-                Ok(())
-            }
-            None => tee.close(End::Reached),
-        };
-        Poll::Ready(match (cut, frame) {
-            (Ok(()), frame) => {
-                if ended {
+                    *this.gate = None;
                     *this.tee = None;
+                    this.inner.set(None);
+                    continue;
                 }
-                frame.map(|frame| frame.map_err(BodyError::Inner))
+                Next::Read => {}
             }
-            (Err(Unreadable), _) => {
-                let last = tee.cut();
-                this.inner.set(None);
-                *this.tee = None;
-                Some(last.map(Frame::data).ok_or(BodyError::Unreadable))
+            let polled = match this.inner.as_mut().as_pin_mut() {
+                Some(inner) => inner.poll_frame(cx),
+                None => Poll::Ready(None),
+            };
+            match polled {
+                Poll::Pending => {
+                    let ping = gate.poll_quiet(cx);
+                    return ping.map(|ping| Some(Ok(Frame::data(ping))));
+                }
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => gate.push(&data),
+                    Err(frame) => {
+                        *this.trailers = frame.into_trailers().ok();
+                        gate.end();
+                    }
+                },
+                Poll::Ready(Some(Err(error))) => return self.broken(error.into()),
+                Poll::Ready(None) => gate.end(),
             }
-        })
+        }
+    }
+
+    /// The inner body failed.
+    fn broken(self: Pin<&mut Self>, error: BoxError) -> Polled {
+        let mut this = self.project();
+        if let Some(tee) = this.tee.as_mut() {
+            match Cut::of(&*error) {
+                // A layer inside has cut the answer off; the upstream is not to blame.
+                Some(refusal) => tee.cut(refusal),
+                None => tee.broken(Outcome::UpstreamReset),
+            }
+        }
+        *this.gate = None;
+        *this.tee = None;
+        this.inner.set(None);
+        Poll::Ready(Some(Err(BodyError::Inner(error))))
+    }
+
+    /// The gate ends the answer.
+    fn cut(self: Pin<&mut Self>, refusal: Refusal) -> Polled {
+        let mut this = self.project();
+        if let Some(tee) = this.tee.as_mut() {
+            tee.cut(&refusal);
+        }
+        *this.gate = None;
+        *this.tee = None;
+        this.inner.set(None);
+        Poll::Ready(Some(Err(BodyError::Cut(Cut(refusal)))))
+    }
+}
+
+impl<B> Body for AnswerBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
+        let this = self.as_mut().project();
+        if let Some(whole) = this.whole.take() {
+            return Poll::Ready(Some(Ok(Frame::data(whole))));
+        }
+        if this.gate.is_some() || this.trailers.is_some() {
+            self.poll_gated(cx)
+        } else {
+            self.poll_streamed(cx)
+        }
     }
 
     fn is_end_stream(&self) -> bool {
         // While an observer is there, it has a last word to note.
         let ended = self.tee.is_none() && self.inner.as_ref().is_none_or(Body::is_end_stream);
-        self.whole.is_none() && ended
+        self.whole.is_none() && self.trailers.is_none() && ended
     }
 
     fn size_hint(&self) -> SizeHint {
         match (&self.whole, &self.inner) {
             (Some(whole), _) => SizeHint::with_exact(whole.len() as u64),
+            (None, Some(_)) if self.gate.is_some() => SizeHint::default(),
             (None, Some(inner)) => inner.size_hint(),
             (None, None) => SizeHint::with_exact(0),
         }
@@ -216,257 +323,28 @@ impl<B: Body<Data = Bytes>> Body for AnswerBody<B> {
 /// Why an answer broke off.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum BodyError<E> {
+pub enum BodyError {
     /// The inner body failed.
-    Inner(E),
-    /// The answer cannot be read, so it cannot be recorded, so it does not pass.
-    Unreadable,
+    Inner(BoxError),
+    /// The gate ended the answer: it cannot be read, so it cannot be recorded; or a tool call in it
+    /// may not pass.
+    Cut(Cut),
 }
 
-impl<E> fmt::Display for BodyError<E> {
+impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Inner(_) => "the upstream's answer broke off",
-            Self::Unreadable => "the upstream's answer cannot be read",
+            Self::Cut(_) => "the gateway ended the answer",
         })
     }
 }
 
-impl<E: fmt::Debug> Error for BodyError<E> {}
-
-/// The copy of an answer that goes into the record.
-struct Tee {
-    exchange: Option<Exchange>,
-    decoder: Decoder,
-    masker: BodyMasker,
-    reader: Option<Box<dyn ReadAnswer>>,
-    kind: Kind,
-}
-
-/// What the reader is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// Each part is an event.
-    Events,
-    /// The one part is a document.
-    Document,
-    /// Parts that the protocol gives no meaning.
-    Opaque,
-}
-
-/// How watching an answer ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// It came to its end.
-    Reached,
-    /// The upstream broke it off, or the gate did.
-    Broken,
-    /// The caller no longer takes it.
-    Dropped,
-}
-
-/// The answer is not what its head says.
-struct Unreadable;
-
-impl From<ViewError> for Unreadable {
-    fn from(_: ViewError) -> Self {
-        Self
-    }
-}
-
-impl From<Undecodable> for Unreadable {
-    fn from(_: Undecodable) -> Self {
-        Self
-    }
-}
-
-impl Tee {
-    fn new(observer: Observer, headers: &HeaderMap, sniffed: bool) -> Result<Self, Refusal> {
-        let decoder = Decoder::new(headers, sniffed).map_err(|_| {
-            invalid("the upstream's answer has a content-encoding that cannot be recorded")
-        })?;
-        let content_type = headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok());
-        let masker = BodyMasker::new(&observer.masker, content_type, "response.body");
-        let json =
-            media_type(headers).is_some_and(|given| given.eq_ignore_ascii_case("application/json"));
-        let kind = match masker.shape() {
-            ResponseShape::Events => Kind::Events,
-            _ if json => Kind::Document,
-            _ => Kind::Opaque,
-        };
-        if let Some(exchange) = &observer.exchange {
-            exchange.draft(|draft| draft.response.shape = masker.shape());
-        }
-        Ok(Self {
-            exchange: observer.exchange,
-            decoder,
-            masker,
-            reader: Some(observer.reader),
-            kind,
+impl Error for BodyError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(match self {
+            Self::Inner(error) => &**error,
+            Self::Cut(cut) => cut,
         })
-    }
-
-    /// Takes a whole JSON answer and gives it back if it is one.
-    fn document(mut self, body: Bytes) -> Result<Bytes, Refusal> {
-        let mut plain = Vec::new();
-        let coded = !matches!(self.decoder, Decoder::Identity);
-        let exchange = self.exchange.clone();
-        // Said before the watching ends here: whoever is at fault, it is not the caller.
-        let unreadable = || {
-            if let Some(exchange) = &exchange {
-                exchange.conclude(Outcome::UpstreamError);
-            }
-            invalid("the upstream's answer is no JSON")
-        };
-        if coded {
-            let mut keep = |piece: &[u8]| {
-                if plain.len() + piece.len() > MAX_DOCUMENT {
-                    return Err(Unreadable);
-                }
-                plain.extend_from_slice(piece);
-                Ok(())
-            };
-            self.decoder
-                .decode(&body, &mut keep)
-                .map_err(|_| unreadable())?;
-            self.decoder.finish(&mut keep).map_err(|_| unreadable())?;
-        }
-        self.decoder = Decoder::Identity;
-        let plain = if coded { &plain[..] } else { &body[..] };
-        let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(plain).is_ok();
-        // What is no JSON is still recorded: someone has to find out what it was.
-        let read = self.push(plain).and_then(|()| self.close(End::Reached));
-        if is_json && read.is_ok() {
-            Ok(body)
-        } else {
-            Err(unreadable())
-        }
-    }
-
-    /// Takes the next bytes as they came.
-    fn push(&mut self, bytes: &[u8]) -> Result<(), Unreadable> {
-        let Self {
-            exchange,
-            decoder,
-            masker,
-            reader,
-            kind,
-        } = self;
-        decoder.decode(bytes, |plain| {
-            note(exchange.as_ref(), reader, *kind, masker.push(plain)?);
-            Ok(())
-        })
-    }
-
-    /// Ends the watching: whatever is held back is noted now, and what the answer said.
-    fn close(&mut self, end: End) -> Result<(), Unreadable> {
-        if self.reader.is_none() {
-            return Ok(());
-        }
-        let Self {
-            exchange,
-            decoder,
-            masker,
-            reader,
-            kind,
-        } = self;
-        let read = if end == End::Reached {
-            let decoded = decoder.finish(|plain| {
-                note(exchange.as_ref(), reader, *kind, masker.push(plain)?);
-                Ok::<_, Unreadable>(())
-            });
-            masker.finish().map_err(Unreadable::from).and_then(|parts| {
-                note(exchange.as_ref(), reader, *kind, parts);
-                decoded
-            })
-        } else {
-            note(exchange.as_ref(), reader, *kind, masker.abort());
-            Ok(())
-        };
-        let Some(reader) = self.reader.take() else {
-            return read;
-        };
-        let (result, outcome) = reader.finish();
-        if let Some(exchange) = &self.exchange {
-            exchange.found(self.masker.found());
-            let coverage = self.masker.coverage();
-            exchange.draft(|draft| {
-                draft.response.coverage = coverage;
-                #[expect(clippy::disallowed_methods, reason = "read from masked parts only")]
-                let result = Masked::assume_masked(result);
-                draft.result = result;
-            });
-            match (end, outcome) {
-                (End::Reached, Some(outcome)) if read.is_ok() => exchange.conclude(outcome),
-                // Clients hang up as soon as they have the last event; that is a proper end too.
-                (End::Dropped, Some(said @ (Outcome::Complete | Outcome::ErrorEvent))) => {
-                    exchange.conclude(said);
-                }
-                (End::Dropped, _) => exchange.conclude(Outcome::ClientGone),
-                _ => {}
-            }
-        }
-        read
-    }
-
-    /// The inner body failed.
-    fn broken(&mut self, outcome: Outcome) {
-        if let Some(exchange) = &self.exchange {
-            exchange.conclude(outcome);
-        }
-        // The held rest is noted; that it is not a whole answer is what the outcome says.
-        self.close(End::Broken).ok();
-    }
-
-    /// The gate cuts the answer off. The last bytes for the caller, where the protocol has some.
-    fn cut(&mut self) -> Option<Bytes> {
-        if let Some(exchange) = &self.exchange {
-            exchange.conclude(Outcome::PolicyCut);
-        }
-        self.close(End::Broken).ok();
-        let id = self
-            .exchange
-            .as_ref()
-            .map(|exchange| exchange.id().to_string());
-        (self.kind == Kind::Events).then(|| {
-            let message = "the gateway cannot read the upstream's answer and ends it here";
-            tollbook_wire_messages::error::event(502, message, id.as_deref().unwrap_or("")).into()
-        })
-    }
-}
-
-impl Drop for Tee {
-    fn drop(&mut self) {
-        self.close(End::Dropped).ok();
-    }
-}
-
-impl fmt::Debug for Tee {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tee")
-            .field("kind", &self.kind)
-            .finish_non_exhaustive()
-    }
-}
-
-fn note(
-    exchange: Option<&Exchange>,
-    reader: &mut Option<Box<dyn ReadAnswer>>,
-    kind: Kind,
-    parts: Vec<Masked<Bytes>>,
-) {
-    for part in parts {
-        match (kind, &mut *reader) {
-            (Kind::Events, Some(reader)) => {
-                reader.event(&tollbook_sse::Frame::from_bytes(part.as_inner().clone()));
-            }
-            (Kind::Document, Some(reader)) => reader.document(part.as_inner()),
-            _ => {}
-        }
-        if let Some(exchange) = exchange {
-            exchange.answered(part);
-        }
     }
 }

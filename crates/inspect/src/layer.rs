@@ -11,25 +11,23 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, request::Parts};
+use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
+use tollbook_detection::Detectors;
 use tollbook_exchange::{
-    Action, Code, Coverage, Exchange, Fact, Findings, Masked, Principal, Redact, Refusal,
+    Exchange,
     http::{Refusable, refuse},
 };
 use tollbook_masking::Masker;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{
-    Accepts, AnswerBody, Protocol,
-    answer::{self, Observer},
-    request, session,
-};
+use crate::{AnswerBody, JudgeToolCall, Protocol, answer, reading::Shared, request, tee::Observer};
 
-/// Bodies larger than this are read on a thread that may be busy for a while.
-const INLINE: usize = 256 << 10;
+/// How long a stream may be silent because the gate holds something back. Load balancers cut at
+/// 60 seconds, and Claude Code warns its user after 20.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// Reads the requests and watches the answers of one protocol. See the
 /// [crate documentation](crate).
@@ -45,26 +43,63 @@ pub struct Inspect<S, P> {
     shared: Arc<Shared<P>>,
 }
 
-#[derive(Clone, Debug)]
-struct Shared<P> {
-    protocol: P,
-    masker: Masker,
-    max_body: usize,
-    progress: Duration,
-}
-
 impl<P> InspectLayer<P> {
     /// Reads `protocol` and scans with `masker`, in bodies of at most 32 MiB.
     pub fn new(protocol: P, masker: Masker) -> Self {
         let shared = Shared {
             protocol,
             masker,
+            detectors: None,
+            judge: None,
+            quiet: QUIET,
             max_body: 32 << 20,
             progress: request::PROGRESS,
         };
         Self {
             shared: Arc::new(shared),
         }
+    }
+
+    /// Looks for risks in the texts of requests and tool calls with `detectors`. What they say comes
+    /// into the facts `labels` and `risk` and among the findings, as rules called `detect.…`.
+    #[must_use]
+    pub fn detect(mut self, detectors: Detectors) -> Self
+    where
+        P: Clone,
+    {
+        Arc::make_mut(&mut self.shared).detectors = Some(detectors);
+        self
+    }
+
+    /// Lets no tool call of an answer reach the client before `judge` has said that it may.
+    ///
+    /// In an event stream the events of a call are held up to its end, while the text before them
+    /// flows; an answer that is one document waits for all of its calls. A call that is refused
+    /// never reaches the client: a stream ends with [`Cut`](tollbook_exchange::http::Cut) as the
+    /// error of its body, a document becomes the refusal. What the API itself calls, such as its
+    /// server tools, has been called by the time it tells, and passes. The upstream is asked not to
+    /// encode its answer, and an answer that is encoded all the same is refused.
+    ///
+    /// The record says under `tool_decisions` what became of each call, and under `withheld` which
+    /// of the calls in the recorded answer did not reach the client.
+    #[must_use]
+    pub fn tools(mut self, judge: Arc<dyn JudgeToolCall>) -> Self
+    where
+        P: Clone,
+    {
+        Arc::make_mut(&mut self.shared).judge = Some(judge);
+        self
+    }
+
+    /// While a call is held back, the caller gets a sign of life at least this often. 10 seconds
+    /// unless told.
+    #[must_use]
+    pub fn ping_every(mut self, time: Duration) -> Self
+    where
+        P: Clone,
+    {
+        Arc::make_mut(&mut self.shared).quiet = time;
+        self
     }
 
     /// Takes bodies of at most `bytes` bytes.
@@ -157,152 +192,12 @@ where
                 exchange,
                 reader,
             };
-            Ok(match answer::observe(response, answers, observer).await {
-                Ok(response) => response.map(Refusable::passed),
-                Err(refusal) => refuse(refusal),
-            })
+            Ok(
+                match answer::observe(response, answers, observer, read.asker).await {
+                    Ok(response) => response.map(Refusable::passed),
+                    Err(refusal) => refuse(refusal),
+                },
+            )
         })
-    }
-}
-
-/// A request that was read.
-struct Read<O> {
-    operation: O,
-    body: Bytes,
-    action: Masked<Action>,
-}
-
-impl<P: Protocol> Shared<P> {
-    /// Reads the request and leaves [`Action`] and [`Findings`] in its extensions.
-    async fn read<B>(
-        self: &Arc<Self>,
-        head: &mut Parts,
-        body: B,
-    ) -> Result<Read<P::Operation>, Refusal>
-    where
-        B: Body<Data = Bytes>,
-    {
-        let exchange = head.extensions.get::<Exchange>().cloned();
-        if let (Some(exchange), Some(principal)) = (&exchange, head.extensions.get::<Principal>()) {
-            let session = session::session(principal, self.protocol.session_label(head));
-            exchange.draft(|draft| draft.session = session);
-        }
-        let Some(operation) = self.protocol.operation(head) else {
-            let message = "this connection has no such operation";
-            request::drain(body).await;
-            return Err(Refusal::new(Code::UnknownRoute, message));
-        };
-        let accepts = self.protocol.accepts(operation);
-        if let Err(refusal) = request::check_head(head, accepts, self.max_body) {
-            // What is announced as too long is too long to be taken, too.
-            if refusal.code != Code::BodyTooLarge {
-                request::drain(body).await;
-            }
-            return Err(refusal);
-        }
-        let body = request::read(body, self.max_body, self.progress).await?;
-        if accepts == Accepts::Nothing && !body.is_empty() {
-            return Err(Refusal::new(
-                Code::MalformedBody,
-                "this operation takes no body",
-            ));
-        }
-
-        // Scanned before it is judged to be well formed, so that the record shows what came.
-        let findings = self.scan(accepts, &body).await;
-        if let Some(exchange) = &exchange {
-            exchange.found(findings.found.iter().cloned());
-            exchange.draft(|draft| {
-                draft.request.body = findings.masked.clone();
-                draft.request.bytes = body.len() as u64;
-                draft.request.coverage = findings.coverage;
-            });
-        }
-        let action = self.action(operation, accepts, head, &body, &findings)?;
-        let masked = self.masked(&action);
-        if let Some(exchange) = &exchange {
-            exchange.draft(|draft| draft.action = Some(masked.clone()));
-        }
-        head.extensions.insert(action);
-        head.extensions.insert(findings);
-        Ok(Read {
-            operation,
-            body,
-            action: masked,
-        })
-    }
-
-    fn action(
-        &self,
-        operation: P::Operation,
-        accepts: Accepts,
-        head: &Parts,
-        body: &Bytes,
-        findings: &Findings,
-    ) -> Result<Action, Refusal> {
-        let action = self
-            .protocol
-            .facts(operation, head, body)
-            .map_err(|malformed| {
-                Refusal::new(Code::MalformedBody, malformed.message).because(malformed.reason)
-            })?;
-        Ok(if accepts == Accepts::Nothing {
-            action
-        } else {
-            action.with("body_scanned", findings.coverage.uninspected == 0)
-        })
-    }
-
-    async fn scan(self: &Arc<Self>, accepts: Accepts, body: &Bytes) -> Findings {
-        if body.len() <= INLINE {
-            return scan(&self.masker, accepts, body);
-        }
-        let (shared, copy) = (Arc::clone(self), body.clone());
-        let scanned =
-            tokio::task::spawn_blocking(move || scan(&shared.masker, accepts, &copy)).await;
-        // A scan that did not finish has inspected nothing, and policy refuses what was not.
-        scanned.unwrap_or_else(|_| {
-            let coverage = Coverage {
-                inspected: 0,
-                uninspected: body.len() as u64,
-            };
-            Findings::new(Vec::new(), Masked::default(), coverage)
-        })
-    }
-
-    /// The action with every text in it masked.
-    fn masked(&self, action: &Action) -> Masked<Action> {
-        let redact = |text: &String| self.masker.redact("action", text).0.into_inner();
-        let mut masked = action.clone();
-        for fact in masked.facts.values_mut() {
-            match fact {
-                Fact::Text(text) => *text = redact(text),
-                Fact::Set(names) => *names = names.iter().map(redact).collect(),
-                _ => {}
-            }
-        }
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "every text in it was redacted just now"
-        )]
-        Masked::assume_masked(masked)
-    }
-}
-
-fn scan(masker: &Masker, accepts: Accepts, body: &Bytes) -> Findings {
-    match accepts {
-        Accepts::Json => {
-            let scan = masker.json(body, "request.body");
-            Findings::new(scan.found, scan.masked, scan.coverage)
-        }
-        _ => {
-            let scan = masker.mask(body);
-            let coverage = Coverage {
-                inspected: body.len() as u64,
-                uninspected: 0,
-            };
-            let found = scan.findings("request.body");
-            Findings::new(found, scan.masked, coverage)
-        }
     }
 }

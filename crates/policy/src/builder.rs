@@ -1,21 +1,24 @@
 //! From texts to a checked set.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
-use cedar_policy::{
-    PolicyId, PolicySet as CedarSet, Schema, SchemaFragment, ValidationMode, ValidationWarning,
-    Validator,
-};
+use cedar_policy::Authorizer;
+use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
+use tollbook_exchange::Timestamp;
 
 use crate::{
-    BUILT_IN, LoadError, Mistake, PolicySet, SCHEMA,
-    attributes::Attributes,
+    BUILT_IN, LoadError, Mistake, PolicySet, PolicyTests, SCHEMA,
+    clock::Clock,
+    index::Index,
+    load::{Loaded, load},
+    mentions::Mentions,
     names::Names,
-    nearest::nearest,
-    set::Rules,
-    source::{Rule, Source},
-    unknown_groups,
+    set::Inner,
+    short::{self, Allowed},
+    source::Source,
+    vocabulary::Vocabulary,
+    window,
 };
 
 const SCHEMA_NAME: &str = "tollbook.cedarschema";
@@ -27,6 +30,12 @@ const BUILT_IN_NAME: &str = "tollbook.cedar";
 pub struct PolicySetBuilder {
     allows: Vec<(String, Vec<String>)>,
     files: Vec<Source>,
+    shorts: Vec<Source>,
+    tests: Vec<Source>,
+    bound: Vec<(String, String)>,
+    zone: Option<String>,
+    clock: Clock,
+    everywhere: bool,
 }
 
 impl PolicySetBuilder {
@@ -45,13 +54,53 @@ impl PolicySetBuilder {
         self
     }
 
-    /// Adds the Cedar policies of `text`. Each needs an `@id` of its own and may have a `@reason`,
-    /// which a caller sees when the policy forbids. `name` is for error messages.
+    /// Adds the Cedar policies of `text`. Each needs an `@id` of its own; the [crate
+    /// documentation](crate) tells what other annotations there are. `name` is for error messages.
     pub fn file(mut self, name: impl Into<String>, text: impl Into<String>) -> Self {
-        self.files.push(Source {
-            name: name.into(),
-            text: text.into(),
-        });
+        self.files.push(Source::new(name, text));
+        self
+    }
+
+    /// Adds the rules of `text` in the [short form](crate::short_form). `name` is for error
+    /// messages, and for [`PolicySet::to_cedar`].
+    pub fn short(mut self, name: impl Into<String>, text: impl Into<String>) -> Self {
+        self.shorts.push(Source::new(name, text));
+        self
+    }
+
+    /// Runs the table of tests in `text`, in the form of [`PolicyTests`], over the set. A case
+    /// that fails is a mistake like any other: the set is not built. Tests are not part of the
+    /// set's hash.
+    pub fn tests(mut self, name: impl Into<String>, text: impl Into<String>) -> Self {
+        self.tests.push(Source::new(name, text));
+        self
+    }
+
+    /// Binds the set's hash to something that has a say in its decisions without being a policy,
+    /// such as the detectors that make the facts, by its own hash or version.
+    pub fn bound(mut self, name: impl Into<String>, hash: impl Into<String>) -> Self {
+        self.bound.push((name.into(), hash.into()));
+        self
+    }
+
+    /// The IANA time zone of the facts `hour` and `weekday`, and of `@expires` with a date alone.
+    /// UTC unless set.
+    pub fn zone(mut self, name: impl Into<String>) -> Self {
+        self.zone = Some(name.into());
+        self
+    }
+
+    /// Where the time of a decision comes from: the system's clock unless set.
+    pub fn clock(mut self, now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        self.clock = Clock::new(now);
+        self
+    }
+
+    /// Puts every question to every policy, with everything that is known. Decisions are the same,
+    /// and slower: for benches and tests that hold the two against each other.
+    #[doc(hidden)]
+    pub fn ask_all(mut self) -> Self {
+        self.everywhere = true;
         self
     }
 
@@ -62,46 +111,99 @@ impl PolicySetBuilder {
     /// When anything at all is wrong; the error lists every mistake, not only the first.
     pub fn build(self) -> Result<PolicySet, LoadError> {
         let broken = |text: String| LoadError::new(vec![Mistake::new(SCHEMA_NAME, None, text)]);
-        let names = Names::new().map_err(broken)?;
-        let (fragment, _) = SchemaFragment::from_cedarschema_str(SCHEMA)
-            .map_err(|error| broken(error.to_string()))?;
-        let attributes = fragment
-            .clone()
-            .to_json_value()
-            .map(|json| Attributes::of_schema(&json))
-            .map_err(|error| broken(error.to_string()))?;
-        let schema =
-            Schema::from_schema_fragments([fragment]).map_err(|error| broken(error.to_string()))?;
-
+        let vocabulary = Vocabulary::shared().map_err(broken)?;
         let mut mistakes = Vec::new();
+        let zone = self.time_zone(&mut mistakes);
         let connections: Vec<String> = self.allows.iter().map(|(name, _)| name.clone()).collect();
-        let sources = self.sources(&names, &mut mistakes);
-        let loaded = load(&sources, &names, &attributes, &connections, &mut mistakes);
-        validate(&schema, &sources, &loaded, &mut mistakes);
-        if !mistakes.is_empty() {
-            mistakes.sort();
-            mistakes.dedup();
-            return Err(LoadError::new(mistakes));
+        let tests = self.cases(vocabulary, &mut mistakes);
+        let (everywhere, clock) = (self.everywhere, self.clock.clone());
+        let (bound, zone_name) = (self.bound.clone(), self.zone.clone());
+        let sources = self.sources(vocabulary, &mut mistakes);
+        let Loaded {
+            rules,
+            mut mentions,
+        } = load(&sources, vocabulary, &zone, &connections, &mut mistakes);
+        refuse(mistakes)?;
+        if everywhere {
+            mentions = Mentions::all();
         }
-        let rules = Rules {
-            known: loaded.known,
-            unknown: loaded.unknown,
-        };
-        Ok(PolicySet::new(rules, names, schema, hash(&sources)))
+
+        let (mut known, mut unknown) = (Index::default(), Index::default());
+        for rule in rules.values() {
+            let add = |index: &mut Index, ready| match everywhere {
+                true => index.add_everywhere(rule, ready),
+                false => index.add(rule, ready, vocabulary),
+            };
+            add(&mut known, &rule.known).map_err(broken)?;
+            if let Some(ready) = &rule.unknown {
+                add(&mut unknown, ready).map_err(broken)?;
+            }
+        }
+        let set = PolicySet(Arc::new(Inner {
+            hash: hash(&sources, &bound, zone_name.as_deref().unwrap_or("UTC")),
+            rules,
+            known,
+            unknown,
+            mentions,
+            vocabulary,
+            sources,
+            zone,
+            clock,
+            authorizer: Authorizer::new(),
+        }));
+        refuse(
+            tests
+                .iter()
+                .flat_map(|tests| tests.mistakes(&set))
+                .collect(),
+        )?;
+        Ok(set)
+    }
+
+    fn time_zone(&self, mistakes: &mut Vec<Mistake>) -> TimeZone {
+        let zone = self.zone.as_deref().map(window::zone);
+        zone.transpose()
+            .unwrap_or_else(|message| {
+                mistakes.push(Mistake::new("policy", None, message));
+                None
+            })
+            .unwrap_or(TimeZone::UTC)
+    }
+
+    fn cases(&self, vocabulary: &Vocabulary, mistakes: &mut Vec<Mistake>) -> Vec<PolicyTests> {
+        let mut tests = Vec::new();
+        for source in &self.tests {
+            match PolicyTests::read(&source.name, &source.text, vocabulary) {
+                Ok(read) => tests.push(read),
+                Err(error) => mistakes.extend(error.mistakes().iter().cloned()),
+            }
+        }
+        tests
     }
 
     /// Every text of the set: built in, generated and given.
-    fn sources(self, names: &Names, mistakes: &mut Vec<Mistake>) -> Vec<Source> {
-        let built_in = Source {
-            name: BUILT_IN_NAME.to_owned(),
-            text: BUILT_IN.to_owned(),
+    fn sources(self, vocabulary: &Vocabulary, mistakes: &mut Vec<Mistake>) -> Vec<Source> {
+        let names = &vocabulary.names;
+        let built_in = Source::new(BUILT_IN_NAME, BUILT_IN);
+        let allowed = Allowed {
+            connections: &self.allows,
+            zone: self.zone.as_deref().unwrap_or("UTC"),
         };
-        let generated = self.allows.into_iter().map(|(connection, groups)| Source {
-            text: allow_text(names, &connection, &groups),
-            name: format!("connection {connection:?}"),
+        let shorts: Vec<Source> = (self.shorts.iter())
+            .map(|source| short::to_cedar(source, &allowed, vocabulary, mistakes))
+            .collect();
+        let generated = self.allows.iter().map(|(connection, groups)| {
+            Source::new(
+                format!("connection {connection:?}"),
+                allow_text(names, connection, groups),
+            )
         });
         let mut sources: Vec<Source> = Vec::new();
-        for source in std::iter::once(built_in).chain(generated).chain(self.files) {
+        for source in std::iter::once(built_in)
+            .chain(generated)
+            .chain(self.files)
+            .chain(shorts)
+        {
             if source.name == SCHEMA_NAME || sources.iter().any(|other| other.name == source.name) {
                 mistakes.push(Mistake::new(&source.name, None, "the name is taken"));
             } else {
@@ -110,6 +212,15 @@ impl PolicySetBuilder {
         }
         sources
     }
+}
+
+fn refuse(mut mistakes: Vec<Mistake>) -> Result<(), LoadError> {
+    if mistakes.is_empty() {
+        return Ok(());
+    }
+    mistakes.sort();
+    mistakes.dedup();
+    Err(LoadError::new(mistakes))
 }
 
 /// The permit that a connection's list of groups stands for.
@@ -129,119 +240,29 @@ fn allow_text(names: &Names, connection: &str, groups: &[String]) -> String {
     )
 }
 
-/// The rules of all texts together, and where each came from.
-#[derive(Default)]
-struct Loaded {
-    known: CedarSet,
-    unknown: CedarSet,
-    origins: HashMap<PolicyId, (usize, usize)>,
-}
-
-fn load(
-    sources: &[Source],
-    names: &Names,
-    attributes: &Attributes,
-    connections: &[String],
-    mistakes: &mut Vec<Mistake>,
-) -> Loaded {
-    let mut loaded = Loaded::default();
-    for (index, source) in sources.iter().enumerate() {
-        for rule in source.rules(mistakes) {
-            let mut wrong = |line, message: String| {
-                mistakes.push(Mistake::new(&source.name, Some(line), message));
-            };
-            match attributes.unknown_in(&rule.policy) {
-                Ok(unknown) => unknown.into_iter().for_each(|unknown| {
-                    wrong(source.line_of(&rule, &unknown.name), unknown.message);
-                }),
-                Err(error) => wrong(rule.line, error),
-            }
-            for unknown in unknown_connections(&rule, names, connections) {
-                let hint = nearest(&unknown, connections.iter().map(String::as_str))
-                    .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-                let message = format!("there is no connection `{unknown}`{hint}");
-                wrong(source.line_of(&rule, &unknown), message);
-            }
-            if let Err(message) = loaded.add(&rule, index, names, sources) {
-                wrong(rule.line, message);
-            }
-        }
-    }
-    loaded
-}
-
-/// The connections that a rule names and that are not there.
-fn unknown_connections(rule: &Rule, names: &Names, connections: &[String]) -> Vec<String> {
-    let kind = names.connection("");
-    let literals = rule.policy.entity_literals().into_iter();
-    literals
-        .filter(|literal| literal.type_name() == kind.type_name())
-        .map(|literal| literal.id().unescaped().to_owned())
-        .filter(|name| !connections.is_empty() && !connections.contains(name))
-        .collect()
-}
-
-impl Loaded {
-    fn add(
-        &mut self,
-        rule: &Rule,
-        source: usize,
-        names: &Names,
-        sources: &[Source],
-    ) -> Result<(), String> {
-        let id = rule.policy.id();
-        if let Some((other, line)) = self.origins.get(id) {
-            let other = &sources[*other].name;
-            return Err(format!("the id `{id}` is taken by {other}:{line}"));
-        }
-        self.origins.insert(id.clone(), (source, rule.line));
-        if let Some(twin) = unknown_groups::twin(&rule.policy, names)? {
-            self.unknown.add(twin).map_err(|error| error.to_string())?;
-        }
-        self.known
-            .add(rule.policy.clone())
-            .map_err(|error| error.to_string())
-    }
-}
-
-fn validate(schema: &Schema, sources: &[Source], loaded: &Loaded, mistakes: &mut Vec<Mistake>) {
-    let result = Validator::new(schema.clone()).validate(&loaded.known, ValidationMode::Strict);
-    // A policy that can never apply, or that does not read as it looks, is not what was meant.
-    let warnings = result.validation_warnings().filter(|warning| {
-        matches!(
-            warning,
-            ValidationWarning::ImpossiblePolicy(_)
-                | ValidationWarning::InvalidActionApplication(_)
-                | ValidationWarning::BidiCharsInString(_)
-                | ValidationWarning::BidiCharsInIdentifier(_)
-        )
-    });
-    let errors = result
-        .validation_errors()
-        .map(|error| (error.policy_id(), error as &dyn miette::Diagnostic));
-    let warnings =
-        warnings.map(|warning| (warning.policy_id(), warning as &dyn miette::Diagnostic));
-    for (id, diagnostic) in errors.chain(warnings) {
-        let (source, line) = loaded.origins.get(id).copied().unwrap_or_default();
-        let mut mistake = sources[source].mistake(diagnostic);
-        mistake.line = mistake.line.or(Some(line));
-        mistakes.push(mistake);
-    }
-}
-
-/// SHA-256 over every text that had a say, each with its name, in the order of names.
-fn hash(sources: &[Source]) -> String {
+/// SHA-256 over every text that had a say, each with its name, in the order of names; then over
+/// the zone and what the set is bound to.
+fn hash(sources: &[Source], bound: &[(String, String)], zone: &str) -> String {
     let mut texts: Vec<(&str, &str)> = sources
         .iter()
         .map(|source| (source.name.as_str(), source.text.as_str()))
         .chain([(SCHEMA_NAME, SCHEMA)])
         .collect();
     texts.sort_unstable();
+    let mut bound: Vec<(&str, &str)> = bound
+        .iter()
+        .map(|(name, hash)| (name.as_str(), hash.as_str()))
+        .collect();
+    bound.sort_unstable();
+
     let mut hash = Sha256::new();
-    for part in texts.into_iter().flat_map(|(name, text)| [name, text]) {
-        // The length first, so that no two lists of texts run into the same bytes.
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
+    for list in [texts, bound, vec![("zone", zone)]] {
+        // Lengths first, so that no two lists of texts run into the same bytes.
+        hash.update((list.len() as u64).to_be_bytes());
+        for part in list.into_iter().flat_map(|(name, text)| [name, text]) {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
     }
     let mut text = String::from("sha256:");
     for byte in hash.finalize() {

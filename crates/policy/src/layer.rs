@@ -9,7 +9,7 @@ use std::{
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tollbook_exchange::{
-    Action, Code, Decision, Exchange, Findings, Principal, Refusal,
+    Action, Code, Decision, Exchange, Findings, Principal, Refusal, Verdict,
     http::{Refusable, refuse},
 };
 use tower_layer::Layer;
@@ -17,7 +17,11 @@ use tower_service::Service;
 
 use crate::Decide;
 
-/// Judges every request and lets none pass that is not allowed.
+/// Judges every request and lets none pass that is denied.
+///
+/// A request that people have to approve passes inward with [`Verdict::Approve`]: a layer behind
+/// this one holds it and turns its [`Decision`] into one that allows. The forwarder sends nothing
+/// that is not allowed, so without such a layer the request is refused there.
 #[derive(Debug)]
 pub struct PolicyLayer<D> {
     judge: Arc<Judge<D>>,
@@ -113,7 +117,7 @@ where
 }
 
 impl<D: Decide> Judge<D> {
-    /// Puts the decision into the request, and refuses unless it allows.
+    /// Puts the decision into the request, and refuses what is denied.
     fn judge<B>(&self, request: &mut Request<B>) -> Result<(), Refusal> {
         let extensions = request.extensions();
         let Some(principal) = extensions.get::<Principal>() else {
@@ -156,16 +160,25 @@ impl<D: Decide> Judge<D> {
     }
 }
 
-/// What the caller is told, unless it may pass.
-fn refusal(decision: &Decision) -> Option<Refusal> {
+/// What a caller is told about a decision: nothing where it may pass, or where people decide.
+///
+/// For those who ask for decisions without the layer, such as about tool calls.
+pub fn refusal(decision: &Decision) -> Option<Refusal> {
     let reason = decision.reason.as_deref();
     if !decision.errors.is_empty() {
         let rules = decision.errors.join(", ");
         let message = format!("tollbook_policy_error: {rules}: a rule could not be evaluated");
         return Some(Refusal::new(Code::PolicyError, message));
     }
-    if decision.is_allow() {
-        return None;
+    match decision.verdict {
+        Verdict::Allow => return None,
+        // People decide, in a layer further in. Where there is none the forwarder refuses.
+        Verdict::Approve if !decision.requires.is_empty() => return None,
+        Verdict::Approve => {
+            let message = "tollbook_policy_error: nobody can approve this";
+            return Some(Refusal::new(Code::PolicyError, message).because("no_approvers"));
+        }
+        _ => {}
     }
     Some(if decision.rules.is_empty() {
         Refusal::new(Code::PolicyDenied, denied("no rule permits this", reason))

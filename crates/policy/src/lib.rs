@@ -40,35 +40,101 @@
 //! # Ok::<(), tollbook_policy::LoadError>(())
 //! ```
 //!
+//! # What a policy says of itself
+//!
+//! | annotation | meaning |
+//! |---|---|
+//! | `@id("…")` | its name in records and answers; required, and its own |
+//! | `@reason("…")` | on a forbid: what the caller reads when it denies or asks |
+//! | `@approval("leads:2, security:1")` | on a forbid: what it covers is not denied but needs that many different people of each group |
+//! | `@mode("shadow")` | on trial: it is asked and noted, and has no effect |
+//! | `@expires("2027-01-31")` | until when it has a part: to the end of that day in the set's zone, or until an RFC 3339 time. A permit ends then, and so does a forbid |
+//! | `@labels("…")` | words for people |
+//!
+//! Anything else is a mistake, as is everything misspelt: a set is loaded as a whole or not at all.
+//!
+//! # Three verdicts
+//!
+//! Denial comes before approval and approval before permission. If a forbid applies, or no permit
+//! does, or a policy that was asked cannot be evaluated, the verdict is *deny*. Otherwise, if a
+//! forbid with `@approval` applies, it is *approve*, and the [`Decision`] names for each such rule
+//! the groups and numbers of people. Otherwise it is *allow*.
+//!
+//! Policies on trial are asked last and only noted, in [`Decision::shadow`]: a forbid that applies
+//! or cannot be evaluated, whatever the verdict is without it; and a permit that applies where
+//! nothing permitted.
+//!
+//! Where a caller's groups are unknown, permits that mention a group have no part, and forbids
+//! that mention one apply as if the caller were in it; so do approvals and policies on trial.
+//!
+//! # Files
+//!
+//! Beside Cedar there is a [short form](short_form) for common rules, and [`PolicyTests`] hold
+//! cases that a set has to decide as they say, at load and in CI. [`PolicySet::explain`] tells
+//! what led to a decision; [`replay`] finds recorded exchanges that a candidate set would decide
+//! in another way. [`Policies`] lets one set take the place of another while questions go on. The
+//! folder `cookbook` of this crate has small examples, each with its tests.
+//!
 //! # Where the layer stands
 //!
 //! `PolicyLayer` stands behind identity and inspect, whose extensions it reads, and before
-//! everything that lets bytes out: the forwarder refuses a request without a [`Decision`]. A
-//! request without a principal is denied, and one without an action is refused as misassembled.
+//! everything that lets bytes out: the forwarder refuses a request without a [`Decision`] that
+//! allows. A request without a principal is denied, and one without an action is refused as
+//! misassembled. One that needs approval passes inward with its [`Decision`]: the layer that asks
+//! people stands behind this one.
+//!
+//! # Time
+//!
+//! A decision costs 15 to 40 µs plus about 1 µs for each policy that can concern the request. Which
+//! can is read off scopes: `action in …`, `resource == …`, `principal in …`, and off conditions
+//! `when { principal in [groups] }` and `when { resource in [connections] }` that come first.
 //!
 //! [`Principal`]: tollbook_exchange::Principal
 //! [`Action`]: tollbook_exchange::Action
 //! [`Decision`]: tollbook_exchange::Decision
+//! [`Decision::shadow`]: tollbook_exchange::Decision::shadow
 
+mod annotations;
 mod attributes;
 mod builder;
+mod clock;
 mod decide;
+mod document;
 mod error;
+mod explain;
+mod glob;
+mod index;
 #[cfg(feature = "tower")]
 mod layer;
+mod live;
+mod load;
+mod mentions;
 mod names;
 mod nearest;
+mod reach;
+mod replay;
 mod request;
+mod rule;
 mod set;
+mod short;
+pub mod short_form;
 mod source;
+mod table;
 mod unknown_groups;
+mod vocabulary;
+mod watch;
+mod window;
 
 pub use builder::PolicySetBuilder;
 pub use decide::{Decide, PolicyFn, policy_fn};
 pub use error::{LoadError, Mistake};
+pub use explain::{Considered, Explanation, Part, PolicyResult};
 #[cfg(feature = "tower")]
-pub use layer::{Policy, PolicyLayer, ResponseFuture};
+pub use layer::{Policy, PolicyLayer, ResponseFuture, refusal};
+pub use live::Policies;
+pub use replay::{Change, Recorded, Report, UnreadableExchange, replay};
 pub use set::PolicySet;
+pub use table::{Difference, Outcome, PolicyTests};
 
 /// What a policy may speak about, in Cedar's schema language.
 pub const SCHEMA: &str = include_str!("tollbook.cedarschema");

@@ -45,6 +45,10 @@ impl Names {
     pub(crate) fn is_group(&self, uid: &EntityUid) -> bool {
         *uid.type_name() == self.group
     }
+
+    pub(crate) fn is_connection(&self, uid: &EntityUid) -> bool {
+        *uid.type_name() == self.connection
+    }
 }
 
 fn uid(of_type: &EntityTypeName, id: &str) -> EntityUid {

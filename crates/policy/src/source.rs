@@ -1,20 +1,24 @@
 //! One file of policies: its text, its rules and where they stand.
 
 use cedar_policy::{Policy, PolicyId, PolicySet};
+use jiff::tz::TimeZone;
 use miette::Diagnostic;
 
-use crate::{Mistake, nearest::nearest};
+use crate::{Mistake, annotations::Annotations};
 
 /// A named text of Cedar policies.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub(crate) name: String,
     pub(crate) text: String,
+    /// Where the text was made of another: from which byte on it stands for which line of that.
+    pub(crate) made_of: Vec<(usize, usize)>,
 }
 
 /// A policy under the id that its annotation gives it.
 pub(crate) struct Rule {
     pub(crate) policy: Policy,
+    pub(crate) annotations: Annotations,
     /// The line it begins at.
     pub(crate) line: usize,
     /// Where in the text it begins.
@@ -22,8 +26,16 @@ pub(crate) struct Rule {
 }
 
 impl Source {
+    pub(crate) fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            text: text.into(),
+            made_of: Vec::new(),
+        }
+    }
+
     /// The rules of the text. Whatever is wrong with it is added to `mistakes`.
-    pub(crate) fn rules(&self, mistakes: &mut Vec<Mistake>) -> Vec<Rule> {
+    pub(crate) fn rules(&self, zone: &TimeZone, mistakes: &mut Vec<Mistake>) -> Vec<Rule> {
         let parsed = match self.text.parse::<PolicySet>() {
             Ok(parsed) => parsed,
             Err(errors) => {
@@ -51,9 +63,10 @@ impl Source {
             if self.text[at..].starts_with(&statement.text) {
                 at += statement.text.len();
             }
-            match statement.policy.map(annotated) {
-                Some(Ok(policy)) => rules.push(Rule {
+            match statement.policy.map(|policy| annotated(&policy, zone)) {
+                Some(Ok((policy, annotations))) => rules.push(Rule {
                     policy,
+                    annotations,
                     line,
                     at: begin,
                 }),
@@ -93,6 +106,9 @@ impl Source {
     }
 
     fn line(&self, offset: usize) -> usize {
+        if let Some((_, line)) = (self.made_of.iter().rev()).find(|(from, _)| *from <= offset) {
+            return *line;
+        }
         let before = self.text.as_bytes().iter().take(offset);
         before.filter(|&&byte| byte == b'\n').count() + 1
     }
@@ -137,36 +153,10 @@ fn place(id: &PolicyId) -> usize {
 }
 
 /// The policy under the id that it gives itself, or what is wrong with its annotations.
-fn annotated(policy: Policy) -> Result<Policy, Vec<String>> {
-    let mut wrong: Vec<String> = policy
-        .annotations()
-        .filter_map(|(name, value)| wrong_annotation(name, value))
-        .collect();
-    match policy.annotation("id") {
-        None => wrong.push("the policy has no @id".to_owned()),
-        Some(id) if wrong.is_empty() => return Ok(policy.new_id(PolicyId::new(id))),
-        Some(_) => {}
-    }
-    Err(wrong)
-}
-
-fn wrong_annotation(name: &str, value: &str) -> Option<String> {
-    match name {
-        "id" | "reason" if value.trim().is_empty() => Some(format!("@{name} is empty")),
-        "id" | "reason" if value.contains(char::is_control) => {
-            Some(format!("@{name} holds a control character"))
-        }
-        "id" | "reason" => None,
-        "approval" | "mode" | "expires" => {
-            Some(format!("@{name} is not available in this version"))
-        }
-        _ => {
-            let nearest = nearest(name, ["id", "reason"]).unwrap_or("id");
-            Some(format!(
-                "unknown annotation @{name}: the nearest known is @{nearest}"
-            ))
-        }
-    }
+fn annotated(policy: &Policy, zone: &TimeZone) -> Result<(Policy, Annotations), Vec<String>> {
+    let annotations = Annotations::of(policy, zone)?;
+    let id = policy.annotation("id").unwrap_or_default();
+    Ok((policy.new_id(PolicyId::new(id)), annotations))
 }
 
 #[cfg(test)]
@@ -174,12 +164,9 @@ mod tests {
     use super::*;
 
     fn load(text: &str) -> (Vec<(String, usize)>, Vec<String>) {
-        let source = Source {
-            name: "a.cedar".to_owned(),
-            text: text.to_owned(),
-        };
+        let source = Source::new("a.cedar", text);
         let mut mistakes = Vec::new();
-        let rules = source.rules(&mut mistakes);
+        let rules = source.rules(&TimeZone::UTC, &mut mistakes);
         (
             rules
                 .iter()
@@ -210,24 +197,27 @@ mod tests {
         let (rules, mistakes) = load(
             "permit(principal, action, resource);\n\
              @id(\"a\") @raeson(\"x\") permit(principal, action, resource);\n\
-             @id(\"b\") @approval(\"g:2\") forbid(principal, action, resource);\n\
-             @id(\"c\") @mode(\"shadow\") forbid(principal, action, resource);\n\
+             @id(\"b\") @approval(\"g:2\") permit(principal, action, resource);\n\
+             @id(\"c\") @mode(\"shadwo\") forbid(principal, action, resource);\n\
              @id(\"d\") @expires(\"2030\") forbid(principal, action, resource);\n\
              @id permit(principal, action, resource);\n\
              @id(\"t\") permit(principal == ?principal, action, resource);\n\
-             @id(\"ok\") permit(principal, action, resource);",
+             @id(\"e\") @approval(\"g\") forbid(principal, action, resource);\n\
+             @id(\"ok\") @labels(\"any words\") @expires(\"2030-01-01\") @mode(\"shadow\")\n\
+             @approval(\"g:1\") @reason(\"r\") forbid(principal, action, resource);",
         );
-        assert_eq!(rules, [("ok".to_owned(), 8)]);
+        assert_eq!(rules, [("ok".to_owned(), 9)]);
         assert_eq!(
             mistakes,
             [
                 "a.cedar:1: the policy has no @id",
                 "a.cedar:2: unknown annotation @raeson: the nearest known is @reason",
-                "a.cedar:3: @approval is not available in this version",
-                "a.cedar:4: @mode is not available in this version",
-                "a.cedar:5: @expires is not available in this version",
+                "a.cedar:3: @approval is for a forbid: what the forbid covers then needs approval",
+                "a.cedar:4: @mode(\"shadwo\") is not known: the only mode is \"shadow\"",
+                "a.cedar:5: @expires(\"2030\") is no date like 2027-01-31 and no RFC 3339 time",
                 "a.cedar:6: @id is empty",
                 "a.cedar:7: templates are not available: write the principal and resource out",
+                "a.cedar:8: @approval(\"g\") names no group and number of people, as in \"leads:1\"",
             ]
         );
     }

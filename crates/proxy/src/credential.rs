@@ -1,5 +1,13 @@
 //! What opens the upstream.
 
+mod command;
+mod federation;
+mod identity_token;
+mod program;
+mod provide;
+mod renewed;
+mod secret;
+
 use std::fmt;
 
 use bytes::Bytes;
@@ -7,6 +15,12 @@ use http::{HeaderName, HeaderValue, header};
 use zeroize::Zeroizing;
 
 use crate::error::{BuildError, Fault};
+
+pub use command::CommandCredential;
+pub use federation::{Federation, FederationBuilder};
+pub use identity_token::IdentityToken;
+pub use program::Program;
+pub use provide::{CredentialError, CredentialFuture, ProvideCredential};
 
 /// The upstream's credential: a secret, and the header it goes into.
 ///
@@ -17,6 +31,18 @@ pub struct Credential {
     header: HeaderName,
     value: HeaderValue,
     secret: Bytes,
+    kind: Kind,
+}
+
+/// What a credential has to do with the header `anthropic-beta`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An API key of the Claude API, beside which the word for bearer tokens has no place.
+    ApiKey,
+    /// A bearer token of the Claude API, which the API takes beside that word only.
+    OAuth,
+    /// Anything else.
+    Other,
 }
 
 /// Headers whose value the forwarder or the HTTP library decides.
@@ -56,10 +82,28 @@ impl Credential {
             HeaderValue::from_maybe_shared(bytes.clone()).map_err(|_| Fault::CredentialValue)?;
         // Keeps it out of logs, and out of the table by which HTTP/2 compresses headers.
         value.set_sensitive(true);
+        let kind = match header.as_str() {
+            "x-api-key" => Kind::ApiKey,
+            _ => Kind::Other,
+        };
         Ok(Self {
             header,
             value,
             secret: bytes.slice(start..),
+            kind,
+        })
+    }
+
+    /// A bearer token that the Claude API's token exchange gave, which goes into `authorization`
+    /// and makes the forwarder add `oauth-2025-04-20` to the caller's `anthropic-beta`.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`new`](Self::new).
+    pub fn oauth(token: &str) -> Result<Self, BuildError> {
+        Self::new(header::AUTHORIZATION.as_str(), "Bearer ", token).map(|credential| Self {
+            kind: Kind::OAuth,
+            ..credential
         })
     }
 
@@ -69,6 +113,15 @@ impl Credential {
 
     pub(crate) const fn value(&self) -> &HeaderValue {
         &self.value
+    }
+
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whether this is a copy of `other`, and not another that may hold the same secret.
+    pub(crate) fn is_copy_of(&self, other: &Self) -> bool {
+        std::ptr::eq(self.secret.as_ptr(), other.secret.as_ptr())
     }
 
     /// Whether `bytes` hold the secret.

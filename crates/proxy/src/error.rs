@@ -27,4 +27,14 @@ pub(crate) enum Fault {
     NoCa,
     #[error("TLS cannot be set up")]
     Tls(#[source] rustls::Error),
+    #[error("the command is empty")]
+    EmptyCommand,
+    #[error("the name of the environment variable is none")]
+    VariableName,
+    #[error("the token exchange lacks its rule or its organization")]
+    EmptyFederation,
+    #[error("tokens are exchanged over https, or over http on this machine")]
+    Insecure,
+    #[error("the client for the token exchange cannot be made")]
+    Client(#[source] reqwest::Error),
 }

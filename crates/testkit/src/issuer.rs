@@ -22,6 +22,7 @@
 
 mod key;
 mod serve;
+mod shape;
 mod token;
 
 use std::{
@@ -37,7 +38,7 @@ use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use self::key::SigningKey;
-pub use self::{key::Algorithm, token::TokenBuilder};
+pub use self::{key::Algorithm, shape::Shape, token::TokenBuilder};
 
 /// A running issuer. It stops when this is dropped.
 pub struct OidcIssuer {
@@ -171,6 +172,27 @@ impl OidcIssuer {
     pub fn token(&self, subject: impl Into<String>) -> TokenBuilder {
         let signing = Arc::clone(&self.shared.keys().signing);
         TokenBuilder::new(signing, &self.shared.url, subject.into())
+    }
+
+    /// Starts a token in a provider's shape, for five minutes and for the audience `tollbook`. It
+    /// is this issuer's, and not the provider's; a JWT-SVID names no issuer.
+    pub fn shaped(&self, shape: Shape) -> TokenBuilder {
+        let token = self.token("");
+        let token = if shape.names_issuer() {
+            token
+        } else {
+            token.without("iss")
+        };
+        token.all_claims(shape.claims())
+    }
+
+    /// The published key set as a SPIFFE bundle has it: its keys are for JWT-SVIDs.
+    pub fn bundle_json(&self) -> String {
+        let mut keys = self.shared.keys().published.clone();
+        for key in &mut keys {
+            key["use"] = Value::from("jwt-svid");
+        }
+        serde_json::json!({ "keys": keys }).to_string()
     }
 
     /// Signs with a fresh key from now on.

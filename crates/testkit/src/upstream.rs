@@ -25,6 +25,12 @@
 //! Blocks of `<system-reminder>` are neither echoed nor looked at. [`Faults`] reach what no prompt
 //! can.
 //!
+//! # Tokens
+//!
+//! `POST /v1/oauth/token` gives a token for any assertion in the shape of a JWT, if the call is that
+//! of the official SDKs; [`Tokens`] tells what was asked and steers what is given. The token is taken
+//! as a bearer token, with `oauth-2025-04-20` in `anthropic-beta`, until it ends.
+//!
 //! # What it does not do
 //!
 //! It does not count tokens as a model does (four bytes are one), stop at `max_tokens`, or page its
@@ -54,6 +60,7 @@ mod random;
 mod received;
 mod reply;
 mod server;
+mod tokens;
 
 use std::{
     fmt, io,
@@ -66,6 +73,7 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use api::Api;
 pub use faults::{Faults, Garbage, Plan};
 pub use received::Received;
+pub use tokens::{Exchanged, Tokens};
 
 /// The API key that the stand-in takes unless told otherwise.
 pub const STANDIN_API_KEY: &str = "sk-ant-standin-0123456789abcdefghijklmnopqrstuvwxyz";
@@ -77,6 +85,7 @@ pub struct UpstreamConfig {
     pub listen: SocketAddr,
     /// The only key that is accepted, in `x-api-key` or as a bearer token. A request that brings
     /// another credential beside it is refused too, so that a test sees a gate that leaks one.
+    /// Bearer tokens that were exchanged are accepted in its place.
     pub api_key: String,
     /// What decides where texts are cut and which ids are given.
     pub seed: u64,
@@ -165,6 +174,11 @@ impl ClaudeUpstream {
     /// How many requests have come in all.
     pub fn count(&self) -> u64 {
         self.api.inbox().count()
+    }
+
+    /// The tokens that it gave, and how it gives more.
+    pub fn tokens(&self) -> &Tokens {
+        self.api.tokens()
     }
 
     /// The switches that make it fail.

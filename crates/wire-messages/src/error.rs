@@ -27,12 +27,13 @@ use serde::Serialize;
 /// The type follows from the status by [`Kind::of_status`]. `request_id` should be the value of
 /// the answer's `request-id` header, which is where clients read it from.
 pub fn body(status: u16, message: &str, request_id: &str) -> Vec<u8> {
+    body_of(Kind::of_status(status).as_str(), message, request_id)
+}
+
+fn body_of(kind: &str, message: &str, request_id: &str) -> Vec<u8> {
     let envelope = Envelope {
         kind: "error",
-        error: Detail {
-            kind: Kind::of_status(status).as_str(),
-            message,
-        },
+        error: Detail { kind, message },
         request_id,
     };
     // Texts always serialize; a caller that shows an empty body instead is still a refusal.
@@ -44,8 +45,13 @@ pub fn body(status: u16, message: &str, request_id: &str) -> Vec<u8> {
 /// `status` is the status the answer would have had. The event is named because official clients
 /// dispatch on the name and skip events without one.
 pub fn event(status: u16, message: &str, request_id: &str) -> Vec<u8> {
+    event_of(Kind::of_status(status).as_str(), message, request_id)
+}
+
+/// The same of a type that the API gave.
+pub(crate) fn event_of(kind: &str, message: &str, request_id: &str) -> Vec<u8> {
     let mut event = b"event: error\ndata: ".to_vec();
-    event.extend(body(status, message, request_id));
+    event.extend(body_of(kind, message, request_id));
     event.extend(b"\n\n");
     event
 }
@@ -125,7 +131,7 @@ struct Envelope<'a> {
 #[derive(Serialize)]
 struct Detail<'a> {
     #[serde(rename = "type")]
-    kind: &'static str,
+    kind: &'a str,
     message: &'a str,
 }
 

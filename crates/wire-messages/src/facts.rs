@@ -1,17 +1,20 @@
 //! What a request asks for.
 
+mod asked;
+mod content;
 mod host;
+mod list;
 mod request;
-
-use std::cell::Cell;
+mod strings;
 
 use tollbook_exchange::Action;
 
 use crate::{
-    BodyKind, Endpoint,
+    BodyKind, Endpoint, Place,
     json::{self, JsonError},
 };
-use request::{Asked, Batch, Message};
+use asked::{Asked, Names};
+use request::{Batch, Message};
 
 /// How many different names a fact may hold. Real requests hold a few dozen.
 const MAX_NAMES: usize = 4096;
@@ -38,10 +41,13 @@ const MAX_NAME: usize = 256;
 /// | `tools` | set | messages | each tool's name, and its type where it has one other than `custom`: the name forbids a server tool in every version, the type in one |
 /// | `tool_choice` | text | one message, where given | `auto`, `any`, `tool` or `none` |
 /// | `mcp_servers` | set | messages | hosts that the API itself would call; `unknown` for a URL that cannot be read in one way |
+/// | `repeated_tool_calls` | long | messages | how often the conversation's last tool call was made in a row, with the same name and the same input; in a batch, the most of any request |
+/// | `unknown` | set | messages, uploads | parts that nobody here can read: `images`, `documents`, `files` and `binary` |
 /// | `requests` | long | batches | requests in the batch |
 ///
 /// "Messages" are `messages.create`, `messages.count_tokens` and `batches.create`; "one message"
-/// are the first two. Fields that are not in this table are ignored, as the API adds some often.
+/// are the first two. Fields that are not in this table are ignored, as the API adds some often;
+/// their texts are not, see [`read`].
 ///
 /// # Errors
 ///
@@ -53,7 +59,22 @@ pub fn facts<'h>(
     betas: impl IntoIterator<Item = &'h str>,
     body: &[u8],
 ) -> Result<Action, FactsError> {
-    let mut names = request::Names::default();
+    read(endpoint, betas, body, &mut |_, _| {})
+}
+
+/// The [`facts()`] about a request, and in the same pass its texts, as [`texts`](crate::texts) has
+/// them, for `out`.
+///
+/// # Errors
+///
+/// As [`facts()`]. What was handed out by then is no whole request.
+pub fn read<'h>(
+    endpoint: Endpoint,
+    betas: impl IntoIterator<Item = &'h str>,
+    body: &[u8],
+    out: &mut dyn FnMut(Place<'_>, &str),
+) -> Result<Action, FactsError> {
+    let mut names = Names::default();
     for beta in betas.into_iter().flat_map(|value| value.split(',')) {
         if !names.insert(beta.trim_matches([' ', '\t'])) {
             return Err(FactsError::TooMany("anthropic-beta"));
@@ -63,25 +84,46 @@ pub fn facts<'h>(
         .with("betas", names.into_set())
         .with("body_bytes", body.len())
         .with("body_scanned", false);
+    let mut asked = Asked::new(out);
     match endpoint.body() {
         BodyKind::None if body.is_empty() => Ok(action),
         BodyKind::None => Err(FactsError::UnexpectedBody),
-        BodyKind::Multipart => Ok(action),
+        BodyKind::Multipart => {
+            match std::str::from_utf8(body) {
+                Ok(text) => asked.text(Place::Document, text),
+                Err(_) => asked.unknown("files"),
+            }
+            Ok(action.with("unknown", asked.unknown_parts()))
+        }
         BodyKind::Json => {
             json::check(body).map_err(FactsError::Json)?;
             if endpoint == Endpoint::BatchCreate {
-                of_batch(action, body)
+                of_batch(action, body, asked)
             } else {
-                of_message(action, body)
+                of_message(action, body, asked)
             }
         }
     }
 }
 
-fn of_message(action: Action, body: &[u8]) -> Result<Action, FactsError> {
-    let mut asked = Asked::default();
-    let place = Cell::new("body");
-    read(body, &place, Message::new(&mut asked, &place))?;
+/// The texts of a call of `tool`, for `out`. An `input` that is not `parsed` is one text.
+pub(crate) fn call_texts(
+    tool: &str,
+    input: &str,
+    parsed: bool,
+    out: &mut dyn FnMut(Place<'_>, &str),
+) {
+    let mut asked = Asked::new(out);
+    asked.name(Place::Other, tool);
+    if parsed {
+        content::input(&mut asked, tool, input);
+    } else {
+        asked.text(Place::ToolUse(tool), input);
+    }
+}
+
+fn of_message(action: Action, body: &[u8], mut asked: Asked<'_>) -> Result<Action, FactsError> {
+    deserialize(body, Message::new(&mut asked)).map_err(|_| FactsError::WrongType(asked.at))?;
     let model = asked.model.take().ok_or(FactsError::Missing("model"))?;
     let choice = asked.tool_choice.take();
     let action = common(action, asked)?.with("model", model);
@@ -91,10 +133,9 @@ fn of_message(action: Action, body: &[u8]) -> Result<Action, FactsError> {
     })
 }
 
-fn of_batch(action: Action, body: &[u8]) -> Result<Action, FactsError> {
-    let mut asked = Asked::default();
-    let place = Cell::new("body");
-    let requests = read(body, &place, Batch::new(&mut asked, &place))?;
+fn of_batch(action: Action, body: &[u8], mut asked: Asked<'_>) -> Result<Action, FactsError> {
+    let requests = deserialize(body, Batch::new(&mut asked));
+    let requests = requests.map_err(|_| FactsError::WrongType(asked.at))?;
     let requests = requests.ok_or(FactsError::Missing("requests"))?;
     if asked.without_model {
         return Err(FactsError::Missing("model"));
@@ -103,7 +144,7 @@ fn of_batch(action: Action, body: &[u8]) -> Result<Action, FactsError> {
 }
 
 /// The facts that one message and a batch share.
-fn common(action: Action, asked: Asked) -> Result<Action, FactsError> {
+fn common(action: Action, asked: Asked<'_>) -> Result<Action, FactsError> {
     if let Some(field) = asked.too_many {
         return Err(FactsError::TooMany(field));
     }
@@ -111,6 +152,8 @@ fn common(action: Action, asked: Asked) -> Result<Action, FactsError> {
         return Err(FactsError::Missing("messages"));
     }
     let action = action
+        .with("unknown", asked.unknown_parts())
+        .with("repeated_tool_calls", asked.calls.most())
         .with("models", asked.models.into_set())
         .with("messages", asked.messages)
         .with("stream", asked.stream)
@@ -125,14 +168,12 @@ fn common(action: Action, asked: Asked) -> Result<Action, FactsError> {
     })
 }
 
-/// Reads `body` with `seed`. `serde_json` quotes the body in its errors, so only the place counts.
-fn read<'de, T: serde::de::DeserializeSeed<'de>>(
+/// Reads `body` with `seed`. `serde_json` quotes the body in its errors, so they go no further.
+fn deserialize<'de, T: serde::de::DeserializeSeed<'de>>(
     body: &'de [u8],
-    place: &Cell<&'static str>,
     seed: T,
-) -> Result<T::Value, FactsError> {
+) -> Result<T::Value, serde_json::Error> {
     seed.deserialize(&mut serde_json::Deserializer::from_slice(body))
-        .map_err(|_| FactsError::WrongType(place.get()))
 }
 
 /// Why a request cannot be judged. Names fields, never what stands in them.

@@ -5,9 +5,13 @@
 //! double, a byte-order mark) a caller could show each side what it wants to see. [`check`] refuses
 //! that room; what is left has one meaning.
 
+mod form;
+
 use std::{borrow::Cow, collections::HashSet, fmt};
 
 use memchr::memchr2;
+
+pub use form::{canonical, compact};
 
 /// How deep arrays and objects may be nested: as deep as `serde_json` reads.
 pub const MAX_DEPTH: usize = 127;

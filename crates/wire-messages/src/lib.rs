@@ -11,7 +11,14 @@
 //! 3. [`Assembler`]: what the model answered, put together from an event stream or from a whole
 //!    body, within a bounded memory.
 //! 4. [`StreamEnd`]: whether a stream came to its end. A status of 200 alone says nothing.
-//! 5. [`error`]: the API's own error form, for the gate's refusals.
+//! 5. [`error`]: the API's own error form, for the gate's refusals; [`ping`] and [`late_error`] for
+//!    streams that the gate begins before the upstream does.
+//!
+//! A gate that judges more than that also needs [`read`]: the facts, and in the same pass every
+//! text with the [`Place`] it stands in, for those who look for risks; [`CallGate`]: an answer in
+//! which each tool call waits until somebody has said that it may pass; and [`semantic`]: what a
+//! request means apart from how it is asked, so that who was allowed to stream it may also ask
+//! again without a stream.
 //!
 //! Nothing here changes a byte: what is forwarded and what is recorded is decided elsewhere. No
 //! error and no `Debug` output holds a byte of a body.
@@ -37,12 +44,20 @@
 
 mod answer;
 mod assembler;
+mod calls;
 mod endpoint;
 pub mod error;
 mod facts;
 pub mod json;
+mod late;
+mod semantic;
+mod text;
 
 pub use answer::{Answer, AnswerError, Block, Input};
 pub use assembler::{Assembler, StreamEnd};
+pub use calls::{Call, CallGate, CallsError, Ran, Step, calls};
 pub use endpoint::{BodyKind, Endpoint};
-pub use facts::{FactsError, facts};
+pub use facts::{FactsError, facts, read};
+pub use late::{late_error, ping};
+pub use semantic::{Semantic, semantic};
+pub use text::{Place, texts};

@@ -76,7 +76,7 @@ struct Which {
     /// Asked for by this subject.
     #[arg(long, value_name = "SUBJECT")]
     subject: Option<String>,
-    /// With this verdict: allow or deny.
+    /// With this verdict: allow, deny or approve.
     #[arg(long, value_name = "VERDICT", value_parser = verdict)]
     verdict: Option<Verdict>,
     /// With this outcome, such as complete, denied or client_gone.
@@ -248,7 +248,7 @@ fn hint(next: &str) {
     }
 }
 
-fn since(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn since(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse() {
         return Ok(time);
     }
@@ -272,10 +272,10 @@ fn since(text: &str) -> Result<Timestamp, String> {
 }
 
 fn verdict(text: &str) -> Result<Verdict, String> {
-    [Verdict::Allow, Verdict::Deny]
+    [Verdict::Allow, Verdict::Deny, Verdict::Approve]
         .into_iter()
         .find(|verdict| verdict.as_str() == text)
-        .ok_or_else(|| "it is allow or deny".to_owned())
+        .ok_or_else(|| "it is allow, deny or approve".to_owned())
 }
 
 fn outcome(text: &str) -> Result<Outcome, String> {

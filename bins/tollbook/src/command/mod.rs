@@ -1,10 +1,15 @@
 //! The commands, one a file.
 
+pub(crate) mod approvals;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod doctor;
 pub(crate) mod exchanges;
+pub(crate) mod policy;
 pub(crate) mod quickstart;
+pub(crate) mod remote;
 pub(crate) mod serve;
+pub(crate) mod token;
 pub(crate) mod verify;
 
 use std::{
@@ -73,6 +78,22 @@ impl Configuration {
     }
 }
 
+impl Configuration {
+    /// The file that counts, and what it says.
+    pub(crate) fn read(&self) -> Result<(PathBuf, Config), Failure> {
+        let file = self.file()?;
+        let text = std::fs::read_to_string(&file)
+            .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
+        let folder = file.parent().unwrap_or(Path::new("."));
+        let (config, all) = Config::read(&text, folder, env::vars());
+        if all.is_empty() {
+            return Ok((file, config));
+        }
+        let file = Some(file);
+        Err(Failure::usage(Mistakes { file, all }.to_string()))
+    }
+}
+
 /// Where the book is, for the commands that read it.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Book {
@@ -102,20 +123,7 @@ impl Book {
         if let Some(folder) = &self.data {
             return Ok(folder.clone());
         }
-        let file = self.configuration.file()?;
-        let text = std::fs::read_to_string(&file)
-            .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
-        let folder = file.parent().unwrap_or(Path::new("."));
-        let (config, all) = Config::read(&text, folder, env::vars());
-        if !all.is_empty() {
-            return Err(Failure::usage(
-                Mistakes {
-                    file: Some(file),
-                    all,
-                }
-                .to_string(),
-            ));
-        }
+        let (_, config) = self.configuration.read()?;
         Ok(config.gateway.data)
     }
 }

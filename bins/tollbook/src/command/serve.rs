@@ -16,6 +16,7 @@ use crate::{
 
 /// Run the gateway.
 ///
+/// At SIGHUP it loads its policies anew: all of them, or none and the ones in force stay.
 /// It stops at SIGTERM or SIGINT: no new connection is taken, open exchanges come to their end
 /// within the `drain` time of the configuration. A second signal ends it at once.
 #[derive(Debug, Args)]
@@ -46,11 +47,12 @@ impl Serve {
     }
 }
 
-/// SIGTERM and SIGINT, listened for from the moment this is made: whoever reads where the gateway
+/// SIGTERM, SIGINT and SIGHUP, listened for from the moment this is made: whoever reads where the gateway
 /// listens may tell it to stop at once.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -60,6 +62,7 @@ impl Signals {
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
         })
     }
 
@@ -70,9 +73,15 @@ impl Signals {
         }
     }
 
-    /// Serves until a signal comes, then drains.
+    /// Serves until a signal comes, then drains. SIGHUP loads the policies anew.
     pub(crate) async fn serve(mut self, gateway: Gateway) -> Result<ExitCode, Failure> {
-        self.next().await;
+        loop {
+            tokio::select! {
+                _ = self.hangup.recv() => gateway.reload_policies().await,
+                _ = self.terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
+            }
+        }
         tokio::select! {
             closed = gateway.shutdown() => match closed {
                 Health::Blocked { reason } => {

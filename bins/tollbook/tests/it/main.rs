@@ -13,3 +13,4 @@ mod commands;
 mod readme;
 mod sdk;
 mod stage;
+mod waiting;

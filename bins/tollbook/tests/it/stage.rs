@@ -29,24 +29,36 @@ pub(crate) struct Stage {
     folder: TempDir,
     gateway: Option<Child>,
     pub(crate) base: String,
+    /// The address of the admin API.
+    pub(crate) admin: String,
+    /// Vouches for jobs.
     pub(crate) issuer: OidcIssuer,
+    /// Vouches for people.
+    people: OidcIssuer,
     pub(crate) upstream: ClaudeUpstream,
     runtime: Runtime,
 }
 
 impl Stage {
     pub(crate) fn set() -> Self {
+        Self::with("", "", "")
+    }
+
+    /// With more lines for the connection, more for the whole configuration, and more policies.
+    pub(crate) fn with(connection: &str, more: &str, policies: &str) -> Self {
         let runtime = Runtime::new().unwrap();
-        let (issuer, upstream) = runtime.block_on(async {
+        let (issuer, people, upstream) = runtime.block_on(async {
             let issuer = OidcIssuer::start(issuer::Config::default()).await.unwrap();
+            let people = OidcIssuer::start(issuer::Config::default()).await.unwrap();
             let upstream = ClaudeUpstream::start(UpstreamConfig::default())
                 .await
                 .unwrap();
-            (issuer, upstream)
+            (issuer, people, upstream)
         });
         let folder = TempDir::new().unwrap();
         std::fs::create_dir(folder.path().join("policies")).unwrap();
         std::fs::write(folder.path().join("policies/models.cedar"), POLICIES).unwrap();
+        std::fs::write(folder.path().join("policies/more.cedar"), policies).unwrap();
         let config = format!(
             r#"
 [gateway]
@@ -56,8 +68,16 @@ data = "book"
 
 [[issuer]]
 name = "ci"
+preset = "github-actions"
 issuer = "{}"
 audience = "tollbook"
+groups_claim = "groups"
+
+[[issuer]]
+name = "corp"
+issuer = "{}"
+audience = "tollbook"
+kind = "human"
 groups_claim = "groups"
 
 [[connection]]
@@ -65,12 +85,19 @@ name = "claude"
 protocol = "claude"
 upstream = "{}"
 credential = {{ header = "x-api-key", env = "STAND_IN_KEY" }}
-allow = ["developers"]
+allow = ["developers", "ci-payments"]
+{connection}
 
 [policy]
 path = "policies/"
+
+[admin]
+operator = ["platform"]
+
+{more}
 "#,
             issuer.issuer_url(),
+            people.issuer_url(),
             upstream.url()
         );
         std::fs::write(folder.path().join("tollbook.toml"), config).unwrap();
@@ -91,11 +118,14 @@ path = "policies/"
             .unwrap();
         let started: Value = serde_json::from_str(&line).expect("serve says where it listens");
         let base = format!("http://{}/claude", started["listen"].as_str().unwrap());
+        let admin = format!("http://{}", started["admin"].as_str().unwrap());
         Self {
             folder,
             gateway: Some(gateway),
             base,
+            admin,
             issuer,
+            people,
             upstream,
             runtime,
         }
@@ -109,6 +139,40 @@ path = "policies/"
             .claim("repository", "acme/payments")
             .lifetime(Duration::from_secs(600))
             .sign()
+            .unwrap()
+    }
+
+    /// The token of a job that a federation rule speaks for.
+    pub(crate) fn job(&self, subject: &str) -> String {
+        self.issuer
+            .token(subject)
+            .audience("tollbook")
+            .claim("repository_id", "123456")
+            .claim("actor_id", "583231")
+            .lifetime(Duration::from_secs(600))
+            .sign()
+            .unwrap()
+    }
+
+    /// The token of a person.
+    pub(crate) fn person(&self, subject: &str, groups: &[&str]) -> String {
+        self.people
+            .token(subject)
+            .audience("tollbook")
+            .groups(groups.iter().copied())
+            .lifetime(Duration::from_secs(600))
+            .sign()
+            .unwrap()
+    }
+
+    /// A command of the admin API, called by the person who has this token.
+    pub(crate) fn manage(&self, token: &str, arguments: &[&str]) -> Output {
+        Command::new(TOLLBOOK)
+            .args(arguments)
+            .args(["--gateway", &self.admin])
+            .env("TOLLBOOK_TOKEN", token)
+            .stdin(Stdio::null())
+            .output()
             .unwrap()
     }
 
@@ -170,6 +234,8 @@ path = "policies/"
                 .unwrap()
                 .lines()
                 .map(|line| serde_json::from_str(line).unwrap())
+                // That the gateway started is true of every stage.
+                .filter(|summary: &Value| summary["action"] != "gateway.started")
                 .filter(|summary: &Value| !summary["outcome"].is_null() && wanted(summary))
                 .collect();
             found.reverse();

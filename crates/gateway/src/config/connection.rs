@@ -39,26 +39,107 @@ pub struct ConnectionConfig {
     pub idle_timeout: Option<Duration>,
     /// Extra certificate authorities for the upstream, PEM.
     pub ca_file: Option<PathBuf>,
+    /// Whether the tool calls of an answer are judged before they are released.
+    pub tools: ToolCalls,
+    /// How a request waits for its approval.
+    pub approvals: WaitConfig,
+}
+
+/// Whether the tool calls of an answer are judged before they are released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToolCalls {
+    /// Where a policy speaks about tool calls.
+    Auto,
+    /// Always.
+    Judge,
+    /// Never.
+    Pass,
+}
+
+/// How a request waits for its approval.
+#[derive(Clone, Debug, Default)]
+pub struct WaitConfig {
+    /// Whether the caller is told at once that it has to come again.
+    pub fail_fast: bool,
+    /// How long nothing is sent, so that the status can still be any.
+    pub quiet: Option<Duration>,
+    /// How long a request that wants no stream is held.
+    pub hold: Option<Duration>,
+    /// How often a held stream shows that it lives.
+    pub ping: Option<Duration>,
+    /// Whether an approval is withdrawn when its caller leaves.
+    pub cancel_when_gone: bool,
 }
 
 /// The credential of a connection.
 #[derive(Clone, Debug)]
-pub struct CredentialConfig {
-    /// The header that carries it.
-    pub header: String,
-    /// What stands before it in the header, such as `Bearer `.
-    pub prefix: String,
-    /// Where it is.
-    pub source: CredentialSource,
+pub enum CredentialConfig {
+    /// A secret in a header.
+    Secret {
+        /// The header that carries it.
+        header: String,
+        /// What stands before it in the header, such as `Bearer `.
+        prefix: String,
+        /// Where it is.
+        source: SecretSource,
+        /// How long what a command printed is used.
+        ttl: Option<Duration>,
+    },
+    /// A short-lived token for which the gate exchanges its own identity at the upstream.
+    Federation(Box<UpstreamFederation>),
 }
 
-/// Where a credential is. The secret itself is never part of a configuration.
+/// What the upstream's token exchange is asked with.
 #[derive(Clone, Debug)]
-pub enum CredentialSource {
+pub struct UpstreamFederation {
+    /// The upstream's rule for the gate.
+    pub rule: String,
+    /// The organization at the upstream.
+    pub organization: String,
+    /// The service account to become.
+    pub service_account: Option<String>,
+    /// The workspace to act in.
+    pub workspace: Option<String>,
+    /// Where the gate's own identity token is; read anew for every exchange.
+    pub identity_token: SecretSource,
+}
+
+/// Where a secret is. The secret itself is never part of a configuration.
+#[derive(Clone, Debug)]
+pub enum SecretSource {
     /// An environment variable of this name.
     Env(String),
     /// A file that only its owner can read.
     File(PathBuf),
+    /// A program and its arguments, which prints it.
+    Command(Vec<String>),
+}
+
+impl SecretSource {
+    /// The source in the table under `key`, which must be there.
+    pub(super) fn read(section: &Section<'_>, key: &'static str, folder: &Path) -> Option<Self> {
+        if !section.has(key) {
+            section.wrong(format!("`{key}` is missing"));
+            return None;
+        }
+        let table = section.table(key);
+        let source = Self::of(&table, folder);
+        table.finish();
+        source
+    }
+
+    fn of(table: &Section<'_>, folder: &Path) -> Option<Self> {
+        let command = table.has("command").then(|| table.values("command"));
+        match (table.text("env"), table.text("file"), command) {
+            (Some(env), None, None) => Some(Self::Env(env.value)),
+            (None, Some(file), None) => Some(Self::File(folder.join(file.value))),
+            (None, None, Some(command)) if !command.is_empty() => Some(Self::Command(command)),
+            _ => {
+                table.wrong("a secret is named by one of `env`, `file` and `command`");
+                None
+            }
+        }
+    }
 }
 
 /// Whether bodies are masked on the wire.
@@ -94,6 +175,12 @@ impl ConnectionConfig {
         let allow = section.texts("allow").unwrap_or_default();
         let wire = masking(&section);
         durability(&section);
+        let tools = match section.word("tools", &["auto", "judge", "pass"]) {
+            Some("judge") => ToolCalls::Judge,
+            Some("pass") => ToolCalls::Pass,
+            _ => ToolCalls::Auto,
+        };
+        let approvals = waiting(&section);
         let max_body = section.size("max_body").unwrap_or(Self::MAX_BODY);
         let config = Self {
             line: section.line(),
@@ -107,6 +194,8 @@ impl ConnectionConfig {
             head_timeout: section.duration("head_timeout"),
             idle_timeout: section.duration("idle_timeout"),
             ca_file: section.text("ca_file").map(|file| folder.join(file.value)),
+            tools,
+            approvals,
         };
         section.finish();
         config
@@ -135,26 +224,50 @@ fn credential(section: &Section<'_>, folder: &Path) -> Option<CredentialConfig> 
         return None;
     }
     let table = section.table("credential");
-    let header = table
-        .text("header")
-        .map_or_else(|| "x-api-key".to_owned(), |text| text.value);
-    let prefix = table
-        .text("prefix")
-        .map_or_else(String::new, |text| text.value);
-    let source = match (table.text("env"), table.text("file")) {
-        (Some(env), None) => Some(CredentialSource::Env(env.value)),
-        (None, Some(file)) => Some(CredentialSource::File(folder.join(file.value))),
-        _ => {
-            table.wrong("`credential` names its secret by `env` or by `file`");
-            None
-        }
+    let config = if table.has("federation") {
+        federation(&table.table("federation"), folder)
+    } else {
+        let header = table.text("header");
+        let prefix = table.text("prefix");
+        let ttl = table.duration("ttl");
+        SecretSource::of(&table, folder).map(|source| CredentialConfig::Secret {
+            header: header.map_or_else(|| "x-api-key".to_owned(), |text| text.value),
+            prefix: prefix.map_or_else(String::new, |text| text.value),
+            source,
+            ttl,
+        })
     };
     table.finish();
-    Some(CredentialConfig {
-        header,
-        prefix,
-        source: source?,
-    })
+    config
+}
+
+fn federation(table: &Section<'_>, folder: &Path) -> Option<CredentialConfig> {
+    let text = |key| table.text(key).map(|text| text.value);
+    let needed = |key| table.required(key).map(|text| text.value);
+    let (rule, organization) = (needed("rule"), needed("organization"));
+    let (service_account, workspace) = (text("service_account"), text("workspace"));
+    let identity_token = SecretSource::read(table, "identity_token", folder);
+    table.end();
+    Some(CredentialConfig::Federation(Box::new(UpstreamFederation {
+        rule: rule?,
+        organization: organization?,
+        service_account,
+        workspace,
+        identity_token: identity_token?,
+    })))
+}
+
+fn waiting(section: &Section<'_>) -> WaitConfig {
+    let table = section.table("approvals");
+    let config = WaitConfig {
+        fail_fast: table.word("mode", &["hold", "fail_fast"]) == Some("fail_fast"),
+        quiet: table.duration("quiet"),
+        hold: table.duration("hold"),
+        ping: table.duration("ping"),
+        cancel_when_gone: table.flag("cancel_when_gone").unwrap_or(false),
+    };
+    table.finish();
+    config
 }
 
 fn masking(section: &Section<'_>) -> WireMasking {

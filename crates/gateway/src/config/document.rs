@@ -15,8 +15,15 @@ use super::mistake::{Located, Mistake, nearest};
 
 /// Environment variables that override single keys begin like this; parts are joined by `__`.
 const PREFIX: &str = "TOLLBOOK_";
-/// Variables that begin like that and are no overrides: where the configuration is, and the log.
-const OTHERS: [&str; 2] = ["TOLLBOOK_CONFIG", "TOLLBOOK_LOG"];
+/// Variables that begin like that and are no overrides: where the configuration is, the log, and
+/// what commands show to a gateway.
+const OTHERS: [&str; 5] = [
+    "TOLLBOOK_ADMIN_URL",
+    "TOLLBOOK_CONFIG",
+    "TOLLBOOK_LOG",
+    "TOLLBOOK_TOKEN",
+    "TOLLBOOK_TOKEN_FILE",
+];
 
 /// The mistakes found so far, and what is needed to place them.
 pub(super) struct Notes<'a> {
@@ -294,6 +301,74 @@ impl<'a> Section<'a> {
         Some(texts.collect())
     }
 
+    /// The list of texts under `key`; empty where there is none.
+    pub(super) fn values(&self, key: &'static str) -> Vec<String> {
+        let texts = self.texts(key).unwrap_or_default();
+        texts.into_iter().map(|text| text.value).collect()
+    }
+
+    /// The whole number under `key`.
+    pub(super) fn count(&self, key: &'static str) -> Option<u64> {
+        let value = self.value(key)?;
+        let number = match value.get_ref() {
+            DeValue::Integer(number) => number.as_str().replace('_', "").parse().ok(),
+            other => {
+                self.wrong_type(key, value.span(), "a whole number", other);
+                return None;
+            }
+        };
+        if number.is_none() {
+            self.notes.at(
+                value.span(),
+                format!("`{key}` must be a whole number from 0 on"),
+            );
+        }
+        number
+    }
+
+    /// The yes or no under `key`.
+    pub(super) fn flag(&self, key: &'static str) -> Option<bool> {
+        let value = self.value(key)?;
+        match value.get_ref() {
+            DeValue::Boolean(flag) => Some(*flag),
+            other => {
+                self.wrong_type(key, value.span(), "true or false", other);
+                None
+            }
+        }
+    }
+
+    /// The table under `key`, whose keys are anybody's: each with its text or its list of texts.
+    pub(super) fn pairs(&self, key: &'static str) -> Vec<(String, Vec<String>)> {
+        let Some(value) = self.value(key) else {
+            return Vec::new();
+        };
+        let DeValue::Table(table) = value.get_ref() else {
+            self.wrong_type(key, value.span(), "a table", value.get_ref());
+            return Vec::new();
+        };
+        let scalar = |value: &Spanned<DeValue<'_>>| match value.get_ref() {
+            DeValue::String(text) => Some(text.clone().into_owned()),
+            DeValue::Boolean(flag) => Some(flag.to_string()),
+            DeValue::Integer(number) => Some(number.as_str().to_owned()),
+            other => {
+                let wanted = "a string, a whole number, true or false, or a list of them";
+                self.wrong_type(key, value.span(), wanted, other);
+                None
+            }
+        };
+        table
+            .iter()
+            .map(|(name, value)| {
+                let values = match value.get_ref() {
+                    DeValue::Array(all) => all.iter().filter_map(scalar).collect(),
+                    _ => scalar(value).into_iter().collect(),
+                };
+                (name.get_ref().clone().into_owned(), values)
+            })
+            .collect()
+    }
+
     /// The duration under `key`, such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`.
     pub(super) fn duration(&self, key: &'static str) -> Option<Duration> {
         let text = self.text(key)?;
@@ -348,7 +423,12 @@ impl<'a> Section<'a> {
 
     /// Ends the section: every key that nobody asked for is a mistake.
     pub(super) fn finish(self) {
-        let known = self.known.into_inner();
+        self.end();
+    }
+
+    /// As [`finish`](Self::finish), where the section is only borrowed. Ask for nothing afterwards.
+    pub(super) fn end(&self) {
+        let known = self.known.borrow();
         for key in self.table.iter().flat_map(|table| table.keys()) {
             let name = key.get_ref().as_ref();
             if known.contains(&name) {

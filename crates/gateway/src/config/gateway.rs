@@ -32,6 +32,10 @@ pub struct TlsConfig {
     pub cert: Located<PathBuf>,
     /// The private key.
     pub key: Located<PathBuf>,
+    /// The authorities that sign the certificates of clients, PEM; without them clients show none.
+    pub client_ca: Option<Located<PathBuf>>,
+    /// Whether every client must show a certificate.
+    pub client_required: bool,
 }
 
 impl Default for GatewayConfig {
@@ -79,10 +83,19 @@ impl GatewayConfig {
         }
         if section.has("tls") {
             let tls = section.table("tls");
+            let client_ca = tls.text("client_ca");
+            let client_required =
+                tls.word("client_certificates", &["optional", "required"]) == Some("required");
+            if client_ca.is_none() && tls.has("client_certificates") {
+                tls.wrong("`client_certificates` needs the authorities in `client_ca`");
+            }
             if let (Some(cert), Some(key)) = (tls.required("cert"), tls.required("key")) {
                 config.tls = Some(TlsConfig {
                     cert: cert.located(section.notes(), |cert| folder.join(cert)),
                     key: key.located(section.notes(), |key| folder.join(key)),
+                    client_ca: client_ca
+                        .map(|file| file.located(section.notes(), |file| folder.join(file))),
+                    client_required,
                 });
             }
             tls.finish();

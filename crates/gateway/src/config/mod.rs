@@ -3,17 +3,30 @@
 //! Reading goes on past mistakes, so that a person sees all of them at once; what was wrong has its
 //! default or is empty in the [`Config`], and a configuration with mistakes never runs.
 
+mod admin;
+mod approvals;
 mod connection;
+mod detection;
 mod document;
+mod federation;
 mod gateway;
 mod issuer;
+mod limits;
 mod mistake;
 
 use std::path::{Path, PathBuf};
 
-pub use connection::{ConnectionConfig, CredentialConfig, CredentialSource, WireMasking};
+pub use admin::AdminConfig;
+pub use approvals::{ApprovalsConfig, PersonConfig, SlackConfig, WebhookConfig};
+pub use connection::{
+    ConnectionConfig, CredentialConfig, SecretSource, ToolCalls, UpstreamFederation, WaitConfig,
+    WireMasking,
+};
+pub use detection::DetectionConfig;
+pub use federation::FederationConfig;
 pub use gateway::{GatewayConfig, TlsConfig};
 pub use issuer::{IssuerConfig, KeySource};
+pub use limits::{BudgetConfig, LimitsConfig};
 pub use mistake::{Located, Mistake, Mistakes};
 use toml::de::DeTable;
 
@@ -28,8 +41,24 @@ pub struct Config {
     pub issuers: Vec<IssuerConfig>,
     /// `[[connection]]`: what can be reached through the gate.
     pub connections: Vec<ConnectionConfig>,
-    /// `[policy] path`: the folder of Cedar files.
+    /// `[[federation]]`: whose tokens may be exchanged for ones of the gate.
+    pub federation: Vec<FederationConfig>,
+    /// `[policy] path`: the folder of policies, in Cedar or in the short form, and of their tests.
     pub policies: Option<Located<PathBuf>>,
+    /// `[policy] zone`: the time zone in which policies read the hour and the day.
+    pub zone: Option<Located<String>>,
+    /// `[detection]`: what detectors look for.
+    pub detection: DetectionConfig,
+    /// `[approvals]`: how approvals are asked for and given.
+    pub approvals: ApprovalsConfig,
+    /// `[[person]]`: whose accounts belong together.
+    pub people: Vec<PersonConfig>,
+    /// `[[budget]]`: what callers may use.
+    pub budgets: Vec<BudgetConfig>,
+    /// `[limits]`: limits for every caller.
+    pub limits: LimitsConfig,
+    /// `[admin]`: who may use the admin API.
+    pub admin: AdminConfig,
     /// `[masking] rules`: `builtin`, files, and `folder/*.toml`.
     pub rules: Vec<Located<String>>,
 }
@@ -74,7 +103,19 @@ impl Config {
             connections: named(root.tables("connection"), "connection", |section| {
                 ConnectionConfig::read(section, folder)
             }),
+            federation: tagged(
+                root.tables("federation"),
+                "federation",
+                FederationConfig::read,
+            ),
             policies: None,
+            zone: None,
+            detection: DetectionConfig::read(root.table("detection")),
+            approvals: ApprovalsConfig::read(root.table("approvals"), folder),
+            people: named(root.tables("person"), "person", PersonConfig::read),
+            budgets: tagged(root.tables("budget"), "budget", BudgetConfig::read),
+            limits: LimitsConfig::read(root.table("limits"), folder),
+            admin: AdminConfig::read(root.table("admin")),
             rules: vec![Located {
                 line: None,
                 value: "builtin".to_owned(),
@@ -84,6 +125,9 @@ impl Config {
         config.policies = policy
             .text("path")
             .map(|path| path.located(&notes, |path| folder.join(path)));
+        config.zone = policy
+            .text("zone")
+            .map(|zone| zone.located(&notes, |zone| zone));
         policy.finish();
         let masking = root.table("masking");
         if let Some(rules) = masking.texts("rules") {
@@ -93,10 +137,6 @@ impl Config {
             config.rules = located.collect();
         }
         masking.finish();
-        root.not_available(
-            "federation",
-            "callers present their issuer's token itself, and policies read its claims",
-        );
         if root.is_without("issuer") {
             notes.anywhere("no issuer is configured: nobody could pass the gate");
         }
@@ -115,13 +155,34 @@ fn named<T>(
     kind: &'static str,
     read: impl Fn(Section<'_>) -> T,
 ) -> Vec<T> {
+    unique(sections, kind, "name", read)
+}
+
+/// Reads tables that go by a unique `id`.
+fn tagged<T>(
+    sections: Vec<Section<'_>>,
+    kind: &'static str,
+    read: impl Fn(Section<'_>) -> T,
+) -> Vec<T> {
+    unique(sections, kind, "id", read)
+}
+
+fn unique<T>(
+    sections: Vec<Section<'_>>,
+    kind: &'static str,
+    key: &'static str,
+    read: impl Fn(Section<'_>) -> T,
+) -> Vec<T> {
     let mut names: Vec<String> = Vec::new();
     let mut all = Vec::new();
     for mut section in sections {
-        let name = section.peek("name").unwrap_or_default();
+        let name = section.peek(key).unwrap_or_default();
         section.rename(format!("{kind}.{name}"));
         if !name.is_empty() && names.contains(&name) {
-            section.wrong(format!("there are two {kind}s named `{name}`"));
+            section.wrong(match key {
+                "name" => format!("there are two {kind}s named `{name}`"),
+                _ => format!("two [[{kind}]] have the {key} `{name}`"),
+            });
         }
         names.push(name);
         all.push(read(section));

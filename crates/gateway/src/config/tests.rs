@@ -45,6 +45,51 @@ path = "policies/"
 
 [masking]
 rules = ["builtin", "rules/*.toml"]
+
+[[federation]]
+id = "payments-ci"
+issuer = "ci"
+subject = "repo:acme/*"
+claims = { repository_id = "123456", ref = ["refs/heads/main", "refs/heads/release"], run_attempt = 1 }
+groups = ["ci-payments"]
+lifetime = "10m"
+
+[detection]
+rules = ["builtin", "detectors/*.toml"]
+known_mcp_servers = ["mcp.example"]
+
+[approvals]
+expires = "20m"
+per_caller = 5
+break_glass = ["oncall"]
+
+[[approvals.webhook]]
+url = "https://hooks.example/tollbook"
+secret = { env = "HOOK_SECRET" }
+
+[approvals.slack]
+signing_secret = { file = "slack.secret" }
+bot_token = { command = ["vault", "read", "slack"] }
+channel = "C123"
+
+[[person]]
+name = "ana"
+accounts = ["corp/00u1", "ci/actor/583231", "slack/T1/U2"]
+
+[[budget]]
+id = "ci-hourly"
+per = "group"
+groups = ["ci-payments"]
+tokens = 1_000_000
+cost_usd = "12.50"
+window = "1h"
+
+[limits]
+repeated_tool_calls = 5
+
+[admin]
+issuers = ["corp"]
+operator = ["platform"]
 "#;
 
 #[test]
@@ -64,6 +109,31 @@ fn a_whole_configuration_is_read() {
         })
     );
     assert_eq!(config.rules.len(), 2);
+    let rule = &config.federation[0];
+    assert_eq!(rule.subjects, ["repo:acme/*"]);
+    assert_eq!(
+        rule.claims.iter().find(|(name, _)| name == "ref"),
+        Some(&(
+            "ref".to_owned(),
+            vec![
+                "refs/heads/main".to_owned(),
+                "refs/heads/release".to_owned()
+            ]
+        ))
+    );
+    assert!(
+        rule.claims
+            .contains(&("run_attempt".to_owned(), vec!["1".to_owned()]))
+    );
+    assert_eq!(config.approvals.per_caller, Some(5));
+    assert_eq!(config.approvals.webhooks.len(), 1);
+    let slack = config.approvals.slack.as_ref().unwrap();
+    assert!(matches!(&slack.bot_token, Some(SecretSource::Command(argv)) if argv.len() == 3));
+    assert_eq!(config.people[0].accounts.len(), 3);
+    assert_eq!(config.budgets[0].cost, Some(12_500_000));
+    assert_eq!(config.budgets[0].tokens, Some(1_000_000));
+    assert_eq!(config.limits.repeated_tool_calls, Some(5));
+    assert_eq!(config.admin.operator, ["platform"]);
 }
 
 #[test]
@@ -94,6 +164,18 @@ upstream = "postgres://db"
 
 [[federation]]
 id = "payments"
+
+[gateway.tls]
+client_certificates = "required"
+[[person]]
+name = "ana"
+
+[[budget]]
+id = "b"
+per = "team"
+
+[limits]
+repeated_tool_calls = -1
 "#,
     );
     let expected = [
@@ -101,12 +183,19 @@ id = "payments"
         "line 4: `admin` is no address; write `\"127.0.0.1:8080\"`",
         "line 5: `drain` must be a string, not integer",
         "line 7: `audience` is missing in issuer.ci",
-        "line 10: `preset` is not available in this version; name the claims you need in `claims`",
         "line 14: `protocol` cannot be `claud`; did you mean `claude`?",
         "line 16: `record` is not available in this version; `intent` makes the request durable before it is forwarded",
-        "line 17: `credential` names its secret by `env` or by `file`",
+        "line 17: a secret is named by one of `env`, `file` and `command`",
         "line 21: `protocol` is not available in this version; `postgres` is to come, `claude` is here",
-        "line 24: `federation` is not available in this version; callers present their issuer's token itself, and policies read its claims",
+        "line 24: `issuer` is missing in federation.payments",
+        "line 27: `client_certificates` needs the authorities in `client_ca`",
+        "line 27: `cert` is missing in gateway.tls",
+        "line 27: `key` is missing in gateway.tls",
+        "line 29: `accounts` is missing or empty in a [[person]]",
+        "line 32: `window` is missing in a [[budget]]",
+        "line 32: a [[budget]] limits `requests`, `tokens` or `cost_usd`",
+        "line 34: `per` cannot be `team`; it is one of principal, group, session",
+        "line 37: `repeated_tool_calls` must be a whole number from 0 on",
     ];
     assert_eq!(mistakes, expected);
 }

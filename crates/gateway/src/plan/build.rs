@@ -1,26 +1,46 @@
 //! Building the parts of a plan.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use tollbook_approvals::{
+    People, Person,
+    channel::{ChannelError, Slack, Webhook, WebhookSecret},
+};
+use tollbook_budget::{Budget, Budgets, Per, Prices, RepeatLimit};
+use tollbook_detection::Detectors;
 use tollbook_exchange::PrincipalKind;
-use tollbook_identity::{Issuer, IssuerBuilder, OidcAuthenticator, Problem};
+use tollbook_identity::{
+    Issuer, IssuerBuilder, OidcAuthenticator, Preset, Problem, Rule, RuleBuilder, Rules,
+};
 use tollbook_masking::Masker;
 use tollbook_policy::PolicySet;
-use tollbook_proxy::{Credential, Forward};
+use tollbook_proxy::{
+    CommandCredential, Credential, Federation, Forward, IdentityToken, Program, ProvideCredential,
+};
 use zeroize::Zeroizing;
 
 use crate::{
     config::{
-        Config, ConnectionConfig, CredentialSource, IssuerConfig, KeySource, Located, Mistake,
+        ApprovalsConfig, Config, ConnectionConfig, CredentialConfig, DetectionConfig,
+        FederationConfig, IssuerConfig, KeySource, Located, Mistake, PersonConfig, SecretSource,
         TlsConfig,
     },
+    policies::PolicySource,
     tls::Tls,
 };
+
+/// The channels by which approvals are announced.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Channels {
+    pub(crate) webhooks: Vec<Arc<Webhook>>,
+    pub(crate) slack: Option<Arc<Slack>>,
+}
 
 /// Builds the parts and collects what is wrong with them.
 pub(super) struct Builder<'a> {
@@ -61,35 +81,222 @@ impl Builder<'_> {
         }
     }
 
-    pub(super) fn policies(&mut self, config: &Config) -> Option<PolicySet> {
-        let mut policies = PolicySet::builder();
-        let mut names = BTreeSet::new();
-        for connection in &config.connections {
-            // A name that is used twice is a mistake already.
-            if names.insert(&connection.name) {
-                policies = policies.allow(&connection.name, connection.allow.iter().cloned());
-            }
-        }
-        if let Some(folder) = &config.policies {
-            for (name, text) in self.texts(&folder.value.join("*.cedar"), folder.line, "cedar") {
-                policies = policies.file(name, text);
-            }
-        }
-        match policies.build() {
+    pub(super) fn policies(
+        &mut self,
+        source: &PolicySource,
+        line: Option<usize>,
+    ) -> Option<PolicySet> {
+        match source.load() {
             Ok(policies) => Some(policies),
-            Err(errors) => {
-                errors
-                    .mistakes()
-                    .iter()
-                    .for_each(|mistake| self.wrong(None, mistake.to_string()));
+            Err(mistakes) => {
+                for mistake in mistakes {
+                    // What is wrong inside a file names the file and its line itself.
+                    let here = mistake.starts_with("folder ") || mistake.starts_with("file ");
+                    self.wrong(line.filter(|_| here), mistake);
+                }
                 None
             }
         }
     }
 
-    pub(super) fn authenticator(&mut self, issuers: &[IssuerConfig]) -> Option<OidcAuthenticator> {
-        let mut authenticator = OidcAuthenticator::builder();
+    pub(super) fn detectors(&mut self, config: &DetectionConfig) -> Option<Detectors> {
+        let mut detectors = Detectors::builder();
+        for source in &config.rules {
+            if source.value == "builtin" {
+                detectors = detectors.builtin();
+                continue;
+            }
+            let pattern = self.folder.join(&source.value);
+            for (name, text) in self.texts(&pattern, source.line, "toml") {
+                detectors = detectors.rules(name, text);
+            }
+        }
+        if !config.known_mcp_servers.is_empty() {
+            detectors = detectors.known_mcp_servers(&config.known_mcp_servers);
+        }
+        match detectors.build() {
+            Ok(detectors) => Some(detectors),
+            Err(errors) => {
+                for mistake in errors.mistakes() {
+                    self.wrong(None, mistake.to_string());
+                }
+                None
+            }
+        }
+    }
+
+    /// The federation rules, held against the issuers.
+    pub(super) fn rules(
+        &mut self,
+        configs: &[FederationConfig],
+        oidc: Option<&OidcAuthenticator>,
+    ) -> Option<Rules> {
+        // What is wrong with the issuers was told; without them nothing can be said of the rules.
+        let oidc = oidc?;
+        let mut sound = true;
+        let mut builders = Vec::new();
+        for config in configs {
+            let builder = rule(config);
+            // Alone first, so that what is wrong stands at its line.
+            if let Err(errors) = Rules::new([builder.clone()], oidc) {
+                sound = false;
+                for problem in errors.problems() {
+                    self.wrong(Some(config.line), problem.to_string());
+                }
+            }
+            builders.push(builder);
+        }
+        if !sound {
+            return None;
+        }
+        match Rules::new(builders, oidc) {
+            Ok(rules) => Some(rules),
+            Err(errors) => {
+                for problem in errors.problems() {
+                    self.wrong(None, problem.to_string());
+                }
+                None
+            }
+        }
+    }
+
+    pub(super) fn people(&mut self, configs: &[PersonConfig]) -> Option<People> {
+        let people = configs.iter().map(|config| {
+            let accounts = config.accounts.iter().map(|account| account.value.clone());
+            Person::new(&config.name, accounts).in_groups(config.groups.iter().cloned())
+        });
+        match People::new(people) {
+            Ok(people) => Some(people),
+            Err(error) => {
+                self.wrong(configs.first().map(|config| config.line), error.to_string());
+                None
+            }
+        }
+    }
+
+    pub(super) fn budgets(&mut self, config: &Config) -> Option<Budgets> {
+        let mut budgets = Budgets::builder();
+        for one in &config.budgets {
+            let per = match one.per {
+                "group" => Per::Group,
+                "session" => Per::Session,
+                _ => Per::Principal,
+            };
+            let mut budget = Budget::new(&one.id, per, one.window);
+            if let Some(requests) = one.requests {
+                budget = budget.requests(requests);
+            }
+            if let Some(tokens) = one.tokens {
+                budget = budget.tokens(tokens);
+            }
+            if let Some(cost) = one.cost {
+                budget = budget.cost(cost);
+            }
+            if let Some(connection) = &one.connection {
+                let known = config
+                    .connections
+                    .iter()
+                    .any(|known| known.name == connection.value);
+                if !known {
+                    let message = format!("there is no connection `{}`", connection.value);
+                    self.wrong(connection.line, message);
+                }
+                budget = budget.connection(&connection.value);
+            }
+            if !one.groups.is_empty() {
+                budget = budget.groups(one.groups.iter().cloned());
+            }
+            if let Some(reason) = &one.reason {
+                budget = budget.reason(reason);
+            }
+            budgets = budgets.budget(budget);
+        }
+        if let Some(calls) = config.limits.repeated_tool_calls {
+            budgets = budgets.repeat(RepeatLimit::new(calls));
+        }
+        if let Some(file) = &config.limits.prices {
+            match fs::read_to_string(&file.value).map_err(|error| error.to_string()) {
+                Ok(text) => match Prices::parse(&text) {
+                    Ok(prices) => budgets = budgets.prices(prices),
+                    Err(error) => self.wrong(file.line, format!("`prices`: {error}")),
+                },
+                Err(error) => {
+                    let file_name = file.value.display();
+                    self.wrong(
+                        file.line,
+                        format!("file {file_name} cannot be read: {error}"),
+                    );
+                }
+            }
+        }
+        match budgets.build() {
+            Ok(budgets) => Some(budgets),
+            Err(error) => {
+                let line = config.budgets.first().map(|budget| budget.line);
+                for mistake in error.mistakes() {
+                    self.wrong(line, mistake.clone());
+                }
+                None
+            }
+        }
+    }
+
+    /// The channels by which approvals are announced.
+    pub(super) fn channels(&mut self, config: &ApprovalsConfig) -> Channels {
+        let mut channels = Channels::default();
+        for webhook in &config.webhooks {
+            let Some(secret) = &webhook.secret else {
+                continue;
+            };
+            let built = self.secret(secret).and_then(|secret| {
+                let told = |error: ChannelError| error.to_string();
+                let secret = WebhookSecret::parse(&secret).map_err(told)?;
+                let mut built = Webhook::builder(&webhook.url, secret);
+                if webhook.allow_private {
+                    built = built.allow_private().allow_loopback();
+                }
+                built.build().map_err(told)
+            });
+            match built {
+                Ok(built) => channels.webhooks.push(Arc::new(built)),
+                Err(why) => self.wrong(Some(webhook.line), format!("webhook: {why}")),
+            }
+        }
+        if let Some(slack) = &config.slack
+            && let (Some(signing), Some(token)) = (&slack.signing_secret, &slack.bot_token)
+        {
+            let built = self.secret(signing).and_then(|signing| {
+                let token = self.secret(token)?;
+                let mut app = Slack::bot(&token, &slack.channel).signing_secret(&signing);
+                if let Some(api) = &slack.api {
+                    app = app.api(api);
+                }
+                app.build().map_err(|error| error.to_string())
+            });
+            match built {
+                Ok(built) => channels.slack = Some(Arc::new(built)),
+                Err(why) => self.wrong(Some(slack.line), format!("slack: {why}")),
+            }
+        }
+        channels
+    }
+
+    pub(super) fn authenticator(&mut self, config: &Config) -> Option<OidcAuthenticator> {
+        let issuers = &config.issuers;
+        let mut authenticator =
+            OidcAuthenticator::builder().cache_dir(config.gateway.data.join("keys"));
         for config in issuers {
+            if let Some(preset) = &config.preset
+                && Preset::from_name(&preset.value).is_none()
+            {
+                let all: Vec<&str> = Preset::ALL.iter().map(|preset| preset.as_str()).collect();
+                let message = format!(
+                    "`preset` cannot be `{}`; it is one of {}",
+                    preset.value,
+                    all.join(", ")
+                );
+                self.wrong(preset.line, message);
+            }
             if let KeySource::File(file) = &config.keys
                 && let Err(why) = key_file(config, &file.value)
             {
@@ -138,12 +345,8 @@ impl Builder<'_> {
         let mut forward = Forward::builder(&config.upstream);
         let (mut faults, mut authorities) = (Vec::new(), None);
         if let Some(credential) = &config.credential {
-            let secret = self.secret(&credential.source).and_then(|secret| {
-                Credential::new(&credential.header, &credential.prefix, &secret)
-                    .map_err(|error| error.to_string())
-            });
-            match secret {
-                Ok(credential) => forward = forward.credential(credential),
+            match self.credential(config, credential) {
+                Ok(provider) => forward = forward.provider(provider),
                 Err(why) => faults.push(why),
             }
         }
@@ -191,15 +394,73 @@ impl Builder<'_> {
         built.filter(|_| faults.is_empty())
     }
 
-    fn secret(&self, source: &CredentialSource) -> Result<Zeroizing<String>, String> {
+    /// Where the credential of a connection comes from.
+    fn credential(
+        &self,
+        connection: &ConnectionConfig,
+        config: &CredentialConfig,
+    ) -> Result<Arc<dyn ProvideCredential>, String> {
+        let told = |error: tollbook_proxy::BuildError| error.to_string();
+        match config {
+            CredentialConfig::Secret {
+                header,
+                prefix,
+                source: SecretSource::Command(command),
+                ttl,
+            } => {
+                let program = Program::new(command).map_err(told)?;
+                let ttl = ttl.unwrap_or(CommandCredential::TTL);
+                let made = CommandCredential::new(header, prefix, program, ttl).map_err(told)?;
+                Ok(Arc::new(made))
+            }
+            CredentialConfig::Secret {
+                header,
+                prefix,
+                source,
+                ..
+            } => {
+                let secret = self.secret(source)?;
+                let made = Credential::new(header, prefix, &secret).map_err(told)?;
+                Ok(Arc::new(made))
+            }
+            CredentialConfig::Federation(config) => {
+                let token = match &config.identity_token {
+                    SecretSource::Env(name) => IdentityToken::variable(name).map_err(told)?,
+                    SecretSource::File(path) => IdentityToken::file(path),
+                    SecretSource::Command(command) => {
+                        IdentityToken::program(Program::new(command).map_err(told)?)
+                    }
+                };
+                let (rule, organization) = (&config.rule, &config.organization);
+                let mut made = Federation::builder(&connection.upstream, rule, organization, token);
+                if let Some(account) = &config.service_account {
+                    made = made.service_account(account);
+                }
+                if let Some(workspace) = &config.workspace {
+                    made = made.workspace(workspace);
+                }
+                if let Some(path) = &connection.ca_file
+                    && let Ok(pem) = fs::read(path)
+                {
+                    made = made.ca_pem(pem);
+                }
+                Ok(Arc::new(made.build().map_err(told)?))
+            }
+        }
+    }
+
+    /// A secret that stays as it is.
+    fn secret(&self, source: &SecretSource) -> Result<Zeroizing<String>, String> {
         match source {
-            CredentialSource::Env(name) => match self.environment.get(name).map(|text| text.trim())
-            {
+            SecretSource::Command(_) => Err(
+                "a command gives a credential of an upstream only; use `env` or `file`".to_owned(),
+            ),
+            SecretSource::Env(name) => match self.environment.get(name).map(|text| text.trim()) {
                 Some("") => Err(format!("environment variable {name} is empty")),
                 Some(secret) => Ok(Zeroizing::new(secret.to_owned())),
                 None => Err(format!("environment variable {name} is not set")),
             },
-            CredentialSource::File(path) => {
+            SecretSource::File(path) => {
                 secret_file(path).map_err(|why| format!("credential file {} {why}", path.display()))
             }
         }
@@ -256,13 +517,31 @@ impl Builder<'_> {
 }
 
 fn issuer(config: &IssuerConfig) -> IssuerBuilder {
-    let mut issuer = Issuer::builder(&config.name, &config.issuer)
-        .audience(&config.audience)
-        .kind(match config.kind {
-            "human" => PrincipalKind::Human,
-            "service" => PrincipalKind::Service,
-            _ => PrincipalKind::Ci,
-        });
+    let mut issuer = Issuer::builder(&config.name, &config.issuer).audience(&config.audience);
+    let preset = config.preset.as_ref();
+    let preset = preset.and_then(|preset| Preset::from_name(&preset.value));
+    if let Some(preset) = preset {
+        issuer = issuer.preset(preset);
+    }
+    issuer = match config.kind {
+        Some("human") => issuer.kind(PrincipalKind::Human),
+        Some("service") => issuer.kind(PrincipalKind::Service),
+        Some(_) => issuer.kind(PrincipalKind::Ci),
+        None if preset.is_none() => issuer.kind(PrincipalKind::Ci),
+        None => issuer,
+    };
+    if let Some(claim) = &config.roles_claim {
+        issuer = issuer.roles_claim(claim);
+    }
+    if let Some(groups) = config.groups_cut_at {
+        issuer = issuer.groups_cut_at(groups);
+    }
+    if let Some(typ) = &config.token_type {
+        issuer = issuer.token_type(typ);
+    }
+    if !config.authorized_parties.is_empty() {
+        issuer = issuer.authorized_parties(&config.authorized_parties);
+    }
     if !config.claims.is_empty() {
         issuer = issuer.claims(&config.claims);
     }
@@ -281,6 +560,25 @@ fn issuer(config: &IssuerConfig) -> IssuerBuilder {
         issuer = issuer.max_lifetime(life);
     }
     issuer
+}
+
+fn rule(config: &FederationConfig) -> RuleBuilder {
+    let mut rule = Rule::builder(&config.id, &config.issuer)
+        .groups(config.groups.iter().cloned())
+        .require_certificate(config.require_certificate);
+    if !config.subjects.is_empty() {
+        rule = rule.subject_in(config.subjects.iter().cloned());
+    }
+    for (name, values) in &config.claims {
+        rule = rule.claim_in(name, values.iter().cloned());
+    }
+    if let Some(audience) = &config.audience {
+        rule = rule.audience(audience);
+    }
+    if let Some(lifetime) = config.lifetime {
+        rule = rule.lifetime(lifetime);
+    }
+    rule
 }
 
 /// Whether the problem is one of a key that is missing, which reading the configuration told.

@@ -9,23 +9,34 @@ use std::{
 };
 
 use serde::Serialize;
-use tollbook_identity::OidcAuthenticator;
+use tollbook_approvals::People;
+use tollbook_budget::Budgets;
+use tollbook_detection::Detectors;
+use tollbook_identity::{OidcAuthenticator, Rules};
 use tollbook_masking::Masker;
 use tollbook_policy::PolicySet;
 use tollbook_proxy::Forward;
 
 use self::build::Builder;
+pub(crate) use self::build::Channels;
 use crate::{
     config::{Config, ConnectionConfig, Mistake, Mistakes, WireMasking},
+    policies::PolicySource,
     tls::Tls,
 };
 
 /// A configuration whose every part was built and found right.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Plan {
     pub(crate) config: Config,
     pub(crate) authenticator: OidcAuthenticator,
+    pub(crate) rules: Rules,
+    pub(crate) source: PolicySource,
     pub(crate) policies: PolicySet,
+    pub(crate) detectors: Detectors,
+    pub(crate) people: People,
+    pub(crate) budgets: Budgets,
+    pub(crate) channels: Channels,
     pub(crate) masker: Masker,
     pub(crate) tls: Option<Tls>,
     pub(crate) connections: Vec<(ConnectionConfig, Forward)>,
@@ -51,6 +62,14 @@ pub struct Summary {
     pub policy_hash: String,
     /// How many policies there are, generated and built-in ones included.
     pub policies: usize,
+    /// What may be wrong with the policies, such as one that has expired.
+    pub warnings: Vec<String>,
+    /// The federation rules, by id.
+    pub federation: Vec<String>,
+    /// How many detectors there are.
+    pub detectors: usize,
+    /// The budgets, by id.
+    pub budgets: Vec<String>,
     /// How many masking rules there are.
     pub rules: usize,
 }
@@ -120,8 +139,18 @@ impl Plan {
             all,
         };
         let masker = builder.masker(&config.rules);
-        let policies = builder.policies(&config);
-        let authenticator = builder.authenticator(&config.issuers);
+        let detectors = builder.detectors(&config.detection);
+        let mut source = PolicySource::of(&config, folder);
+        if let Some(detectors) = &detectors {
+            source = source.bound(DETECTORS, &hexadecimal(&detectors.hash()));
+        }
+        let policies_line = config.policies.as_ref().and_then(|folder| folder.line);
+        let policies = builder.policies(&source, policies_line);
+        let authenticator = builder.authenticator(&config);
+        let rules = builder.rules(&config.federation, authenticator.as_ref());
+        let people = builder.people(&config.people);
+        let budgets = builder.budgets(&config);
+        let channels = builder.channels(&config.approvals);
         let tls = builder.tls(config.gateway.tls.as_ref());
         let connections: Vec<_> = config
             .connections
@@ -131,19 +160,97 @@ impl Plan {
         let mut all = builder.all;
         // What no line has comes last.
         all.sort_by_key(|mistake| mistake.line.unwrap_or(usize::MAX));
-        match (masker, policies, authenticator, all) {
-            (Some(masker), Some(policies), Some(authenticator), all) if all.is_empty() => {
-                Ok(Self {
-                    config,
-                    authenticator,
-                    policies,
-                    masker,
-                    tls,
-                    connections,
-                })
-            }
-            (.., all) => Err(wrong(all)),
+        let built = (
+            masker,
+            detectors,
+            policies,
+            authenticator,
+            rules,
+            people,
+            budgets,
+        );
+        match built {
+            (
+                Some(masker),
+                Some(detectors),
+                Some(policies),
+                Some(authenticator),
+                Some(rules),
+                Some(people),
+                Some(budgets),
+            ) if all.is_empty() => Ok(Self {
+                config,
+                authenticator,
+                rules,
+                source,
+                policies,
+                detectors,
+                people,
+                budgets,
+                channels,
+                masker,
+                tls,
+                connections,
+            }),
+            _ => Err(wrong(all)),
         }
+    }
+
+    /// Where the policies of a configuration come from, without building anything else of it.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the detectors, which have a say in the hash of the policies.
+    pub fn policy_source(config: &Config, folder: &Path) -> Result<PolicySource, Mistakes> {
+        let mut builder = Builder {
+            folder,
+            environment: BTreeMap::new(),
+            all: Vec::new(),
+        };
+        let source = PolicySource::of(config, folder);
+        match builder.detectors(&config.detection) {
+            Some(detectors) => Ok(source.bound(DETECTORS, &hexadecimal(&detectors.hash()))),
+            None => Err(Mistakes {
+                file: None,
+                all: builder.all,
+            }),
+        }
+    }
+
+    /// Loads the issuers' keys, and names the issuers that have none after that.
+    pub async fn issuers_without_keys(&self) -> Vec<String> {
+        let without = self.authenticator.preload().await;
+        without.into_iter().map(str::to_owned).collect()
+    }
+
+    /// The issuers: each with its name and its own name for itself.
+    pub fn issuers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let known = self.config.issuers.iter();
+        known.filter_map(|config| {
+            let issuer = self.authenticator.issuer(&config.name)?;
+            Some((issuer.name(), issuer.identifier()))
+        })
+    }
+
+    /// The audiences that tokens must name, by the issuer's own name for itself.
+    pub fn audiences(&self) -> BTreeMap<String, String> {
+        let known = self.config.issuers.iter();
+        known
+            .filter_map(|config| {
+                let issuer = self.authenticator.issuer(&config.name)?;
+                Some((issuer.identifier().to_owned(), issuer.audience().to_owned()))
+            })
+            .collect()
+    }
+
+    /// Where the policies come from.
+    pub const fn source(&self) -> &PolicySource {
+        &self.source
+    }
+
+    /// The policies, as they were loaded.
+    pub const fn policies(&self) -> &PolicySet {
+        &self.policies
     }
 
     /// What would run.
@@ -174,6 +281,25 @@ impl Plan {
                 .collect(),
             policy_hash: self.policies.hash().to_owned(),
             policies: self.policies.len(),
+            warnings: self
+                .policies
+                .warnings()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            federation: self
+                .config
+                .federation
+                .iter()
+                .map(|rule| rule.id.clone())
+                .collect(),
+            detectors: self.detectors.detectors().count(),
+            budgets: self
+                .config
+                .budgets
+                .iter()
+                .map(|budget| budget.id.clone())
+                .collect(),
             rules: self.masker.rules().count(),
         }
     }
@@ -182,4 +308,11 @@ impl Plan {
     pub fn data(&self) -> &Path {
         &self.config.gateway.data
     }
+}
+
+/// What the hash of the policies calls the detectors.
+const DETECTORS: &str = "detectors";
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

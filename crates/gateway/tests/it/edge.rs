@@ -272,7 +272,8 @@ async fn http2_streams_beyond_the_drain_deadline_are_in_the_book() {
     assert!(report.is_verified(), "{report:?}");
     let mut filter = tollbook_recording::Filter::default();
     filter.limit = u64::MAX;
-    for exchange in reader.exchanges(&filter).unwrap() {
+    let all = reader.exchanges(&filter).unwrap();
+    for exchange in all.iter().filter(|one| one.connection != "(gate)") {
         assert_eq!(exchange.outcome.as_deref(), Some("client_gone"));
     }
     server.abort();

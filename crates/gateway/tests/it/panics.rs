@@ -5,6 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
+use tollbook_approvals::{ApprovalLayer, Approvals, Key, MemoryStore, Unrecorded};
+use tollbook_budget::Budgets;
+use tollbook_detection::Detectors;
 use tollbook_exchange::{Principal, PrincipalKind};
 use tollbook_gateway::ClaudeConnection;
 use tollbook_identity::{Authenticate, Credentials, Rejection};
@@ -34,6 +37,20 @@ async fn a_panic_is_a_500_for_the_caller_and_indeterminate_in_the_book() {
         masker: Masker::builtin(),
         mask_wire: false,
         max_body: 1024,
+        detectors: Detectors::builtin(),
+        tools: None,
+        budgets: Budgets::builder().build().unwrap(),
+        approvals: ApprovalLayer::new(
+            Approvals::builder(
+                Arc::new(MemoryStore::new()),
+                Key::new([7; 32]),
+                Arc::new(Unrecorded),
+            )
+            .build(),
+            "claude",
+            "claude",
+            |_, _, _| unreachable!("nothing gets so far"),
+        ),
         recorder: recorder.clone(),
         forward: Forward::builder("http://127.0.0.1:1").build().unwrap(),
     }

@@ -143,15 +143,19 @@ allow = ["developers"]
         assert!(report.is_verified(), "{report:?}");
         let mut filter = Filter::default();
         filter.limit = u64::MAX;
-        let mut all: Vec<Value> = reader
+        let all: Vec<Value> = reader
             .exchanges(&filter)
             .unwrap()
             .iter()
             .map(|summary| reader.exchange(&summary.id.to_string()).unwrap().unwrap())
             .collect();
+        // What the gate itself did is looked at where it matters.
+        let (own, mut all): (Vec<Value>, Vec<Value>) =
+            (all.into_iter()).partition(|record| record["connection"] == "(gate)");
         all.reverse();
         Records {
             all,
+            own,
             folder: self.folder,
         }
     }
@@ -159,6 +163,8 @@ allow = ["developers"]
 
 pub(crate) struct Records {
     pub(crate) all: Vec<Value>,
+    /// What the gate itself did, the newest first.
+    pub(crate) own: Vec<Value>,
     /// Still there, for tests that look at the files.
     pub(crate) folder: TempDir,
 }

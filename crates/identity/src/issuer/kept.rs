@@ -1,71 +1,51 @@
-//! The claims that are kept unless an issuer's configuration names its own.
+//! The claims that policies and the record may see.
 
-/// What the large CI systems say about a job in scalars: enough to judge it and to find it again.
-///
-/// Mail addresses and personal names are left out on purpose. They prove nothing (two issuers may
-/// assert the same one) and a record without them is easier to keep.
-pub(super) const DEFAULT: &[&str] = &[
-    // GitHub Actions
-    "actor",
-    "actor_id",
-    "base_ref",
-    "check_run_id",
-    "environment",
-    "event_name",
-    "head_ref",
-    "job_workflow_ref",
-    "job_workflow_sha",
-    "ref",
-    "ref_protected",
-    "ref_type",
-    "repository",
-    "repository_id",
-    "repository_owner",
-    "repository_owner_id",
-    "repository_visibility",
-    "run_attempt",
-    "run_id",
-    "run_number",
-    "runner_environment",
-    "sha",
-    "workflow",
-    "workflow_ref",
-    "workflow_sha",
-    // GitLab
-    "ci_config_ref_uri",
-    "deployment_tier",
-    "environment_protected",
-    "job_id",
-    "namespace_id",
-    "namespace_path",
-    "pipeline_id",
-    "pipeline_source",
-    "project_id",
-    "project_path",
-    "ref_path",
-    "user_id",
-    "user_login",
-    // Buildkite
-    "agent_id",
-    "build_branch",
-    "build_number",
-    "build_tag",
-    "organization_id",
-    "organization_slug",
-    "pipeline_slug",
-    "step_key",
-    // CircleCI
-    "oidc.circleci.com/project-id",
-    "oidc.circleci.com/ssh-rerun",
-    "oidc.circleci.com/vcs-origin",
-    "oidc.circleci.com/vcs-ref",
-    // Workloads and people of an identity provider
-    "appid",
-    "azp",
-    "cid",
-    "client_id",
-    "idtyp",
-    "oid",
-    "tid",
-    "uid",
-];
+use std::collections::BTreeSet;
+
+/// Names of claims, some of them by their beginning.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    names: BTreeSet<String>,
+    beginnings: Vec<String>,
+}
+
+impl Kept {
+    /// Whether the claim is kept.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.names.contains(name) || self.beginnings.iter().any(|start| name.starts_with(start))
+    }
+}
+
+impl<S: AsRef<str>> FromIterator<S> for Kept {
+    fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
+        let mut kept = Self::default();
+        for name in names {
+            match name.as_ref().strip_suffix('*') {
+                Some(beginning) => kept.beginnings.push(beginning.to_owned()),
+                None => {
+                    kept.names.insert(name.as_ref().to_owned());
+                }
+            }
+        }
+        kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_at_the_end_stands_for_any_rest() {
+        let kept = Kept::from_iter(["ref", "repo_property_*"]);
+        for (name, is_kept) in [
+            ("ref", true),
+            ("ref_type", false),
+            ("repo_property_team", true),
+            ("repo_property", false),
+            ("x_repo_property_team", false),
+        ] {
+            assert_eq!(kept.has(name), is_kept, "{name}");
+        }
+    }
+}

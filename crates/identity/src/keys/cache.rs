@@ -6,10 +6,12 @@
 //! - Keys that are due are loaded again while the old ones serve. Loads begin with a request, so
 //!   gates that started together do not stay in step, and an idle gate asks for nothing.
 //! - A key id that nobody knows asks for one load, and the next such load waits half a minute.
-//! - When loads fail, the last good keys serve for a day; then nobody passes.
+//! - When loads fail, the last good keys serve for a day; then nobody passes. A day counts from the
+//!   load that brought them, across restarts: a set that was saved is as old as it is.
 
 use std::{
     error::Error,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -18,8 +20,9 @@ use bytes::Bytes;
 use tokio::{runtime::Handle, sync::watch, task::AbortHandle};
 
 use super::{
-    Key, KeySet,
+    Key, KeyFault, KeySet, KeyStatus,
     load::{LoadError, Loader},
+    saved::{Saved, SavedFault},
 };
 use crate::{Algorithm, Clock, Reason};
 
@@ -28,9 +31,24 @@ pub(crate) struct KeyCache {
     shared: Arc<Shared>,
 }
 
+/// What a cache of keys is made of.
+pub(crate) struct Feed<'a> {
+    /// The configured name of the issuer.
+    pub(crate) name: &'a str,
+    /// The issuer's own name for itself.
+    pub(crate) identifier: &'a str,
+    /// The purposes (`use`) that a key for tokens may be published for.
+    pub(crate) uses: &'static [&'static str],
+    pub(crate) loader: Loader,
+    /// Where sets from the network are saved.
+    pub(crate) folder: Option<&'a Path>,
+}
+
 struct Shared {
     issuer: String,
+    uses: &'static [&'static str],
     loader: Loader,
+    saved: Option<Saved>,
     rhythm: Rhythm,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
@@ -45,6 +63,12 @@ struct State {
     asked: Option<Duration>,
     /// Loads that failed since the last that did not.
     failures: u32,
+    /// Why the last load failed, if it did.
+    fault: Option<KeyFault>,
+    /// Whether the operator was told that the keys are old.
+    alarmed: bool,
+    /// Whether the saved set was looked at.
+    restored: bool,
     flight: Option<Flight>,
 }
 
@@ -93,6 +117,8 @@ const MOST_FRESH: Duration = Duration::from_secs(24 * 60 * 60);
 const USABLE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The age of keys at which a failing issuer is an alarm and no longer a nuisance.
 const ALARMING: Duration = Duration::from_secs(60 * 60);
+/// How long the disk may take. Nobody waits longer for a set to be saved.
+const DISK_TIME: Duration = Duration::from_secs(2);
 
 /// What a look at the keys came to.
 enum Look {
@@ -102,15 +128,19 @@ enum Look {
 }
 
 impl KeyCache {
-    pub(crate) fn new(issuer: &str, loader: Loader, clock: Arc<dyn Clock>) -> Self {
-        let rhythm = match loader {
-            Loader::Discovery { .. } | Loader::Address { .. } => Rhythm::NETWORK,
-            Loader::File(_) => Rhythm::FILE,
+    pub(crate) fn new(feed: Feed<'_>, clock: Arc<dyn Clock>) -> Self {
+        let address = feed.loader.address();
+        let rhythm = match address {
+            Some(_) => Rhythm::NETWORK,
+            None => Rhythm::FILE,
         };
+        let saved = feed.folder.zip(address);
         Self {
             shared: Arc::new(Shared {
-                issuer: issuer.to_owned(),
-                loader,
+                issuer: feed.name.to_owned(),
+                uses: feed.uses,
+                saved: saved.map(|(folder, url)| Saved::new(folder, feed.identifier, url.as_str())),
+                loader: feed.loader,
                 rhythm,
                 clock,
                 state: Mutex::default(),
@@ -145,6 +175,20 @@ impl KeyCache {
             ended.changed().await.ok();
         }
         self.shared.current().map_or(0, |loaded| loaded.keys.len())
+    }
+
+    /// How the keys are. Loads nothing.
+    pub(crate) fn status(&self) -> KeyStatus {
+        let now = self.shared.clock.monotonic();
+        let state = self.shared.state();
+        let fetched_ago = state.loaded.as_ref().map(|loaded| loaded.age(now));
+        KeyStatus {
+            name: self.shared.issuer.clone(),
+            keys: state.usable(now).map_or(0, |loaded| loaded.keys.len()),
+            fetched_ago,
+            stale: state.failures > 0 && fetched_ago.is_some_and(|age| age >= ALARMING),
+            last_error: state.fault,
+        }
     }
 }
 
@@ -263,51 +307,117 @@ impl Shared {
             };
             Ok((keys, fetched))
         });
-        let now = self.clock.monotonic();
-        let mut state = self.state();
-        state.flight = None;
         match result {
             Ok((keys, fetched)) => {
                 let fresh = fetched
                     .max_age
                     .map_or(self.rhythm.fresh, |age| age.clamp(LEAST_FRESH, MOST_FRESH));
-                state.failures = 0;
-                state.loaded = Some(Loaded {
-                    keys,
-                    document: fetched.body,
-                    fresh_until: now.saturating_add(fresh),
-                    usable_until: now.saturating_add(USABLE),
-                });
+                let now = self.clock.monotonic();
+                {
+                    let mut state = self.state();
+                    state.failures = 0;
+                    state.fault = None;
+                    state.alarmed = false;
+                    state.loaded = Some(Loaded {
+                        keys,
+                        document: fetched.body.clone(),
+                        fresh_until: now.saturating_add(fresh),
+                        usable_until: now.saturating_add(USABLE),
+                    });
+                }
+                self.save(fetched.body).await;
             }
             Err(error) => {
-                state.failures = state.failures.saturating_add(1);
-                let age = state
-                    .loaded
-                    .as_ref()
-                    .map(|loaded| (now + USABLE).saturating_sub(loaded.usable_until));
-                let failures = state.failures;
-                drop(state);
-                self.report(&error, failures, age);
+                let restore = {
+                    let mut state = self.state();
+                    state.failures = state.failures.saturating_add(1);
+                    state.fault = Some(KeyFault::from(&error));
+                    let first = state.loaded.is_none() && !state.restored;
+                    state.restored = true;
+                    first
+                };
+                if restore {
+                    self.restore().await;
+                }
+                self.report(&error);
             }
+        }
+        self.state().flight = None;
+    }
+
+    /// Keeps a set for the next start. An issuer that takes a key back takes it back there too.
+    async fn save(&self, document: Bytes) {
+        let Some(saved) = self.saved.clone() else {
+            return;
+        };
+        let fetched = self.clock.wall();
+        let work = move || saved.write(&document, fetched).map_err(SavedFault::Io);
+        if let Err(fault) = off_thread(work).await {
+            let issuer = self.issuer.as_str();
+            let cause = fault.source().map(ToString::to_string);
+            tracing::warn!(issuer, cause, "key set cannot be saved");
         }
     }
 
+    /// Takes the set that an earlier process saved, as old as it is.
+    async fn restore(&self) {
+        let Some(saved) = self.saved.clone() else {
+            return;
+        };
+        let issuer = self.issuer.as_str();
+        let wall = self.clock.wall();
+        let set = match off_thread(move || saved.read(wall)).await {
+            Ok(Some(set)) if set.age < USABLE => set,
+            Ok(Some(_)) => {
+                tracing::warn!(issuer, "saved key set not used: it is over a day old");
+                return;
+            }
+            Ok(None) => return,
+            Err(fault) => {
+                let cause = fault.source().map(ToString::to_string);
+                tracing::warn!(issuer, %fault, cause, "saved key set not used");
+                return;
+            }
+        };
+        let Ok(keys) = self.read(&set.document) else {
+            tracing::warn!(issuer, "saved key set not used: it is no key set");
+            return;
+        };
+        let age = set.age.as_secs();
+        tracing::warn!(issuer, age, "issuer is down; its saved key set is used");
+        let now = self.clock.monotonic();
+        self.state().loaded = Some(Loaded {
+            keys,
+            document: set.document,
+            fresh_until: now,
+            usable_until: now.saturating_add(USABLE.saturating_sub(set.age)),
+        });
+    }
+
     fn read(&self, document: &[u8]) -> Result<Arc<KeySet>, LoadError> {
-        let keys = KeySet::parse(&self.issuer, document).map_err(LoadError::Set)?;
+        let keys = KeySet::parse(&self.issuer, document, self.uses).map_err(LoadError::Set)?;
         let issuer = self.issuer.as_str();
         tracing::info!(issuer, keys = keys.len(), "key set loaded");
         Ok(Arc::new(keys))
     }
 
-    /// Tells the operator, less often the longer it lasts.
-    fn report(&self, error: &LoadError, failures: u32, age: Option<Duration>) {
-        if !failures.is_power_of_two() {
-            return;
-        }
+    /// Tells the operator: less often the longer it lasts, and once more when the keys get old.
+    fn report(&self, error: &LoadError) {
+        let now = self.clock.monotonic();
+        let (failures, age, alarming) = {
+            let mut state = self.state();
+            let age = state.loaded.as_ref().map(|loaded| loaded.age(now));
+            let alarming = age.is_none_or(|age| age >= ALARMING);
+            let first = alarming && !state.alarmed;
+            state.alarmed = alarming;
+            if !first && !state.failures.is_power_of_two() {
+                return;
+            }
+            (state.failures, age.map(|age| age.as_secs()), alarming)
+        };
         let issuer = self.issuer.as_str();
         let cause = error.source().map(ToString::to_string);
-        let age = age.map(|age| age.as_secs());
-        if age.is_none_or(|age| age >= ALARMING.as_secs()) {
+        if alarming {
             tracing::error!(issuer, %error, cause, failures, age, "keys cannot be loaded");
         } else {
             tracing::warn!(issuer, %error, cause, failures, age, "keys cannot be loaded");
@@ -317,6 +427,13 @@ impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         // Every change to the state is one assignment, so a panic elsewhere leaves it whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Loaded {
+    /// The time since the load that brought or confirmed the keys.
+    fn age(&self, now: Duration) -> Duration {
+        (now + USABLE).saturating_sub(self.usable_until)
     }
 }
 
@@ -333,5 +450,17 @@ impl State {
         self.flight
             .as_ref()
             .filter(|flight| !flight.task.is_finished())
+    }
+}
+
+/// Work with the disk, away from the threads that serve callers, and within its time.
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SavedFault> + Send + 'static,
+) -> Result<T, SavedFault> {
+    let work = tokio::task::spawn_blocking(work);
+    match tokio::time::timeout(DISK_TIME, work).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(std::io::Error::other("the work broke off").into()),
+        Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
     }
 }

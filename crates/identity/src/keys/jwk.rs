@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::DecodingKey;
 use serde_json::{Map, Value};
 
-use crate::Algorithm;
+use crate::{Algorithm, digest::sha256};
 
 /// A public key fit to verify tokens.
 #[derive(Debug)]
@@ -13,6 +13,7 @@ pub(crate) struct Key {
     /// The only algorithm that the issuer uses the key with, if it says so.
     algorithm: Option<Algorithm>,
     decoding: DecodingKey,
+    fingerprint: [u8; 32],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,18 +34,18 @@ const PRIVATE: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "k"];
 
 impl Key {
     /// The key, or in one stable phrase why it is not used.
-    pub(crate) fn read(jwk: &Map<String, Value>) -> Result<Self, &'static str> {
+    ///
+    /// `uses` are the purposes (`use`) that a key for tokens may be published for.
+    pub(crate) fn read(jwk: &Map<String, Value>, uses: &[&str]) -> Result<Self, &'static str> {
         let kty = text(jwk, "kty").ok_or("has no type")?;
         if PRIVATE.iter().any(|member| jwk.contains_key(*member)) {
             return Err("is not a public key");
         }
-        if jwk.get("use").is_some_and(|r#use| r#use != "sig") {
+        let is_ours = |purpose: &Value| uses.iter().any(|ours| purpose == *ours);
+        if jwk.get("use").is_some_and(|purpose| !is_ours(purpose)) {
             return Err("is not for signatures");
         }
-        let verifies = |ops: &Value| {
-            ops.as_array()
-                .is_some_and(|ops| ops.iter().any(|op| op == "verify"))
-        };
+        let verifies = |ops: &Value| ops.as_array().is_some_and(|ops| is_for_verification(ops));
         if jwk.get("key_ops").is_some_and(|ops| !verifies(ops)) {
             return Err("is not for verification");
         }
@@ -64,6 +65,7 @@ impl Key {
                 .ok_or("is for an algorithm that does not fit it")?,
         };
         Ok(Self {
+            fingerprint: fingerprint(jwk, kind, algorithm),
             kind,
             algorithm,
             decoding,
@@ -78,6 +80,11 @@ impl Key {
     pub(crate) fn decoding(&self) -> &DecodingKey {
         &self.decoding
     }
+
+    /// Tells the key from every other, and from itself with another algorithm.
+    pub(crate) fn fingerprint(&self) -> &[u8; 32] {
+        &self.fingerprint
+    }
 }
 
 impl Kind {
@@ -91,6 +98,18 @@ impl Kind {
                 | (Self::Ed25519, EdDsa)
         )
     }
+}
+
+/// RFC 7517 §4.3: texts, none of them twice; and one of them is what keys are used for here.
+fn is_for_verification(ops: &[Value]) -> bool {
+    let once = |(index, op): (usize, &Value)| op.is_string() && !ops[..index].contains(op);
+    ops.iter().any(|op| op == "verify") && ops.iter().enumerate().all(once)
+}
+
+/// The members that make the key (RFC 7638 §3.2) and those that say how it is used.
+fn fingerprint(jwk: &Map<String, Value>, kind: Kind, algorithm: Option<Algorithm>) -> [u8; 32] {
+    let members = ["crv", "x", "y", "n", "e"].map(|member| text(jwk, member));
+    sha256(format!("{kind:?} {algorithm:?} {members:?}").as_bytes())
 }
 
 fn rsa(jwk: &Map<String, Value>) -> Result<DecodingKey, &'static str> {
@@ -162,7 +181,7 @@ mod tests {
     use super::*;
 
     fn read(jwk: Value) -> Result<Key, &'static str> {
-        Key::read(jwk.as_object().unwrap())
+        Key::read(jwk.as_object().unwrap(), &["sig"])
     }
 
     fn modulus(bits: usize) -> String {
@@ -225,6 +244,13 @@ mod tests {
             (json!({"key_ops": "verify"}), "is not for verification"),
             (json!({"key_ops": []}), "is not for verification"),
             (
+                json!({"key_ops": ["verify", "verify"]}),
+                "is not for verification",
+            ),
+            (json!({"key_ops": ["verify", 1]}), "is not for verification"),
+            (json!({"use": "jwt-svid"}), "is not for signatures"),
+            (json!({"use": ["sig"]}), "is not for signatures"),
+            (
                 json!({"alg": "ES256"}),
                 "is for an algorithm that does not fit it",
             ),
@@ -241,6 +267,22 @@ mod tests {
         ] {
             assert_eq!(ed(more.clone()), Err(why), "{more}");
         }
+    }
+
+    #[test]
+    fn a_fingerprint_is_the_keys_and_its_algorithms() {
+        let key = |fill: u8, more: Value| {
+            let mut jwk =
+                json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode([fill; 32])});
+            jwk.as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            *read(jwk).unwrap().fingerprint()
+        };
+        let one = key(1, json!({}));
+        assert_eq!(one, key(1, json!({"kid": "a", "use": "sig"})));
+        assert_ne!(one, key(2, json!({})));
+        assert_ne!(one, key(1, json!({"alg": "EdDSA"})));
     }
 
     #[test]

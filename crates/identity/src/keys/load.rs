@@ -70,6 +70,14 @@ impl Loader {
             Self::File(path) => within(read(path), "the key set's file").await,
         }
     }
+
+    /// The address where the way to the key set begins; none for a file.
+    pub(super) fn address(&self) -> Option<&Url> {
+        match self {
+            Self::Discovery { issuer: url, .. } | Self::Address { url, .. } => Some(url),
+            Self::File(_) => None,
+        }
+    }
 }
 
 /// OpenID Connect Discovery 1.0 §4: a slash that ends the issuer is not doubled.

@@ -57,7 +57,9 @@ impl KeySet {
     /// Reads a JSON Web Key Set. Keys that cannot be used are left out and reported; a document
     /// that is no key set at all changes nothing, so that a gate page or an error page served with
     /// status 200 does not lock everybody out.
-    pub(crate) fn parse(issuer: &str, document: &[u8]) -> Result<Self, SetFault> {
+    ///
+    /// `uses` are the purposes that a key for tokens may be published for.
+    pub(crate) fn parse(issuer: &str, document: &[u8], uses: &[&str]) -> Result<Self, SetFault> {
         let document = object(document).map_err(|fault| match fault {
             JsonFault::NotAnObject => SetFault::NotJson,
             JsonFault::DuplicateMember => SetFault::DuplicateMember,
@@ -71,7 +73,7 @@ impl KeySet {
         }
         let mut set = Self::default();
         for (index, jwk) in keys.iter().enumerate() {
-            if let Err(fault) = set.add(jwk) {
+            if let Err(fault) = set.add(jwk, uses) {
                 tracing::warn!(issuer, index, fault, "published key not used");
             }
         }
@@ -112,9 +114,9 @@ impl KeySet {
         named.chain(&self.unnamed)
     }
 
-    fn add(&mut self, jwk: &Value) -> Result<(), &'static str> {
+    fn add(&mut self, jwk: &Value, uses: &[&str]) -> Result<(), &'static str> {
         let jwk = jwk.as_object().ok_or("is not a JSON object")?;
-        let key = Key::read(jwk).map(Arc::new);
+        let key = Key::read(jwk, uses).map(Arc::new);
         match jwk.get("kid") {
             None => self.unnamed.push(key?),
             Some(Value::String(kid)) if (1..=KID_LIMIT).contains(&kid.len()) => {
@@ -152,7 +154,12 @@ mod tests {
     }
 
     fn set(keys: &[Value]) -> KeySet {
-        KeySet::parse("ci", json!({ "keys": keys }).to_string().as_bytes()).unwrap()
+        KeySet::parse(
+            "ci",
+            json!({ "keys": keys }).to_string().as_bytes(),
+            &["sig"],
+        )
+        .unwrap()
     }
 
     fn find(set: &KeySet, kid: Option<&str>) -> Result<(), Reason> {
@@ -209,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_document_that_is_no_key_set_is_told_apart() {
-        let parse = |text: &str| KeySet::parse("ci", text.as_bytes()).map(|_| ());
+        let parse = |text: &str| KeySet::parse("ci", text.as_bytes(), &["sig"]).map(|_| ());
         assert_eq!(parse("<html>"), Err(SetFault::NotJson));
         assert_eq!(parse("{}"), Err(SetFault::NoKeys));
         assert_eq!(

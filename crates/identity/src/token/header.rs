@@ -9,6 +9,8 @@ use crate::{Algorithm, Reason};
 pub(crate) struct Header {
     pub(crate) algorithm: Algorithm,
     pub(crate) kid: Option<String>,
+    /// The type, as [`media_type`] writes it. Which one is a credential is for the issuer to say.
+    pub(crate) typ: Option<String>,
 }
 
 const KID_LIMIT: usize = 256;
@@ -38,27 +40,30 @@ impl Header {
                 return Err(reason);
             }
         }
-        if header.get("typ").is_some_and(|typ| !is_access_token(typ)) {
-            return Err(Reason::HeaderTyp);
-        }
+        let typ = match header.get("typ") {
+            None => None,
+            Some(Value::String(typ)) => Some(media_type(typ)),
+            Some(_) => return Err(Reason::HeaderTyp),
+        };
         let kid = match header.get("kid") {
             None => None,
             Some(Value::String(kid)) if (1..=KID_LIMIT).contains(&kid.len()) => Some(kid.clone()),
             Some(_) => return Err(Reason::KidInvalid),
         };
-        Ok(Self { algorithm, kid })
+        Ok(Self {
+            algorithm,
+            kid,
+            typ,
+        })
     }
 }
 
-/// `JWT` (RFC 7519 §5.1) or `at+jwt` (RFC 9068 §2.1), with or without `application/`, in any case
-/// (RFC 7515 §4.1.9). A logout token or a proof of possession is signed by the same key and must
-/// not pass for a credential.
-fn is_access_token(typ: &Value) -> bool {
-    typ.as_str().is_some_and(|typ| {
-        let typ = typ.to_ascii_lowercase();
-        matches!(
-            typ.strip_prefix("application/").unwrap_or(&typ),
-            "jwt" | "at+jwt"
-        )
-    })
+/// A type in small letters and without the `application/` that may stand before it (RFC 7515
+/// §4.1.9).
+pub(crate) fn media_type(typ: &str) -> String {
+    let typ = typ.to_ascii_lowercase();
+    match typ.strip_prefix("application/") {
+        Some(rest) => rest.to_owned(),
+        None => typ,
+    }
 }

@@ -1,71 +1,15 @@
 //! Key sets that change, fail, hang and come back, by a clock that the test moves.
 
-use std::{
-    future::poll_fn,
-    pin::pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::Poll,
-    time::Duration,
-};
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tollbook_identity::{
-    Authenticate, Credentials, Fetch, FetchError, FetchFuture, Fetched, Issuer, OidcAuthenticator,
-    Url,
+use tollbook_identity::{Authenticate, Credentials, Issuer, KeyFault, OidcAuthenticator};
+
+use crate::{
+    forge::{AUDIENCE, ISSUER, Signer, VirtualClock, claims, claims_but, encode, key_set},
+    server::{Answer, Server, fresh_token},
 };
-
-use crate::forge::{AUDIENCE, ISSUER, Signer, VirtualClock, claims, claims_but, encode, key_set};
-
-/// An issuer's web server, as the gate sees it.
-#[derive(Clone)]
-struct Server {
-    answer: Arc<Mutex<Answer>>,
-    fetches: Arc<AtomicUsize>,
-}
-
-#[derive(Clone)]
-enum Answer {
-    Keys(String, Option<Duration>),
-    Down,
-    Hang,
-}
-
-impl Server {
-    fn publish(&self, keys: &[Value]) {
-        self.set(Answer::Keys(key_set(keys), None));
-    }
-
-    fn set(&self, answer: Answer) {
-        *self.answer.lock().unwrap() = answer;
-    }
-
-    fn fetches(&self) -> usize {
-        self.fetches.load(Ordering::SeqCst)
-    }
-}
-
-impl Fetch for Server {
-    fn fetch<'a>(&'a self, _: &'a Url) -> FetchFuture<'a> {
-        self.fetches.fetch_add(1, Ordering::SeqCst);
-        let answer = self.answer.lock().unwrap().clone();
-        Box::pin(async move {
-            // As on a network, nothing is there at once.
-            tokio::task::yield_now().await;
-            match answer {
-                Answer::Keys(text, max_age) => Ok(Fetched {
-                    body: text.into(),
-                    max_age,
-                }),
-                Answer::Down => Err(FetchError::new("down")),
-                Answer::Hang => std::future::pending().await,
-            }
-        })
-    }
-}
 
 struct World {
     clock: VirtualClock,
@@ -75,10 +19,7 @@ struct World {
 
 impl World {
     fn new(keys: &[Value]) -> Self {
-        let server = Server {
-            answer: Arc::new(Mutex::new(Answer::Keys(key_set(keys), None))),
-            fetches: Arc::default(),
-        };
+        let server = Server::new(keys);
         let clock = VirtualClock::default();
         let issuer = Issuer::builder("ci", ISSUER)
             .audience(AUDIENCE)
@@ -116,12 +57,6 @@ impl World {
             tokio::task::yield_now().await;
         }
     }
-}
-
-/// A token made now: the tests move the clock by hours, and the token must not be what fails.
-fn fresh_token(signer: &Signer, kid: &str, clock: &VirtualClock) -> String {
-    let now = clock.now();
-    signer.token(kid, &claims_but(json!({"iat": now, "exp": now + 300})))
 }
 
 #[tokio::test]
@@ -357,4 +292,44 @@ async fn a_key_file_is_read_again_when_it_changes() {
     std::fs::write(&path, "half a wri").unwrap();
     clock.advance(2);
     assert_eq!(judge(&new, "b").await, "passed");
+}
+
+#[tokio::test]
+async fn the_state_of_the_keys_can_be_asked_for() {
+    let key = Signer::ed();
+    let world = World::new(&[key.jwk("a"), key.jwk("b")]);
+    let status = || world.authenticator.key_status().remove(0);
+    let before = status();
+    assert_eq!(
+        (&*before.name, before.keys, before.fetched_ago),
+        ("ci", 0, None)
+    );
+    assert_eq!((before.stale, before.last_error), (false, None));
+    assert_eq!(world.server.fetches(), 0);
+
+    assert_eq!(world.judge(&key, "a").await, "passed");
+    world.clock.advance(61);
+    assert_eq!(status().keys, 2);
+    assert_eq!(status().fetched_ago, Some(Duration::from_secs(61)));
+    assert_eq!((status().stale, status().last_error), (false, None));
+
+    world.server.set(Answer::Down);
+    for (seconds, stale) in [(3600 - 62, false), (1, true)] {
+        world.clock.advance(seconds);
+        assert_eq!(world.judge(&key, "a").await, "passed");
+        world.settle().await;
+        assert_eq!(status().last_error, Some(KeyFault::Unreachable));
+        assert_eq!(status().stale, stale, "{seconds}");
+    }
+    world.clock.advance(86_400);
+    assert_eq!((status().keys, status().stale), (0, true));
+
+    world.server.set(Answer::Keys("<html>".into(), None));
+    world.judge(&key, "a").await;
+    assert_eq!(status().last_error, Some(KeyFault::KeySet));
+    world.server.publish(&[key.jwk("a")]);
+    world.clock.advance(30);
+    assert_eq!(world.judge(&key, "a").await, "passed");
+    assert_eq!((status().keys, status().stale), (1, false));
+    assert_eq!(status().last_error, None);
 }

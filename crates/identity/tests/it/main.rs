@@ -9,6 +9,11 @@
 
 mod attacks;
 mod forge;
+mod gate;
 mod key_cache;
 mod network;
+mod presets;
 mod principals;
+mod recent_tokens;
+mod saved_keys;
+mod server;

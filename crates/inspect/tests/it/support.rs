@@ -11,7 +11,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
-use tollbook_exchange::{Exchange, ExchangeId, Timestamp};
+use tollbook_exchange::{
+    Exchange, ExchangeId, Principal, PrincipalKind, Refusal, Timestamp, http::Cut,
+};
 use tollbook_inspect::{Claude, InspectLayer};
 use tollbook_masking::Masker;
 use tower::{Layer, ServiceExt, service_fn};
@@ -40,6 +42,7 @@ pub(crate) fn call(exchange: &Exchange, text: &str) -> Request<Full<Bytes>> {
     Request::post("/v1/messages?beta=true")
         .header("content-type", "application/json")
         .extension(exchange.clone())
+        .extension(Principal::new(PrincipalKind::Ci, "ci", "me"))
         .body(Full::new(body.to_string().into()))
         .unwrap()
 }
@@ -85,6 +88,8 @@ pub(crate) struct Outcome {
     pub(crate) body: Vec<u8>,
     /// Whether the body broke off.
     pub(crate) broken: bool,
+    /// The refusal that it broke off with, if the gate cut it.
+    pub(crate) cut: Option<Refusal>,
     /// What the inner service got, if it was called.
     pub(crate) inner: Option<(http::request::Parts, Bytes)>,
 }
@@ -113,15 +118,19 @@ where
     let response = layer.layer(service).oneshot(request).await.unwrap();
     let status = response.status().as_u16();
     let mut body = Box::pin(response.into_body());
-    let (mut bytes, mut broken) = (Vec::new(), false);
+    let (mut bytes, mut broken, mut cut) = (Vec::new(), false, None);
     while let Some(frame) = body.frame().await {
         match frame {
             Ok(frame) => bytes.extend_from_slice(frame.data_ref().unwrap()),
-            Err(_) => {
+            Err(error) => {
                 broken = true;
+                cut = Cut::of(&error).cloned();
                 break;
             }
         }
+    }
+    if broken {
+        assert!(body.frame().await.is_none(), "an error is the last word");
     }
     drop(body);
     let inner = inner.lock().unwrap().take();
@@ -129,6 +138,7 @@ where
         status,
         body: bytes,
         broken,
+        cut,
         inner,
     }
 }

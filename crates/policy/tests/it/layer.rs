@@ -15,6 +15,8 @@ use tower::{Layer, ServiceExt, service_fn};
 use crate::{caller, create, policies};
 
 const FORBID_KEYS: &str = r#"
+    @id("ask") @reason("large models cost money") @approval("leads:1")
+    forbid (principal, action, resource) when { context has model && context.model like "claude-opus-*" };
     @id("no-keys") @reason("take the key out")
     forbid (principal, action, resource) when { context.findings.contains("aws-secret-key") };
     "#;
@@ -156,4 +158,42 @@ async fn a_closure_may_decide_but_not_allow_with_errors() {
     let response = service.oneshot(request).await.unwrap();
     let refusal = response.extensions().get::<Refusal>().unwrap();
     assert_eq!(refusal.code, Code::PolicyError);
+}
+
+#[tokio::test]
+async fn what_needs_approval_goes_inward_with_its_decision() {
+    let exchange = Exchange::open(ExchangeId::generate(), "claude", "claude", Timestamp::now());
+    let (refusal, body) = send(|extensions| {
+        extensions.insert(exchange.clone());
+        extensions.insert(caller(&["ci-payments"]));
+        extensions.insert(create().with("model", "claude-opus-4-5"));
+        extensions.insert(scanned("email"));
+    })
+    .await;
+    assert_eq!(refusal, None);
+    assert_eq!(body, "passed Some(Approve)");
+    exchange.draft(|draft| {
+        let decision = draft.decision.as_ref().unwrap();
+        assert_eq!(decision.verdict, Verdict::Approve);
+        assert_eq!(decision.requires[0].group, "leads");
+        assert_eq!(draft.outcome, None, "nobody has decided yet");
+    });
+}
+
+#[tokio::test]
+async fn an_approval_that_asks_nobody_is_refused() {
+    let decide = policy_fn(|_: &Principal, _: &Action, _: &[Finding]| {
+        Decision::new(Verdict::Approve, vec!["x".to_owned()], "v1")
+    });
+    let inner = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(())) });
+    let mut request = Request::new(());
+    request.extensions_mut().insert(caller(&[]));
+    request.extensions_mut().insert(create());
+    let service = PolicyLayer::new(decide, "claude", "claude").layer(inner);
+    let response = service.oneshot(request).await.unwrap();
+    let refusal = response.extensions().get::<Refusal>().unwrap();
+    assert_eq!(
+        (refusal.code, refusal.reason),
+        (Code::PolicyError, "no_approvers")
+    );
 }

@@ -124,6 +124,24 @@ fn the_hash_names_the_texts_and_not_their_order() {
     ] {
         assert_ne!(one, different);
     }
+    // What has a say without being a text counts as well, and so does the zone.
+    let with = |change: fn(PolicySetBuilder) -> PolicySetBuilder| {
+        change(PolicySet::builder())
+            .build()
+            .unwrap()
+            .hash()
+            .to_owned()
+    };
+    let plain = with(|builder| builder);
+    assert_eq!(plain, with(|builder| builder.zone("UTC")));
+    assert_ne!(plain, with(|builder| builder.zone("Europe/Berlin")));
+    let detectors = with(|builder| builder.bound("detectors", "v1"));
+    assert_ne!(plain, detectors);
+    assert_ne!(detectors, with(|builder| builder.bound("detectors", "v2")));
+    assert_ne!(
+        detectors,
+        with(|builder| builder.file("detectors", "v1\n".replace("v1", "//")))
+    );
     // Where a name ends and its text begins counts too.
     assert_ne!(hash(&[("a", " ")], &[]), hash(&[("a ", "")], &[]));
 }
@@ -136,7 +154,7 @@ fn the_built_in_texts_load_alone() {
 }
 
 #[test]
-fn the_schema_has_every_action_of_the_messages_api() {
+fn the_schema_has_every_action() {
     for action in [
         "messages.create",
         "messages.count_tokens",
@@ -153,6 +171,7 @@ fn the_schema_has_every_action_of_the_messages_api() {
         "files.get",
         "files.content",
         "files.delete",
+        "tool.call",
     ] {
         let text = format!(
             "@id(\"x\") forbid (principal, action == Tollbook::Action::{action:?}, resource);"
@@ -176,4 +195,37 @@ fn a_policy_about_a_connection_that_is_not_there_is_a_mistake() {
     );
     // Who names no connections may have any.
     assert!(PolicySet::builder().file("a.cedar", rule).build().is_ok());
+}
+
+#[test]
+fn a_window_or_pattern_is_checked_when_it_is_loaded() {
+    let rule = |condition: &str| {
+        let text = format!(
+            "@id(\"a\")\nforbid (principal, action, resource)\nwhen {{\n  {condition}\n}};"
+        );
+        mistakes(PolicySet::builder().file("a.cedar", text))
+    };
+    assert_eq!(
+        rule("context.windows.contains(\"mon-fry 08:00-18:00 UTC\")"),
+        ["a.cedar:4: `fry` is no day; write mon, tue, wed, thu, fri, sat, sun"]
+    );
+    assert_eq!(
+        rule("context.some.contains(\"tolos: bash\")"),
+        ["a.cedar:4: there is no list `tolos`: did you mean `tools`?"]
+    );
+    assert_eq!(
+        rule("context.every == [\"tools: bash\"]"),
+        [
+            "a.cedar:4: `context.every` is only there for `.contains(\"…\")` with the text written out"
+        ]
+    );
+}
+
+#[test]
+fn an_expiring_policy_keeps_its_line_in_mistakes() {
+    let found = mistakes(PolicySet::builder().file(
+        "a.cedar",
+        "@id(\"a\") @expires(\"2030-01-01\")\nforbid (principal, action, resource)\nwhen {\n  context.hour == \"x\"\n};",
+    ));
+    assert!(found[0].starts_with("a.cedar:4: "), "{found:#?}");
 }

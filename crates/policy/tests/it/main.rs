@@ -1,10 +1,15 @@
 //! What the public surface of the crate promises.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod cookbook;
 mod decisions;
 #[cfg(feature = "tower")]
 mod layer;
 mod loading;
+mod looking;
+mod model;
+mod short;
+mod verdicts;
 
 use tollbook_exchange::{Action, Decision, Groups, Principal, PrincipalKind};
 use tollbook_policy::{Decide, PolicySet};

@@ -13,14 +13,14 @@ use super::{
     connector::{Connector, Tls},
     service::Upstream,
 };
-use crate::{BuildError, Credential, error::Fault};
+use crate::{BuildError, Credential, ProvideCredential, error::Fault};
 
 /// Sets up a [`Forward`].
 #[derive(Debug)]
 #[must_use]
 pub struct ForwardBuilder {
     upstream: String,
-    credential: Option<Credential>,
+    credential: Option<Arc<dyn ProvideCredential>>,
     ca_pem: Option<Vec<u8>>,
     connect_timeout: Duration,
     head_timeout: Duration,
@@ -43,8 +43,13 @@ impl ForwardBuilder {
 
     /// The credential to send with every request. Without one none is sent: the caller's own is
     /// taken off in any case.
-    pub fn credential(mut self, credential: Credential) -> Self {
-        self.credential = Some(credential);
+    pub fn credential(self, credential: Credential) -> Self {
+        self.provider(Arc::new(credential))
+    }
+
+    /// Where the credential of each request comes from, in place of one that stays.
+    pub fn provider(mut self, provider: Arc<dyn ProvideCredential>) -> Self {
+        self.credential = Some(provider);
         self
     }
 
@@ -118,7 +123,7 @@ impl ForwardBuilder {
 
 /// The upstream's address, taken apart.
 #[derive(Debug)]
-struct Base {
+pub(crate) struct Base {
     uri: Uri,
     /// What comes before every path, without a slash at its end.
     prefix: String,
@@ -126,7 +131,7 @@ struct Base {
 }
 
 impl Base {
-    fn parse(text: &str) -> Result<Self, Fault> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
         // A fragment would be dropped in silence.
         if text.contains('#') {
             return Err(Fault::Query);

@@ -2,9 +2,14 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method,
+    header::{self, Entry},
+};
 
-use crate::Credential;
+use crate::{Credential, OAUTH_BETA, credential::Kind};
+
+const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
 /// The headers to send: the caller's, without what concerns only its connection to the gate
 /// (RFC 9110 §7.6.1), vouches for it or opens something, and with what the gate adds.
@@ -18,10 +23,24 @@ pub(super) fn outgoing(
 ) -> HeaderMap {
     let listed = listed_in_connection(caller);
     let mut headers = HeaderMap::with_capacity(caller.keys_len() + 2);
+    let kind = credential.map_or(Kind::Other, Credential::kind);
     for (name, value) in caller {
-        if !is_hop_by_hop(name) && !listed.contains(name) && !is_taken_off(name, credential) {
-            headers.append(name, value.clone());
+        if is_hop_by_hop(name) || listed.contains(name) || is_taken_off(name, credential) {
+            continue;
         }
+        match kind {
+            Kind::ApiKey if *name == BETA && has_beta(value) => {
+                if let Some(value) = without_beta(value) {
+                    headers.append(name, value);
+                }
+            }
+            _ => {
+                headers.append(name, value.clone());
+            }
+        }
+    }
+    if kind == Kind::OAuth && !headers.get_all(&BETA).iter().any(has_beta) {
+        add_beta(&mut headers);
     }
     // An encoded answer could be neither masked nor searched: the record would be blind.
     headers.insert(
@@ -71,6 +90,47 @@ pub(super) fn trailers(upstream: &HeaderMap, credential: Option<&Credential>) ->
         .filter(|(name, value)| passes(name, value))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
+}
+
+/// Whether the list `value` names the word that stands beside bearer tokens.
+fn has_beta(value: &HeaderValue) -> bool {
+    let mut words = value.as_bytes().split(|&byte| byte == b',');
+    words.any(|word| word.trim_ascii() == OAUTH_BETA.as_bytes())
+}
+
+/// The list without that word and with every other as it came; nothing when none is left.
+fn without_beta(value: &HeaderValue) -> Option<HeaderValue> {
+    let words = value.as_bytes().split(|&byte| byte == b',');
+    let left: Vec<&[u8]> = words
+        .filter(|word| word.trim_ascii() != OAUTH_BETA.as_bytes())
+        .collect();
+    if left.iter().all(|word| word.trim_ascii().is_empty()) {
+        return None;
+    }
+    HeaderValue::from_bytes(left.join(&b',').trim_ascii()).ok()
+}
+
+/// Adds that word at the end of the caller's list: within its last line, since not every server
+/// reads more than one.
+fn add_beta(headers: &mut HeaderMap) {
+    let last = headers.get_all(&BETA).iter().next_back();
+    let list = last
+        .filter(|value| !value.as_bytes().trim_ascii().is_empty())
+        .and_then(|value| {
+            let list = [value.as_bytes(), b",", OAUTH_BETA.as_bytes()].concat();
+            HeaderValue::from_bytes(&list).ok()
+        })
+        .unwrap_or(HeaderValue::from_static(OAUTH_BETA));
+    match headers.entry(BETA) {
+        Entry::Vacant(entry) => {
+            entry.insert(list);
+        }
+        Entry::Occupied(mut entry) => {
+            if let Some(last) = entry.iter_mut().next_back() {
+                *last = list;
+            }
+        }
+    }
 }
 
 fn is_hop_by_hop(name: &HeaderName) -> bool {
@@ -233,6 +293,61 @@ mod tests {
             lines(&outgoing(&caller, &Method::GET, 0, Some(&other))),
             ["accept-encoding: identity", "x-goog-key: sk-canary"]
         );
+    }
+
+    #[test]
+    fn the_word_for_bearer_tokens_follows_the_upstreams_credential() {
+        let key = Credential::new("x-api-key", "", "sk-canary").unwrap();
+        let token = Credential::oauth("sk-canary").unwrap();
+        let other = Credential::new("authorization", "Bearer ", "sk-canary").unwrap();
+        let sent = |caller: &[&str], credential: Option<&Credential>| -> Vec<String> {
+            let caller: HeaderMap = caller
+                .iter()
+                .map(|value| (BETA, value.parse().unwrap()))
+                .fold(
+                    HeaderMap::new(),
+                    |mut map, (name, value): (_, HeaderValue)| {
+                        map.append(name, value);
+                        map
+                    },
+                );
+            let headers = outgoing(&caller, &Method::GET, 0, credential);
+            let values = headers.get_all(BETA).into_iter();
+            values
+                .map(|value| value.to_str().unwrap().to_owned())
+                .collect()
+        };
+        for (caller, with_key, with_token) in [
+            (&[][..], &[][..], &["oauth-2025-04-20"][..]),
+            (&["oauth-2025-04-20"], &[], &["oauth-2025-04-20"]),
+            (
+                &["a,oauth-2025-04-20,b"],
+                &["a,b"],
+                &["a,oauth-2025-04-20,b"],
+            ),
+            (&["oauth-2025-04-20, a"], &["a"], &["oauth-2025-04-20, a"]),
+            (&["a , oauth-2025-04-20"], &["a"], &["a , oauth-2025-04-20"]),
+            (&["b, a"], &["b, a"], &["b, a,oauth-2025-04-20"]),
+            (&["b", "a"], &["b", "a"], &["b", "a,oauth-2025-04-20"]),
+            (
+                &["b", "oauth-2025-04-20", "a"],
+                &["b", "a"],
+                &["b", "oauth-2025-04-20", "a"],
+            ),
+            // The whole word, and none that begins or ends like it.
+            (
+                &["oauth-2025-04-20b"],
+                &["oauth-2025-04-20b"],
+                &["oauth-2025-04-20b,oauth-2025-04-20"],
+            ),
+            (&[""], &[""], &["oauth-2025-04-20"]),
+        ] {
+            assert_eq!(sent(caller, Some(&key)), with_key, "{caller:?}");
+            assert_eq!(sent(caller, Some(&token)), with_token, "{caller:?}");
+            // Not the gate's business.
+            assert_eq!(sent(caller, Some(&other)), caller);
+            assert_eq!(sent(caller, None), caller);
+        }
     }
 
     #[test]

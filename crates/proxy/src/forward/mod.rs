@@ -7,5 +7,6 @@ mod headers;
 mod service;
 
 pub use body::{BodyError, ResponseBody};
+pub(crate) use builder::Base;
 pub use builder::ForwardBuilder;
 pub use service::Forward;

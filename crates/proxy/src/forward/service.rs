@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, Method, Request, Response, StatusCode, Uri, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri, uri::PathAndQuery};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -24,7 +24,7 @@ use tollbook_exchange::{
 use tower_service::Service;
 
 use super::{ForwardBuilder, ResponseBody, body::Relayed, connector::Connector, headers};
-use crate::Credential;
+use crate::{Credential, ProvideCredential};
 
 /// Forwards allowed requests to one upstream. Cheap to clone; clones share their connections.
 ///
@@ -36,7 +36,7 @@ pub(super) struct Upstream {
     pub(super) client: Client<Connector, Full<Bytes>>,
     pub(super) base: Uri,
     pub(super) prefix: String,
-    pub(super) credential: Option<Credential>,
+    pub(super) credential: Option<Arc<dyn ProvideCredential>>,
     pub(super) head_timeout: Duration,
     pub(super) idle_timeout: Duration,
 }
@@ -51,7 +51,7 @@ impl Forward {
     /// The name of the header that carries the upstream's credential. Callers may send one of their
     /// own under it, so a record must take it for one.
     pub fn credential_header(&self) -> Option<&HeaderName> {
-        self.0.credential.as_ref().map(Credential::header)
+        self.0.credential.as_ref().map(|provider| provider.header())
     }
 
     pub(super) const fn new(upstream: Arc<Upstream>) -> Self {
@@ -91,20 +91,22 @@ impl Upstream {
         request: Request<Full<Bytes>>,
         exchange: Option<&Exchange>,
     ) -> Result<Response<ResponseBody>, Refusal> {
-        let request = self.outgoing(request)?;
-        match timeout(self.head_timeout, self.client.request(request)).await {
-            Ok(Ok(response)) => self.incoming(response, exchange),
-            Ok(Err(error)) => Err(failure(&error)),
-            Err(_) => Err(Refusal::new(
-                Code::UpstreamTimeout,
-                "the upstream did not answer in time",
-            )
-            .retry(Retry::Anytime)),
+        let request = self.judged(request)?;
+        let mut credential = self.credential().await?;
+        let mut response = self.send(&request, credential.as_ref()).await?;
+        if response.status() == StatusCode::UNAUTHORIZED
+            && let Some(another) = self.another(credential.as_ref()).await?
+        {
+            // A 401 is no answer to the request: nothing was done for it, and nothing of it has
+            // reached the caller.
+            response = self.send(&request, Some(&another)).await?;
+            credential = Some(another);
         }
+        self.incoming(response, credential, exchange)
     }
 
-    /// The request as the upstream is to see it. Without the extensions: they are the gate's.
-    fn outgoing(&self, request: Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>, Refusal> {
+    /// What policy let pass, without the extensions: they are the gate's.
+    fn judged(&self, request: Request<Full<Bytes>>) -> Result<Judged, Refusal> {
         let (head, body) = request.into_parts();
         if !head
             .extensions
@@ -120,17 +122,58 @@ impl Upstream {
         let uri = self
             .target(&head.method, &head.uri)
             .ok_or_else(|| Refusal::new(Code::MalformedRequest, "the path cannot be forwarded"))?;
-        let length = body.size_hint().exact().unwrap_or_default();
-        let mut request = Request::new(body);
-        *request.headers_mut() = headers::outgoing(
-            &head.headers,
-            &head.method,
-            length,
-            self.credential.as_ref(),
-        );
-        *request.method_mut() = head.method;
-        *request.uri_mut() = uri;
-        Ok(request)
+        Ok(Judged {
+            method: head.method,
+            uri,
+            headers: head.headers,
+            body,
+        })
+    }
+
+    /// The credential to send, where there is to be one.
+    async fn credential(&self) -> Result<Option<Credential>, Refusal> {
+        let Some(provider) = &self.credential else {
+            return Ok(None);
+        };
+        match provider.current().await {
+            // The record takes this header, and no other, for the credential's.
+            Ok(credential) if credential.header() == provider.header() => Ok(Some(credential)),
+            Ok(_) => {
+                tracing::error!("a credential for another header than its provider's");
+                Err(no_credential())
+            }
+            // The provider has told the log.
+            Err(_) => Err(no_credential()),
+        }
+    }
+
+    /// Another credential in place of one that the upstream refused, if there is one.
+    async fn another(&self, refused: Option<&Credential>) -> Result<Option<Credential>, Refusal> {
+        let (Some(provider), Some(refused)) = (&self.credential, refused) else {
+            return Ok(None);
+        };
+        if !provider.refused(refused) {
+            return Ok(None);
+        }
+        let another = self.credential().await?;
+        Ok(another.filter(|another| another.value() != refused.value()))
+    }
+
+    async fn send(
+        &self,
+        request: &Judged,
+        credential: Option<&Credential>,
+    ) -> Result<Response<Incoming>, Refusal> {
+        let request = request.outgoing(credential);
+        match timeout(self.head_timeout, self.client.request(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(failure(&error)),
+            Err(_) => Err(Refusal::new(
+                Code::UpstreamTimeout,
+                "the upstream did not answer in time",
+            )
+            .retry(Retry::Anytime)),
+        }
     }
 
     /// The path and query byte for byte behind the upstream's own. Parsed only to be put together:
@@ -155,6 +198,7 @@ impl Upstream {
     fn incoming(
         &self,
         response: Response<Incoming>,
+        credential: Option<Credential>,
         exchange: Option<&Exchange>,
     ) -> Result<Response<ResponseBody>, Refusal> {
         let (head, body) = response.into_parts();
@@ -166,13 +210,43 @@ impl Upstream {
         {
             exchange.conclude(Outcome::UpstreamError);
         }
-        let credential = self.credential.clone();
+        let headers = headers::incoming(&head.headers, credential.as_ref());
         let body = Relayed::new(body, credential, exchange.cloned(), self.idle_timeout);
         let mut response = Response::new(ResponseBody::new(Refusable::passed(body)));
         *response.status_mut() = head.status;
-        *response.headers_mut() = headers::incoming(&head.headers, self.credential.as_ref());
+        *response.headers_mut() = headers;
         Ok(response)
     }
+}
+
+/// A request that may be sent.
+struct Judged {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Full<Bytes>,
+}
+
+impl Judged {
+    /// The request as the upstream is to see it. The body is shared, not copied.
+    fn outgoing(&self, credential: Option<&Credential>) -> Request<Full<Bytes>> {
+        let length = self.body.size_hint().exact().unwrap_or_default();
+        let mut request = Request::new(self.body.clone());
+        *request.headers_mut() = headers::outgoing(&self.headers, &self.method, length, credential);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        request
+    }
+}
+
+/// Why there is none is for the operator's log: it may tell of programs and files.
+fn no_credential() -> Refusal {
+    Refusal::new(
+        Code::UpstreamUnreachable,
+        "the gate has no credential for the upstream at the moment",
+    )
+    .because("no_upstream_credential")
+    .retry(Retry::Anytime)
 }
 
 /// What the caller is told. Addresses and certificates are for the operator's log.

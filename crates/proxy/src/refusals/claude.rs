@@ -26,11 +26,7 @@ impl RenderRefusal for ClaudeRefusals {
         let status = StatusCode::from_u16(refusal.code.status())
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let id = request.exchange.unwrap_or_default();
-        let message = match request.exchange {
-            Some(id) => format!("{} (exchange {id})", refusal.message),
-            None => refusal.message.clone(),
-        };
-        let body = error::body(status.as_u16(), &message, id);
+        let body = error::body(status.as_u16(), &message(refusal, request), id);
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -62,5 +58,20 @@ impl RenderRefusal for ClaudeRefusals {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+
+    /// An `error` event of the type that the status would have had. It cannot say whether to try
+    /// again: the SDKs never do after one, and Claude Code asks once more without a stream.
+    fn render_event(&self, refusal: &Refusal, request: &RequestInfo<'_>) -> Option<Bytes> {
+        let id = request.exchange.unwrap_or_default();
+        let event = error::event(refusal.code.status(), &message(refusal, request), id);
+        Some(event.into())
+    }
+}
+
+fn message(refusal: &Refusal, request: &RequestInfo<'_>) -> String {
+    match request.exchange {
+        Some(id) => format!("{} (exchange {id})", refusal.message),
+        None => refusal.message.clone(),
     }
 }

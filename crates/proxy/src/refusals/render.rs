@@ -8,6 +8,12 @@ use tollbook_exchange::Refusal;
 pub trait RenderRefusal: Send + Sync + 'static {
     /// The whole answer to the caller.
     fn render(&self, refusal: &Refusal, request: &RequestInfo<'_>) -> Response<Bytes>;
+
+    /// The last event of an event stream that is cut off, with its blank line. `None`, which is the
+    /// default, when the protocol has no word for it: then the stream breaks off.
+    fn render_event(&self, _: &Refusal, _: &RequestInfo<'_>) -> Option<Bytes> {
+        None
+    }
 }
 
 /// What is known of the request that was refused.

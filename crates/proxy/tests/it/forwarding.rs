@@ -128,7 +128,6 @@ async fn the_upstream_sees_its_own_credential_and_host_only() {
         format!(
             "POST /v1/messages HTTP/1.1\r\n\
              anthropic-version: 2023-06-01\r\n\
-             anthropic-beta: oauth-2025-04-20\r\n\
              anthropic-beta: other\r\n\
              accept-encoding: identity\r\n\
              content-length: 2\r\n\

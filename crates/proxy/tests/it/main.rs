@@ -5,6 +5,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod credentials;
 mod failures;
 mod forwarding;
 mod probes;

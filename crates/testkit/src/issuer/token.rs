@@ -15,6 +15,7 @@ use super::key::SigningKey;
 pub struct TokenBuilder {
     key: Arc<SigningKey>,
     kid: String,
+    typ: String,
     issued: SystemTime,
     lifetime: Duration,
     claims: Map<String, Value>,
@@ -29,6 +30,7 @@ impl TokenBuilder {
         ]);
         Self {
             kid: key.kid().to_owned(),
+            typ: "JWT".to_owned(),
             key,
             issued: SystemTime::now(),
             lifetime: Duration::from_secs(300),
@@ -50,6 +52,24 @@ impl TokenBuilder {
     /// With one more claim, or another value for one: whatever is claimed here counts.
     pub fn claim(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.claims.insert(name.into(), value.into());
+        self
+    }
+
+    /// With all of these claims.
+    pub fn all_claims(mut self, claims: Map<String, Value>) -> Self {
+        self.claims.extend(claims);
+        self
+    }
+
+    /// Without this claim.
+    pub fn without(mut self, name: &str) -> Self {
+        self.claims.remove(name);
+        self
+    }
+
+    /// Of this type (`typ`) instead of `JWT`.
+    pub fn typ(mut self, typ: impl Into<String>) -> Self {
+        self.typ = typ.into();
         self
     }
 
@@ -86,7 +106,7 @@ impl TokenBuilder {
             ("exp".to_owned(), json!((issued + self.lifetime).as_secs())),
         ]);
         claims.extend(self.claims);
-        let header = json!({"alg": self.key.algorithm(), "kid": self.kid, "typ": "JWT"});
+        let header = json!({"alg": self.key.algorithm(), "kid": self.kid, "typ": self.typ});
         self.key.token(&header, &Value::Object(claims))
     }
 }

@@ -19,6 +19,7 @@ use super::{
     random::Random,
     received::{Inbox, Received},
     reply::{Content, Refused, Reply},
+    tokens::Tokens,
 };
 
 /// The API takes 32 MB in a message. Batches and files have to do with that here.
@@ -39,6 +40,7 @@ pub(super) struct Api {
     url: String,
     inbox: Inbox,
     faults: Faults,
+    tokens: Tokens,
     batches: Batches,
     files: Files,
 }
@@ -50,6 +52,7 @@ impl Api {
             config,
             url,
             faults: Faults::default(),
+            tokens: Tokens::default(),
             batches: Batches::default(),
             files: Files::default(),
         }
@@ -65,6 +68,10 @@ impl Api {
 
     pub(super) fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    pub(super) fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// Takes a request and answers it, or does not, as the faults have it.
@@ -126,6 +133,9 @@ impl Api {
                 _ => Err(not_found()),
             };
         }
+        if head.method == http::Method::POST && path == "/v1/oauth/token" {
+            return self.tokens.exchange(&head.headers, &object(body)?, ids);
+        }
         self.admit(&head.headers)?;
         let segments: Vec<&str> = path.split('/').skip(1).collect();
         match (head.method.as_str(), segments.as_slice()) {
@@ -158,22 +168,31 @@ impl Api {
         }
     }
 
-    /// Whether the caller has the key, and no other credential, and says which version it speaks.
+    /// Whether the caller has the key or a token, and no other credential, and says which version
+    /// it speaks.
     fn admit(&self, headers: &HeaderMap) -> Result<(), Refused> {
-        let mut credentials = Vec::new();
-        for key in headers.get_all("x-api-key") {
-            credentials.push(key.as_bytes());
+        let key = self.config.api_key.as_bytes();
+        let mut shown = 0;
+        for value in headers.get_all("x-api-key") {
+            shown += 1;
+            if value.as_bytes() != key {
+                return Err(Refused::new(401, "invalid x-api-key"));
+            }
         }
         for value in headers.get_all(header::AUTHORIZATION) {
+            shown += 1;
             let bytes = value.as_bytes();
-            credentials.push(bytes.strip_prefix(b"Bearer ").unwrap_or(bytes));
+            let token = bytes.strip_prefix(b"Bearer ").unwrap_or(bytes);
+            if token == key {
+                continue;
+            }
+            // A token beside a key is a credential that somebody did not take off.
+            if shown > 1 || !self.tokens.admit(token, headers)? {
+                return Err(Refused::new(401, "invalid x-api-key"));
+            }
         }
-        if credentials.is_empty() {
+        if shown == 0 {
             return Err(Refused::new(401, "x-api-key header is required"));
-        }
-        let key = self.config.api_key.as_bytes();
-        if credentials.iter().any(|credential| *credential != key) {
-            return Err(Refused::new(401, "invalid x-api-key"));
         }
         if !headers.contains_key("anthropic-version") {
             return Err(Refused::new(400, "anthropic-version: header is required"));

@@ -9,3 +9,4 @@ mod client;
 mod faults;
 mod messages;
 mod operations;
+mod tokens;

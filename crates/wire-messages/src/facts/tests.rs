@@ -310,3 +310,263 @@ fn no_error_repeats_the_body() {
         assert!(!shown.contains("hunter2"), "{shown}");
     }
 }
+
+/// The texts of a body, as `place: text`.
+fn texts_of(endpoint: Endpoint, body: &[u8]) -> Vec<String> {
+    let mut seen = Vec::new();
+    let action = read(endpoint, [], body, &mut |place, text| {
+        seen.push(format!("{place:?}: {text}"));
+    });
+    assert_eq!(action, facts(endpoint, [], body), "texts change no fact");
+    action.unwrap();
+    seen
+}
+
+#[test]
+fn every_text_comes_with_its_place() {
+    let body = r#"{
+        "model": "m", "max_tokens": 9,
+        "system": [{"type":"text","text":"be\nkind","cache_control":{"type":"ephemeral"}}],
+        "messages": [
+            {"role":"user","content":"hi"},
+            {"role":"assistant","content":[
+                {"type":"thinking","thinking":"hm","signature":"c2lnbmF0dXJl"},
+                {"type":"redacted_thinking","data":"ZGF0YQ=="},
+                {"type":"text","text":"I look"},
+                {"type":"tool_use","id":"toolu_1","name":"Bash","input":{"command":"ls \"x\"", "n":1}},
+                {"type":"server_tool_use","id":"s_1","name":"web_search","input":{"query":"q"}},
+                {"type":"web_search_tool_result","tool_use_id":"s_1","content":[
+                    {"type":"web_search_result","title":"found","encrypted_content":"RU5D"}]}]},
+            {"role":"user","content":[
+                {"tool_use_id":"toolu_1","content":[{"type":"text","text":"a.txt"}],"type":"tool_result"},
+                {"type":"tool_result","tool_use_id":"toolu_1","content":"b.txt"},
+                {"type":"document","title":"T","source":{"type":"text","media_type":"text/plain","data":"D"}},
+                {"type":"document","source":{"type":"content","content":[{"type":"text","text":"E"}]}},
+                {"type":"search_result","title":"S","source":"http://x","content":[{"type":"text","text":"F"}]},
+                {"type":"text","text":"thanks"}]},
+            {"content":[{"text":"later","type":"text"}],"role":"system"}],
+        "tools": [{"name":"Bash","description":"runs","input_schema":{"properties":{"a b":{"description":"arg"}}}}],
+        "mcp_servers": [{"type":"url","url":"https://mcp.example.com/sse","name":"x"}],
+        "metadata": {"user_id":"u 1"}
+    }"#;
+    let seen = texts_of(Endpoint::MessagesCreate, body.as_bytes());
+    // Words of the protocol itself come too, but nobody minds them.
+    let seen: Vec<&str> = (seen.iter().map(String::as_str))
+        .filter(|text| {
+            let other = ["ephemeral", "toolu_1", "s_1", "text/plain"];
+            !other.iter().any(|word| text.ends_with(word))
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            "System: be\nkind",
+            "UserText: hi",
+            "Thinking: hm",
+            "AssistantText: I look",
+            "ToolUse(\"Bash\"): ls \"x\"",
+            r#"ToolUse("Bash"): {"command":"ls \"x\"","n":1}"#,
+            "ToolUse(\"web_search\"): q",
+            r#"ToolUse("web_search"): {"query":"q"}"#,
+            "ToolResult: web_search_result",
+            "ToolResult: found",
+            "ToolResult: RU5D",
+            "ToolResult: a.txt",
+            "ToolResult: b.txt",
+            "Document: T",
+            "Document: D",
+            "Document: E",
+            "Document: S",
+            "Document: http://x",
+            "Document: F",
+            "UserText: thanks",
+            "System: later",
+            "ToolDefinition: runs",
+            "ToolDefinition: a b",
+            "ToolDefinition: arg",
+            "Other: https://mcp.example.com/sse",
+            "McpServer: mcp.example.com",
+            "Other: u 1",
+        ]
+    );
+}
+
+#[test]
+fn a_batch_and_an_upload_have_texts_too() {
+    let one = |text: &str| {
+        format!(
+            r#"{{"custom_id":"c 1","params":{{"model":"m","messages":[{{"role":"user","content":"{text}"}}]}}}}"#
+        )
+    };
+    let body = format!(r#"{{"requests":[{},{}]}}"#, one("a"), one("b"));
+    let seen = texts_of(Endpoint::BatchCreate, body.as_bytes());
+    assert_eq!(
+        seen,
+        ["Other: c 1", "UserText: a", "Other: c 1", "UserText: b"]
+    );
+    assert_eq!(
+        texts_of(Endpoint::FileUpload, b"--x\r\n"),
+        ["Document: --x\r\n"]
+    );
+    assert!(texts_of(Endpoint::FileUpload, b"--x\xff").is_empty());
+}
+
+#[test]
+fn what_nobody_can_read_is_named() {
+    let long = "QUJD".repeat(16);
+    for (content, unknown) in [
+        (r#"{"type":"image","source":{"type":"base64","media_type":"image/png","data":"QUJD"}}"#.to_owned(), &["images"][..]),
+        (r#"{"type":"image","source":{"type":"url","url":"https://x/y.png"}}"#.to_owned(), &["images"]),
+        (r#"{"source":{"data":"QUJD","type":"base64"},"type":"document"}"#.to_owned(), &["documents"]),
+        (r#"{"type":"document","source":{"type":"file","file_id":"f"}}"#.to_owned(), &["files"]),
+        (r#"{"type":"document","source":{"type":"hologram"}}"#.to_owned(), &["documents"]),
+        (r#"{"type":"container_upload","file_id":"f"}"#.to_owned(), &["files"]),
+        (r#"{"type":"tool_result","content":[{"type":"image","source":{"type":"base64","data":"QUJD"}}]}"#.to_owned(), &["images"]),
+        (format!(r#"{{"type":"brand_new","data":"{long}"}}"#), &["binary"]),
+        (format!(r#"{{"type":"brand_new","x":{{"data":["{long}"]}}}}"#), &["binary"]),
+        (format!(r#"{{"type":"new_tool_result","encrypted_content":"{long}"}}"#), &[]),
+        (r#"{"type":"brand_new","data":"short"}"#.to_owned(), &[]),
+        (r#"{"type":"document","source":{"type":"text","data":"x"}}"#.to_owned(), &[]),
+    ] {
+        let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{content}]}}]}}"#);
+        let action = of(&body).unwrap();
+        assert_eq!(set(&action, "unknown"), unknown, "{content}");
+    }
+    assert!(set(&of(&with("")).unwrap(), "unknown").is_empty());
+}
+
+#[test]
+fn repeated_calls_are_counted_at_the_end() {
+    let call = |name: &str, input: &str| {
+        format!(
+            r#"{{"role":"assistant","content":[{{"type":"tool_use","id":"{name}{input_len}","name":"{name}","input":{input}}}]}},{{"role":"user","content":[{{"type":"tool_result","content":"x"}}]}}"#,
+            input_len = input.len()
+        )
+    };
+    let (a, same, other) = (
+        call("Bash", r#"{"a":1,"b":"A"}"#),
+        call("Bash", r#"{ "b" : "\u0041", "a" : 1 }"#),
+        call("Bash", r#"{"a":2,"b":"A"}"#),
+    );
+    let read = call("Read", r#"{"a":1,"b":"A"}"#);
+    for (calls, expected) in [
+        (vec![], 0),
+        (vec![&a], 1),
+        (vec![&a, &same, &a], 3),
+        (vec![&a, &a, &other], 1),
+        (vec![&a, &other, &a, &a], 2),
+        (vec![&a, &a, &read, &read], 2),
+    ] {
+        let calls: Vec<&str> = calls.into_iter().map(String::as_str).collect();
+        let params = format!(r#"{{"model":"m","messages":[{}]}}"#, calls.join(","));
+        let action = of(&params).unwrap();
+        assert_eq!(
+            action.fact("repeated_tool_calls"),
+            Some(&Fact::Long(expected)),
+            "{calls:?}"
+        );
+        let batch = format!(
+            r#"{{"requests":[{{"params":{params}}},{{"params":{{"model":"m","messages":[]}}}}]}}"#
+        );
+        let action = facts(Endpoint::BatchCreate, [], batch.as_bytes()).unwrap();
+        assert_eq!(
+            action.fact("repeated_tool_calls"),
+            Some(&Fact::Long(expected))
+        );
+    }
+}
+
+proptest::proptest! {
+    /// Wherever a text is put into a request, it comes out.
+    #[test]
+    fn nothing_is_skipped(at in proptest::prelude::any::<proptest::sample::Index>()) {
+        use serde_json::Value;
+
+        const MARK: &str = "the needle, wherever it is";
+        let request: Value = serde_json::from_str(r#"{
+            "model": "m", "max_tokens": 9, "system": [{"type":"text","text":"","x":{"y":[""]}}],
+            "messages": [
+                {"role":"user","content":""}, {"role":"","content":""}, "",
+                {"role":"assistant","name":"","content":[
+                    {"type":"thinking","thinking":"","signature":"","x":""},
+                    {"type":"redacted_thinking","data":""},
+                    {"type":"text","text":"","citations":[{"cited_text":""}]},
+                    {"type":"tool_use","id":"","name":"","input":{"a":[{"b":""}],"data":""},"x":""},
+                    {"type":"tool_use","input":""},
+                    {"type":"mcp_tool_use","id":"","name":"","server_name":"","input":{"a":""}},
+                    {"type":"web_fetch_tool_result","content":{"content":{"source":{"data":""}}}},
+                    {"type":"","data":"","a":{"signature":["",{"b":""}]}}, "", [""], [[{"type":"","a":""}]]]},
+                {"role":"user","x":[""],"content":[
+                    {"type":"tool_result","tool_use_id":"","content":[{"type":"text","text":""},
+                        {"type":"image","source":{"type":"base64","data":"","media_type":""}}]},
+                    {"type":"document","title":"","context":"","source":{"type":"text","data":""}},
+                    {"type":"document","source":{"type":"url","url":""}},
+                    {"type":"document","source":{"type":"","a":[""]}}, {"type":"document","source":""},
+                    {"type":"document","source":{"type":"content","content":""}},
+                    {"type":"search_result","title":"","source":"","content":[{"type":"text","text":""}]},
+                    {"type":"container_upload","file_id":""}]},
+                {"content":{"type":"text","text":""}}],
+            "tools": [{"name":"t","type":"","description":"","input_schema":{"enum":["",{"x":""}]}}],
+            "tool_choice": {"type":"auto","name":"","x":[""]},
+            "thinking": {"type":"enabled","x":""},
+            "mcp_servers": [{"type":"","url":"","name":"","authorization_token":""}],
+            "fallbacks": [{"model":"n","x":""}], "container": {"id":"","skills":[{"skill_id":""}]},
+            "stop_sequences": [""], "metadata": {"user_id":""}, "brand_new": {"a":{"b":""}}
+        }"#).unwrap();
+        let mut paths = Vec::new();
+        collect(&request, String::new(), &mut paths);
+        let path = &paths[at.index(paths.len())];
+        // As a value, and where the member that says what it is comes last.
+        for reversed in [false, true] {
+            let mut request = request.clone();
+            *request.pointer_mut(path).unwrap() = MARK.into();
+            if reversed {
+                reverse(&mut request);
+            }
+            let mut found = false;
+            texts(&request, &mut |text| found |= text.contains(MARK));
+            proptest::prop_assert!(found, "{path}");
+        }
+    }
+}
+
+fn texts(request: &serde_json::Value, seen: &mut dyn FnMut(&str)) {
+    let body = request.to_string();
+    crate::texts(Endpoint::MessagesCreate, body.as_bytes(), &mut |_, text| {
+        seen(text);
+    })
+    .unwrap();
+}
+
+/// The paths of all empty strings.
+fn collect(value: &serde_json::Value, path: String, paths: &mut Vec<String>) {
+    use serde_json::Value;
+    match value {
+        Value::String(text) if text.is_empty() => paths.push(path),
+        Value::Array(list) => {
+            for (index, value) in list.iter().enumerate() {
+                collect(value, format!("{path}/{index}"), paths);
+            }
+        }
+        Value::Object(members) => {
+            for (name, value) in members {
+                collect(value, format!("{path}/{name}"), paths);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Turns the order of all members round.
+fn reverse(value: &mut serde_json::Value) {
+    use serde_json::Value;
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(reverse),
+        Value::Object(members) => {
+            members.values_mut().for_each(reverse);
+            let all: Vec<_> = std::mem::take(members).into_iter().collect();
+            members.extend(all.into_iter().rev());
+        }
+        _ => {}
+    }
+}

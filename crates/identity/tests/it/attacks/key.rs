@@ -35,6 +35,22 @@ async fn the_key_of_a_token() {
                 es.token("k1", &from("https://CI.example")),
                 "unknown_issuer",
             ),
+            (
+                "no issuer, and a SPIFFE id of nobody's",
+                claim(
+                    &world,
+                    json!({"iss": null, "sub": "spiffe://evil.example/a"}),
+                ),
+                "unknown_issuer",
+            ),
+            (
+                "issuer is null, and a SPIFFE id",
+                es.token_of(
+                    r#"{"alg":"ES256","kid":"k1"}"#,
+                    r#"{"iss":null,"sub":"spiffe://ci.example/a"}"#,
+                ),
+                "claim_type",
+            ),
             ("empty issuer", es.token("k1", &from("")), "unknown_issuer"),
             (
                 "no issuer",
@@ -94,6 +110,12 @@ async fn the_key_of_a_token() {
             ("exponent one", by(rsa, "exponent-one"), "key_unusable"),
             ("key for encryption", by(es, "enc"), "key_unusable"),
             ("key for signing only", by(es, "sign-only"), "key_unusable"),
+            (
+                "key whose operations name one twice",
+                by(es, "ops-twice"),
+                "key_unusable",
+            ),
+            ("key for SPIFFE only", by(es, "svid"), "key_unusable"),
             ("published private key", by(es, "private"), "key_unusable"),
             (
                 "key of an impossible algorithm",

@@ -3,6 +3,7 @@
 mod claims;
 mod form;
 mod key;
+mod options;
 
 use serde_json::{Value, json};
 use tollbook_identity::{Authenticate, Credentials, Issuer, OidcAuthenticator};
@@ -51,6 +52,8 @@ impl World {
             with(rsa.jwk("exponent-one"), "e", json!("AQ")),
             with(es.jwk("enc"), "use", json!("enc")),
             with(es.jwk("sign-only"), "key_ops", json!(["sign"])),
+            with(es.jwk("ops-twice"), "key_ops", json!(["verify", "verify"])),
+            with(es.jwk("svid"), "use", json!("jwt-svid")),
             with(es.jwk("private"), "d", json!(encode([1; 32]))),
             with(es.jwk("wrong-alg"), "alg", json!("RS256")),
             with(es.jwk("other-curve"), "crv", json!("secp256k1")),

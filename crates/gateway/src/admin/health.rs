@@ -1,26 +1,13 @@
-//! The admin listener: whether the gateway lives and whether it is ready.
+//! Whether the gateway lives and whether it is ready.
 
-use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
+use axum::{Json, extract::State, http::StatusCode};
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
-use tollbook_recording::{Health, Recorder};
+use tollbook_recording::Health;
 
-#[derive(Clone)]
-pub(crate) struct Admin {
-    pub(crate) recorder: Recorder,
-    pub(crate) stop: CancellationToken,
-}
-
-pub(crate) fn router(admin: Admin) -> Router {
-    Router::new()
-        .route("/livez", get(async || "ok\n"))
-        .route("/healthz", get(ready))
-        .route("/readyz", get(ready))
-        .with_state(admin)
-}
+use super::Admin;
 
 /// 200 when requests may come, else 503, and why.
-async fn ready(State(admin): State<Admin>) -> (StatusCode, Json<Value>) {
+pub(super) async fn ready(State(admin): State<Admin>) -> (StatusCode, Json<Value>) {
     let journal = match admin.recorder.health() {
         Health::Healthy => "ok".to_owned(),
         Health::Blocked { reason } => format!("blocked: {reason}"),

@@ -1,0 +1,208 @@
+//! Whether a request may pass, and the decision by which it does.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, request::Parts};
+use tokio::time::Instant;
+use tollbook_exchange::{
+    Action, Code, Decision, Exchange, Fact, Finding, Findings, Masked, Principal, Refusal, Verdict,
+};
+
+use super::settings::Settings;
+use crate::{ApprovalId, Ask, Digests, Mode, Payload, hold::Hold, refusal};
+
+/// How often a request may be let through by people and then meet rules that they were not shown.
+const ROUNDS: usize = 4;
+
+/// A request whose decision is *approve*, without what goes on the wire.
+pub(super) struct Candidate {
+    principal: Principal,
+    action: Action,
+    masked: Masked<Action>,
+    found: Vec<Finding>,
+    shown: Masked<Bytes>,
+    digests: Digests,
+    decision: Decision,
+    exchange: Option<Exchange>,
+}
+
+impl Candidate {
+    /// Reads what the layers before have left.
+    pub(super) fn of(
+        settings: &Settings,
+        head: &Parts,
+        body: &Bytes,
+        decision: Decision,
+    ) -> Result<Self, Refusal> {
+        let extensions = &head.extensions;
+        let (Some(principal), Some(action)) =
+            (extensions.get::<Principal>(), extensions.get::<Action>())
+        else {
+            return Err(misassembled("no_principal_or_action"));
+        };
+        let exchange = extensions.get::<Exchange>().cloned();
+        let masked = exchange
+            .as_ref()
+            .and_then(|exchange| exchange.draft(|draft| draft.action.clone()));
+        let masked = masked.unwrap_or_else(|| without_texts(action));
+        let (action, findings) = match extensions.get::<Findings>() {
+            Some(findings) => (action.clone(), findings.clone()),
+            // Nobody scanned, whatever the action says of itself.
+            None => (
+                action.clone().with("body_scanned", false),
+                Findings::default(),
+            ),
+        };
+        Ok(Self {
+            principal: principal.clone(),
+            digests: digests(settings, head, &action, body),
+            action,
+            masked,
+            found: findings.found,
+            shown: findings.masked,
+            decision,
+            exchange,
+        })
+    }
+
+    /// Whether the caller asked for a stream.
+    pub(super) fn wants_stream(&self) -> bool {
+        self.action.is("stream")
+    }
+
+    /// The handle of its exchange.
+    pub(super) fn exchange(&self) -> Option<&Exchange> {
+        self.exchange.as_ref()
+    }
+
+    /// Waits until people have decided, at most until `until`, and judges again. Gives the decision
+    /// that lets it pass; `seen` becomes the approval that is waited for.
+    pub(super) async fn clear(
+        self,
+        settings: Arc<Settings>,
+        until: Option<Instant>,
+        seen: Arc<OnceLock<ApprovalId>>,
+    ) -> Result<Decision, Refusal> {
+        let hold = Hold {
+            until,
+            cancel: settings.cancel && settings.mode == Mode::Hold,
+            seen,
+        };
+        let mut decision = self.decision.clone();
+        for _ in 0..ROUNDS {
+            let ask = Arc::new(self.ask(&settings, decision));
+            let passed = settings.approvals.pass(&ask, &hold).await?;
+            // Time has passed, and rules may have changed: what holds now counts.
+            decision = (settings.judge)(&self.principal, &self.action, &self.found);
+            if !decision.errors.is_empty() {
+                return Err(policy_error(&decision));
+            }
+            match decision.verdict {
+                Verdict::Allow => return Ok(decision.approved(passed.by)),
+                Verdict::Approve if passed.covers(&decision.requires) => {
+                    return Ok(decision.approved(passed.by));
+                }
+                // Rules that people were not shown: they have to be asked again.
+                Verdict::Approve => {}
+                _ => {
+                    if let Some(exchange) = &self.exchange {
+                        exchange.decided(&decision);
+                    }
+                    return Err(policy_denied(&decision));
+                }
+            }
+        }
+        Err(refusal::contended())
+    }
+
+    fn ask(&self, settings: &Settings, decision: Decision) -> Ask {
+        Ask::new(
+            self.principal.clone(),
+            &*settings.connection,
+            &*settings.protocol,
+            self.masked.clone(),
+            self.digests.clone(),
+            decision,
+        )
+        .showing(self.shown.clone())
+        .in_exchange(self.exchange.as_ref().map(Exchange::id))
+        .bound(settings.bind)
+        .mode(settings.mode)
+    }
+}
+
+/// What goes on when people have approved is what is digested here: method, path and query, upstream,
+/// the headers that change what the body does, and the body.
+fn digests(settings: &Settings, head: &Parts, action: &Action, body: &Bytes) -> Digests {
+    let target = head.uri.path_and_query().map_or("/", |it| it.as_str());
+    let headers: Vec<(&str, Vec<u8>)> = (settings.headers.iter())
+        .map(|name| (name.as_str(), values(&head.headers, name.as_str())))
+        .collect();
+    let mut parts: Vec<&[u8]> = vec![
+        head.method.as_str().as_bytes(),
+        settings.upstream.as_bytes(),
+        target.as_bytes(),
+    ];
+    for (name, values) in &headers {
+        parts.push(name.as_bytes());
+        parts.push(values);
+    }
+    let semantic = (settings.meaning.as_ref()).and_then(|meaning| meaning(action, body));
+    settings.approvals.digests(Payload {
+        head: &parts,
+        body,
+        semantic: semantic.as_ref(),
+    })
+}
+
+/// All values of a header, each with a line end, which no value can hold.
+fn values(headers: &HeaderMap, name: &str) -> Vec<u8> {
+    let mut all = Vec::new();
+    for value in headers.get_all(name) {
+        all.extend_from_slice(value.as_bytes());
+        all.push(b'\n');
+    }
+    all
+}
+
+/// The action without what a caller wrote, for where nothing has masked it.
+fn without_texts(action: &Action) -> Masked<Action> {
+    let mut bare = Action::new(action.name.clone());
+    let plain = |fact: &Fact| matches!(fact, Fact::Bool(_) | Fact::Long(_));
+    let facts = action.facts.iter().filter(|(_, fact)| plain(fact));
+    bare.facts = facts
+        .map(|(name, fact)| (name.clone(), fact.clone()))
+        .collect::<BTreeMap<_, _>>();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "numbers, and the name that the protocol gives the action"
+    )]
+    Masked::assume_masked(bare)
+}
+
+fn policy_denied(decision: &Decision) -> Refusal {
+    let rules = match decision.rules.is_empty() {
+        true => "no rule permits this".to_owned(),
+        false => decision.rules.join(", "),
+    };
+    let message = match &decision.reason {
+        Some(reason) => format!("tollbook_policy_denied: {rules}: {reason}"),
+        None => format!("tollbook_policy_denied: {rules}"),
+    };
+    Refusal::new(Code::PolicyDenied, message).because("denied_at_execution")
+}
+
+fn policy_error(decision: &Decision) -> Refusal {
+    let rules = decision.errors.join(", ");
+    let message = format!("tollbook_policy_error: {rules}: a rule could not be evaluated");
+    Refusal::new(Code::PolicyError, message)
+}
+
+pub(super) fn misassembled(reason: &'static str) -> Refusal {
+    let message = "the gate cannot hold a request that it did not judge";
+    Refusal::new(Code::Misassembled, message).because(reason)
+}

@@ -1,0 +1,146 @@
+//! The tower layer.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tollbook_exchange::{
+    Action, Code, Exchange, Principal, Refusal,
+    http::{Refusable, refuse},
+};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{Ask, Budgets};
+
+/// Lets a request pass only if its caller's budgets have something left.
+///
+/// It needs the [`Principal`], the [`Exchange`] and the [`Action`] of the request; without one of
+/// them it refuses everything. What an answer took is read from the exchange when that is over.
+#[derive(Clone, Debug)]
+pub struct BudgetLayer {
+    budgets: Budgets,
+}
+
+impl BudgetLayer {
+    /// Keeps callers within these budgets.
+    pub const fn new(budgets: Budgets) -> Self {
+        Self { budgets }
+    }
+}
+
+impl<S> Layer<S> for BudgetLayer {
+    type Service = Budgeted<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Budgeted {
+            inner,
+            budgets: self.budgets.clone(),
+        }
+    }
+}
+
+/// The service of [`BudgetLayer`].
+#[derive(Clone, Debug)]
+pub struct Budgeted<S> {
+    inner: S,
+    budgets: Budgets,
+}
+
+impl<S, B, R> Service<Request<B>> for Budgeted<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Response = Response<Refusable<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        match admit(&self.budgets, &request) {
+            Ok(()) => ResponseFuture {
+                kind: Kind::Passed {
+                    future: self.inner.call(request),
+                },
+            },
+            Err(refusal) => {
+                if let Some(exchange) = request.extensions().get::<Exchange>() {
+                    exchange.refused(&refusal);
+                }
+                ResponseFuture {
+                    kind: Kind::Refused {
+                        refusal: Some(refusal),
+                    },
+                }
+            }
+        }
+    }
+}
+
+/// Counts the request, and has it settled when its exchange is over.
+fn admit<B>(budgets: &Budgets, request: &Request<B>) -> Result<(), Refusal> {
+    let extensions = request.extensions();
+    let (Some(principal), Some(exchange), Some(action)) = (
+        extensions.get::<Principal>(),
+        extensions.get::<Exchange>(),
+        extensions.get::<Action>(),
+    ) else {
+        return Err(Refusal::new(
+            Code::Misassembled,
+            "the gate cannot keep a budget of a request that it does not know",
+        )
+        .because("no_budget"));
+    };
+    let session = exchange.draft(|draft| draft.session);
+    let ask = Ask::new(principal, exchange.connection())
+        .session(session)
+        .action(action);
+    let admission = budgets.check(&ask)?;
+    exchange.afterwards(move |draft| admission.conclude(draft));
+    Ok(())
+}
+
+pin_project! {
+    /// The response of the inner service, or a refusal.
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        kind: Kind<F>,
+    }
+}
+
+pin_project! {
+    #[derive(Debug)]
+    #[project = KindProj]
+    enum Kind<F> {
+        Passed { #[pin] future: F },
+        Refused { refusal: Option<Refusal> },
+    }
+}
+
+impl<F, R, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = Result<Response<Refusable<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().kind.project() {
+            KindProj::Passed { future } => {
+                let response = ready!(future.poll(cx))?;
+                Poll::Ready(Ok(response.map(Refusable::passed)))
+            }
+            KindProj::Refused { refusal } => match refusal.take() {
+                Some(refusal) => Poll::Ready(Ok(refuse(refusal))),
+                // Polled after it was ready, which a future may answer as it likes.
+                None => Poll::Pending,
+            },
+        }
+    }
+}

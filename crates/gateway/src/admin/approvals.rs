@@ -1,0 +1,302 @@
+//! What waits for approval, and the decisions of people about it.
+
+use axum::{
+    Extension, Json,
+    extract::{Path, Query, State, rejection::JsonRejection},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, time::Duration};
+
+use tollbook_approvals::{
+    Approval, ApprovalId, Ballot, Choice, Error, Filter, GrantFilter, GrantId, GrantKind,
+    GrantWish, Refused, Scope, State as Step, Via,
+};
+use tollbook_exchange::{Exchange, Principal, Timestamp};
+
+use super::{Admin, No, action};
+use crate::approvals::{granted, shown};
+
+#[derive(Deserialize)]
+pub(super) struct Page {
+    state: Option<String>,
+    limit: Option<usize>,
+}
+
+/// The newest first: all of them for those who see everything, for others what they may decide.
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    Extension(principal): Extension<Principal>,
+    Extension(exchange): Extension<Exchange>,
+    Query(page): Query<Page>,
+) -> Result<Json<Value>, No> {
+    admin.note(&exchange, &action("approvals.list", &[]));
+    admin.roles().enter(&principal)?;
+    let mut filter = Filter::default().limit(page.limit.unwrap_or(50).min(1_000));
+    if let Some(state) = page.state {
+        filter.state = Step::ALL.into_iter().find(|known| known.as_str() == state);
+        if filter.state.is_none() {
+            return Err(No::wrong("there is no such `state` of an approval"));
+        }
+    }
+    let found = admin.approvals.list(&filter).await.map_err(failed)?;
+    let now = Timestamp::now();
+    let all: Vec<Value> = found
+        .iter()
+        .filter(|approval| admin.concerns(&principal, approval))
+        .map(|approval| shown(approval, now))
+        .collect();
+    Ok(Json(json!({ "approvals": all })))
+}
+
+pub(super) async fn show(
+    State(admin): State<Admin>,
+    Extension(principal): Extension<Principal>,
+    Extension(exchange): Extension<Exchange>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, No> {
+    admin.note(&exchange, &action("approvals.show", &[("approval", &id)]));
+    admin.roles().enter(&principal)?;
+    let approval = admin.find(&principal, &id).await?;
+    Ok(Json(shown(&approval, Timestamp::now())))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Decision {
+    vote: Choice,
+    hash: String,
+    reason: Option<String>,
+}
+
+/// One person's word.
+pub(super) async fn decide(
+    State(admin): State<Admin>,
+    Extension(principal): Extension<Principal>,
+    Extension(exchange): Extension<Exchange>,
+    Path(id): Path<String>,
+    body: Result<Json<Decision>, JsonRejection>,
+) -> Result<Json<Value>, No> {
+    let Json(decision) = body.map_err(|error| No::wrong(error.body_text()))?;
+    let vote = match decision.vote {
+        Choice::Approve => "approve",
+        _ => "deny",
+    };
+    let facts = [
+        ("approval", &*id),
+        ("vote", vote),
+        ("hash", &*decision.hash),
+    ];
+    admin.note(&exchange, &action("approvals.decide", &facts));
+    admin.roles().enter(&principal)?;
+    let id = admin.find(&principal, &id).await?.id;
+    admin.commit(&exchange).await?;
+    let ballot = Ballot {
+        voter: principal,
+        via: Via::SignIn,
+        choice: decision.vote,
+        hash: Some(decision.hash),
+        reason: decision.reason,
+    };
+    let approval = admin.approvals.decide(&id, ballot).await.map_err(failed)?;
+    Ok(Json(shown(&approval, Timestamp::now())))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Why {
+    reason: String,
+}
+
+/// Withdraws a request that waits.
+pub(super) async fn cancel(
+    State(admin): State<Admin>,
+    Extension(principal): Extension<Principal>,
+    Extension(exchange): Extension<Exchange>,
+    Path(id): Path<String>,
+    body: Result<Json<Why>, JsonRejection>,
+) -> Result<Json<Value>, No> {
+    let Json(why) = body.map_err(|error| No::wrong(error.body_text()))?;
+    let facts = [("approval", &*id), ("why", &*why.reason)];
+    admin.note(&exchange, &action("approvals.cancel", &facts));
+    admin.roles().may_operate(&principal)?;
+    let id = approval_id(&id)?;
+    admin.commit(&exchange).await?;
+    let approval = admin
+        .approvals
+        .cancel(&id, Some(&principal))
+        .await
+        .map_err(failed)?;
+    Ok(Json(shown(&approval, Timestamp::now())))
+}
+
+pub(super) async fn grants(
+    State(admin): State<Admin>,
+    Extension(principal): Extension<Principal>,
+    Extension(exchange): Extension<Exchange>,
+) -> Result<Json<Value>, No> {
+    admin.note(&exchange, &action("grants.list", &[]));
+    admin.roles().may_see(&principal)?;
+    let found = admin
+        .approvals
+        .grants(&GrantFilter::default())
+        .await
+        .map_err(failed)?;
+    let now = Timestamp::now();
+    let all: Vec<Value> = found.iter().map(|grant| granted(grant, now)).collect();
+    Ok(Json(json!({ "grants": all })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewGrant {
+    kind: Kind,
+    identity: String,
+    connection: String,
+    #[serde(default)]
+    rules: Vec<String>,
+    #[serde(default)]
+    actions: Vec<String>,
+    group: Option<String>,
+    minutes: u64,
+    reason: String,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Standing,
+    BreakGlass,
+}
+
+/// Makes a grant: the caller's own word beforehand, or an emergency.
+pub(super) async fn grant(
+    State(admin): State<Admin>,
+    Extension(principal): Extension<Principal>,
+    Extension(exchange): Extension<Exchange>,
+    body: Result<Json<NewGrant>, JsonRejection>,
+) -> Result<Json<Value>, No> {
+    let Json(wish) = body.map_err(|error| No::wrong(error.body_text()))?;
+    let facts = [
+        ("for", &*wish.identity),
+        ("connection", &*wish.connection),
+        ("why", &*wish.reason),
+    ];
+    let name = match wish.kind {
+        Kind::Standing => "grants.create",
+        Kind::BreakGlass => "grants.break_glass",
+    };
+    admin.note(&exchange, &action(name, &facts));
+    admin.roles().enter(&principal)?;
+    let kind = match (wish.kind, wish.group) {
+        (Kind::Standing, Some(group)) => GrantKind::Standing { group },
+        (Kind::Standing, None) => {
+            return Err(No::wrong(
+                "a standing grant names the `group` it speaks for",
+            ));
+        }
+        (Kind::BreakGlass, _) => GrantKind::BreakGlass,
+    };
+    admin.commit(&exchange).await?;
+    let wish = GrantWish {
+        kind,
+        by: principal,
+        via: Via::SignIn,
+        reason: wish.reason,
+        scope: Scope {
+            identity: wish.identity,
+            connection: wish.connection,
+            rules: wish.rules.into_iter().collect::<BTreeSet<_>>(),
+            actions: wish.actions.into_iter().collect::<BTreeSet<_>>(),
+        },
+        lasting: Duration::from_secs(wish.minutes.saturating_mul(60)),
+    };
+    let made = admin.approvals.grant(wish).await.map_err(failed)?;
+    Ok(Json(granted(&made, Timestamp::now())))
+}
+
+/// Ends a grant before its time. Any person may: it only narrows.
+pub(super) async fn revoke(
+    State(admin): State<Admin>,
+    Extension(principal): Extension<Principal>,
+    Extension(exchange): Extension<Exchange>,
+    Path(id): Path<String>,
+    body: Result<Json<Why>, JsonRejection>,
+) -> Result<Json<Value>, No> {
+    let Json(why) = body.map_err(|error| No::wrong(error.body_text()))?;
+    let facts = [("grant", &*id), ("why", &*why.reason)];
+    admin.note(&exchange, &action("grants.revoke", &facts));
+    admin.roles().enter(&principal)?;
+    let id = grant_id(&id)?;
+    admin.commit(&exchange).await?;
+    let grant = admin
+        .approvals
+        .revoke_grant(&id, &principal, Some(&why.reason))
+        .await
+        .map_err(failed)?;
+    Ok(Json(granted(&grant, Timestamp::now())))
+}
+
+/// Closes the review of a broken glass.
+pub(super) async fn review(
+    State(admin): State<Admin>,
+    Extension(principal): Extension<Principal>,
+    Extension(exchange): Extension<Exchange>,
+    Path(id): Path<String>,
+    body: Result<Json<Why>, JsonRejection>,
+) -> Result<Json<Value>, No> {
+    let Json(why) = body.map_err(|error| No::wrong(error.body_text()))?;
+    let facts = [("grant", &*id), ("why", &*why.reason)];
+    admin.note(&exchange, &action("grants.review", &facts));
+    admin.roles().enter(&principal)?;
+    let id = grant_id(&id)?;
+    admin.commit(&exchange).await?;
+    let grant = admin
+        .approvals
+        .review(&id, &principal, Via::SignIn, Some(&why.reason))
+        .await
+        .map_err(failed)?;
+    Ok(Json(granted(&grant, Timestamp::now())))
+}
+
+impl Admin {
+    /// Whether the principal may see this approval: because they see everything, or because they
+    /// are in a group that decides it.
+    fn concerns(&self, principal: &Principal, approval: &Approval) -> bool {
+        let asked = |group: &str| approval.requires.iter().any(|one| one.group == group);
+        self.roles().sees(principal) || principal.groups.iter().any(asked)
+    }
+
+    /// The approval, if the principal may see it. Others are told that there is none.
+    async fn find(&self, principal: &Principal, id: &str) -> Result<Approval, No> {
+        let id = approval_id(id)?;
+        let approval = self.approvals.show(&id).await.map_err(failed)?;
+        if self.concerns(principal, &approval) {
+            Ok(approval)
+        } else {
+            Err(failed(Error::from(Refused::NotFound)))
+        }
+    }
+}
+
+fn approval_id(id: &str) -> Result<ApprovalId, No> {
+    id.parse()
+        .map_err(|_| No::wrong("that is no id of an approval"))
+}
+
+fn grant_id(id: &str) -> Result<GrantId, No> {
+    id.parse()
+        .map_err(|_| No::wrong("that is no id of a grant"))
+}
+
+/// Why the engine did not do it.
+fn failed(error: Error) -> No {
+    match error.refused() {
+        Some(Refused::NotFound) => No::missing("there is no such approval or grant"),
+        Some(refused) => No::denied(refused.to_string(), refused.as_str()),
+        None => {
+            tracing::warn!(%error, "an admin call about approvals failed");
+            No::failed("it could not be done; nothing has changed", "store_error")
+        }
+    }
+}

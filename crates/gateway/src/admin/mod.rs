@@ -1,0 +1,157 @@
+//! The admin listener: health for whoever watches the gateway, and the admin API for people.
+//!
+//! Every call of the API is an exchange in the book, on the connection `(admin)`. A call that
+//! changes something is durable there before it takes effect.
+
+mod approvals;
+mod auth;
+mod health;
+mod policy;
+mod slack;
+mod tokens;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http::Request;
+use http_body_util::BodyExt;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tollbook_approvals::{Approvals, channel::Slack};
+use tollbook_exchange::{Action, Code, Exchange, Fact, Refusal, http::refuse};
+use tollbook_identity::{GateAuthenticator, IdentityLayer};
+use tollbook_masking::Masker;
+use tollbook_recording::{RecordLayer, Recorder};
+use tower::ServiceBuilder;
+
+use self::auth::Roles;
+use crate::{config::AdminConfig, events, policies::LivePolicies};
+
+/// The connection under which calls of the API stand in the book.
+const CONNECTION: &str = "(admin)";
+/// The largest body of a call.
+const MAX_BODY: usize = 64 << 10;
+
+/// What the admin listener can reach.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    pub(crate) recorder: Recorder,
+    pub(crate) stop: CancellationToken,
+    pub(crate) masker: Masker,
+    pub(crate) gate: GateAuthenticator,
+    pub(crate) policies: LivePolicies,
+    pub(crate) approvals: Approvals,
+    pub(crate) slack: Option<Arc<Slack>>,
+    /// What is still to be told to people in Slack.
+    pub(crate) replies: TaskTracker,
+    pub(crate) config: Arc<AdminConfig>,
+}
+
+pub(crate) fn router(admin: Admin) -> Router {
+    let record = || {
+        RecordLayer::new(admin.recorder.clone(), CONNECTION, "admin")
+            .redact(Arc::new(admin.masker.clone()))
+    };
+    let people = Router::new()
+        .route("/approvals", get(approvals::list))
+        .route("/approvals/{id}", get(approvals::show))
+        .route("/approvals/{id}/decision", post(approvals::decide))
+        .route("/approvals/{id}/cancel", post(approvals::cancel))
+        .route("/grants", get(approvals::grants).post(approvals::grant))
+        .route("/grants/{id}/revoke", post(approvals::revoke))
+        .route("/grants/{id}/review", post(approvals::review))
+        .route("/tokens", get(tokens::list))
+        .route("/tokens/revoke", post(tokens::revoke))
+        .route("/issuers", get(tokens::issuers))
+        .route("/policy", get(policy::show))
+        .route("/policy/reload", post(policy::reload))
+        .fallback(nowhere)
+        .layer(
+            ServiceBuilder::new()
+                // Outside identity, so that strangers are in the book.
+                .layer(record())
+                .layer(IdentityLayer::new(admin.gate.clone())),
+        );
+    // Slack signs what it sends and has no token of ours.
+    let slack = Router::new()
+        .route("/slack/interactions", post(slack::interaction))
+        .layer(record());
+    Router::new()
+        .nest("/v1", people.merge(slack))
+        .route("/livez", get(async || "ok\n"))
+        .route("/healthz", get(health::ready))
+        .route("/readyz", get(health::ready))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(admin)
+}
+
+impl Admin {
+    /// Whether the caller has one of the roles.
+    fn roles(&self) -> Roles<'_> {
+        Roles::new(&self.config)
+    }
+
+    /// Notes what is asked for.
+    fn note(&self, exchange: &Exchange, action: &Action) {
+        let action = events::masked(&self.masker, action);
+        exchange.draft(|draft| draft.action = Some(action));
+    }
+
+    /// Makes what is asked for durable, before it takes effect.
+    async fn commit(&self, exchange: &Exchange) -> Result<(), No> {
+        self.recorder.commit(exchange).await.map_err(|error| {
+            tracing::warn!(%error, "an admin call could not be recorded");
+            No(Refusal::new(
+                Code::NotRecordable,
+                "the call cannot be recorded, so nothing was done",
+            ))
+        })
+    }
+}
+
+/// An action of the API with its facts.
+fn action(name: &'static str, facts: &[(&'static str, &str)]) -> Action {
+    facts
+        .iter()
+        .fold(Action::new(name), |action, (name, fact)| {
+            action.with(name, Fact::from(*fact))
+        })
+}
+
+/// A refusal as an answer of the API: `{"code":"…","message":"…"}`.
+#[derive(Debug)]
+struct No(Refusal);
+
+impl No {
+    fn wrong(message: impl Into<String>) -> Self {
+        Self(Refusal::new(Code::MalformedRequest, message))
+    }
+
+    fn missing(message: impl Into<String>) -> Self {
+        Self(Refusal::new(Code::UnknownRoute, message).because("not_found"))
+    }
+
+    fn denied(message: impl Into<String>, reason: &'static str) -> Self {
+        Self(Refusal::new(Code::PolicyDenied, message).because(reason))
+    }
+
+    fn failed(message: impl Into<String>, reason: &'static str) -> Self {
+        Self(Refusal::new(Code::NotRecordable, message).because(reason))
+    }
+}
+
+impl IntoResponse for No {
+    fn into_response(self) -> Response {
+        refuse::<http_body_util::Empty<bytes::Bytes>>(self.0)
+            .map(|body| axum::body::Body::new(body.map_err(|never| match never {})))
+    }
+}
+
+async fn nowhere(request: Request<axum::body::Body>) -> No {
+    drop(request);
+    No::missing("the admin API has no such call")
+}
