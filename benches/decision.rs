@@ -1,10 +1,11 @@
 //! What a decision costs, over sets of 10, 100 and 1,000 policies.
 //!
-//! Each set is what a firm of many teams has: per team of three groups a permit for models, a
-//! limit, a rule about tools and a rule about findings, over four connections. `decide` is the
-//! set as it is, `all` puts every question to every policy, as Cedar does by itself.
+//! Each set is what a firm of many teams has: per team a permit for models, a limit, a rule about
+//! tools and one about findings, over four connections. The caller is in three groups. `decide` is
+//! the set as it is; `all` puts every question, with everything that is known, to every policy.
 //!
 //! Before the measurements it prints percentiles of single decisions from a plain loop.
+
 #![expect(
     clippy::expect_used,
     reason = "a bench that cannot be set up has nothing to say"
@@ -22,7 +23,7 @@ use tollbook_exchange::{Action, Finding, Groups, Operator, Principal, PrincipalK
 use tollbook_policy::{Decide, PolicySet, PolicySetBuilder};
 
 const CONNECTIONS: [&str; 4] = ["claude", "claude-eu", "claude-batch", "claude-lab"];
-const DECISIONS: usize = 20_000;
+const DECISIONS: usize = 10_000;
 
 /// `policies` policies, the caller's own among them.
 fn policies(policies: usize) -> PolicySetBuilder {

@@ -2,6 +2,7 @@
 
 mod command;
 mod exit;
+mod memory;
 mod print;
 
 use std::process::ExitCode;
@@ -64,7 +65,8 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Quickstart(quickstart) => command::block_on(quickstart.run()),
         Command::Serve(serve) => command::block_on(serve.run()),
-        Command::Check(check) => check.run(),
+        // What announces approvals is built on the runtime, also where it is only looked at.
+        Command::Check(check) => command::block_on(async { check.run() }),
         Command::Exchanges(exchanges) => exchanges.run(),
         Command::Approvals(approvals) => command::block_on(approvals.run()),
         Command::Policy(policy) => command::block_on(policy.run()),

@@ -15,6 +15,9 @@ pub struct Limits {
     pub use_within: Duration,
     /// How many pending approvals one identity may have: 20.
     pub open: usize,
+    /// How many requests of one identity are held at once: 100. Equal ones wait for one approval, so
+    /// [`open`](Self::open) alone would not bound what is kept in memory for one caller.
+    pub held: usize,
     /// For how long a request that was denied or expired is answered with that: 10 minutes.
     pub remember: Duration,
     /// For how long a denial also stands for what means the same but asks for more output, or is
@@ -44,6 +47,7 @@ impl Default for Limits {
             decide_within: 15 * MINUTE,
             use_within: 5 * MINUTE,
             open: 20,
+            held: 100,
             remember: 10 * MINUTE,
             cool_down: MINUTE,
             login_age: 12 * 60 * MINUTE,

@@ -96,6 +96,12 @@ impl Approvals {
     }
 
     async fn wait(&self, ticket: Ticket, ask: &Ask, hold: &Hold) -> Result<Approval, Refusal> {
+        // Held requests are kept whole, so one caller may not have any number of them.
+        let waiting = &self.0.waiting;
+        let place = waiting.place(ask.principal.identity(), self.0.limits.held);
+        let Some(_place) = place else {
+            return Err(refusal::too_many());
+        };
         // The first one counts: it is what the head of an answer names.
         let _first = hold.seen.set(ticket.id().clone());
         let mut ticket = ticket.cancel_on_drop(hold.cancel);

@@ -39,7 +39,7 @@
 //!
 //! - The work is linear in the text, whatever the text is. One automaton looks for the literals of
 //!   all detectors; what stands around one is judged by looking at no more than 2 KiB, and no text
-//!   may ask for more than one such judgement in 8 bytes: the rest of one that does is not looked
+//!   may ask for more than one such judgement in 16 bytes: the rest of one that does is not looked
 //!   at, and it has the label [`OVERLOAD`].
 //! - No text is changed, and no part of one is in any result, error or debug form.
 //! - Labels and risk do not depend on the order of the texts. The risk is the sum over all
@@ -121,7 +121,7 @@
 //! | `sql-drop`, `sql-drop-object`, `sql-truncate`, `sql-delete`, `sql-update`, `sql-grant`, `sql-alter`, `sql-alter-drop` | a statement and not a sentence; `sql-delete` and `sql-update` want one that leaves no row out |
 //! | `run-by-shell` | a substitution that a shell runs |
 //! | `is-written`, `is-removed` | a path that is written to, or removed or emptied. A literal that is no path needs no further sign |
-//! | `markdown-image`, `carries-data` | an image, or any address, with a query that is there to be filled |
+//! | `markdown-image` | an image whose address has a query that is there to be filled, or is |
 //! | `payment-card`, `iban` | a number with right check digits behind the literal |
 //! | `tag-characters`, `bidi-override`, `zero-width-run` | characters that are not seen. They bring their own literals |
 

@@ -79,9 +79,17 @@ pub struct Access {
     /// The SHA-256 of the client certificate, in hexadecimal, where one was shown.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub certificate: Option<String>,
-    /// When the person behind the caller signed in, in seconds since 1970, where the issuer says.
+    /// When the person behind the caller signed in, in seconds since 1970; where the issuer does not
+    /// say, when it made their token.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub signed_in: Option<i64>,
+    /// Whether the issuer itself says when the person signed in. A token that is only new may have
+    /// been renewed in silence.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub sign_in_told: bool,
+    /// When what the caller was let in with ends, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires: Option<i64>,
 }
 
 impl Principal {

@@ -6,8 +6,8 @@
 use std::fmt;
 
 use tollbook_exchange::{
-    Action, Decision, Exchange, ExchangeId, Fact, Masked, Outcome, Principal, Redact, Refusal,
-    Timestamp,
+    Action, Code, Decision, Exchange, ExchangeId, Fact, Masked, Outcome, Principal, Redact,
+    Refusal, Timestamp,
 };
 use tollbook_masking::Masker;
 use tollbook_recording::Recorder;
@@ -94,13 +94,19 @@ impl Events {
         }
         let action = self.masked(&event.action);
         exchange.draft(|draft| draft.action = Some(action));
-        match &event.refusal {
-            Some(refusal) => exchange.refused(refusal),
-            None => exchange.conclude(Outcome::Complete),
+        let written = self.recorder.commit(&exchange).await;
+        match (&written, &event.refusal) {
+            // It may come to be written when nobody waits for it any more. Then the book says that
+            // it did not happen.
+            (Err(_), _) => {
+                let message = "it could not be recorded in time, so it did not happen";
+                exchange.refused(&Refusal::new(Code::NotRecordable, message));
+            }
+            (Ok(_), Some(refusal)) => exchange.refused(refusal),
+            (Ok(_), None) => exchange.conclude(Outcome::Complete),
         }
-        self.recorder.commit(&exchange).await?;
         drop(recording);
-        Ok(id)
+        written.map(|_| id)
     }
 
     /// The action with every text in it masked.

@@ -2,26 +2,30 @@
 //!
 //! [`Plan`] is a configuration whose every part was built and found right; [`Gateway`] is a plan
 //! that runs: an edge that takes connections, one stack of layers for each configured
-//! connection, and an admin listener that says whether it is ready.
+//! connection, the exchange of tokens beside it, and an admin listener with its health and the API
+//! by which people decide, revoke and reload. Every key of the configuration stands in `CONFIG.md`
+//! of this crate.
 //!
 //! ```text
 //! client ─▶ edge: accept, TLS, header timeout, TCP_NODELAY
 //!   ┌ refusals     a refusal takes the form of the caller's protocol
 //!   │ ┌ record       opens the exchange; its guard closes it whatever happens
 //!   │ │ ┌ probe        HEAD / and HEAD /api/hello are answered here
-//!   │ │ │ ┌ identity     credential → principal, or 401
+//!   │ │ │ ┌ identity     credential → principal, or 401; a revocation ends what is inside
 //!   │ │ │ │ ┌ inspect      one parse, one scan → action, findings; watches the answer
-//!   │ │ │ │ │ ┌ policy       allow or deny, or 403
-//!   │ │ │ │ │ │ ┌ mask         wire masking, where the connection asks for it
-//!   │ │ │ │ │ │ │ ┌ commit       the request is durable now; only then …
-//!   │ │ │ │ │ │ │ │ └▶ forward   credential injected, bytes sent, answer streamed back
+//!   │ │ │ │ │ ┌ policy       allow, deny or approve, or 403
+//!   │ │ │ │ │ │ ┌ budget       something is left, or 429
+//!   │ │ │ │ │ │ │ ┌ approvals    held until people have decided, or 403, 409
+//!   │ │ │ │ │ │ │ │ ┌ mask         wire masking, where the connection asks for it
+//!   │ │ │ │ │ │ │ │ │ ┌ commit       the request is durable now; only then …
+//!   │ │ │ │ │ │ │ │ │ │ └▶ forward   credential injected, bytes sent, answer streamed back
 //! ```
 //!
 //! # Threat
 //!
 //! A gateway that runs with half of what was configured is worse than none: it is trusted. So a
 //! plan is whole or it is a list of mistakes, and a gateway that cannot write its book refuses
-//! every request until it can.
+//! every request until it can. What the gateway does itself is in the book before it takes effect.
 
 mod admin;
 mod approvals;

@@ -42,6 +42,8 @@ const KEEP: Duration = Duration::from_secs(2);
 const PURGE: Duration = Duration::from_secs(600);
 /// How long channels may take to deliver what is waiting when the gateway ends.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// The headers, beside `content-type`, that change what a request does.
+const BOUND: [&str; 2] = ["anthropic-beta", "anthropic-version"];
 /// What the key is for under which held requests are digested.
 const APPROVALS_KEY: &str = "approvals";
 
@@ -178,9 +180,16 @@ impl Gateway {
         tasks.spawn(keep(state.clone(), budgets.clone()));
         tasks.spawn(purge(gate.clone()));
 
+        let unjudged = connections
+            .iter()
+            .filter(|(config, _)| {
+                config.tools == ToolCalls::Auto && !config.tools.judged(&policies)
+            })
+            .map(|(config, _)| config.name.clone())
+            .collect();
         let shared = Shared {
             tokens: TokenExchange::new(gate.clone()),
-            policies: LivePolicies::new(source, policies, events),
+            policies: LivePolicies::new(source, policies, events, unjudged),
             recorder: recorder.clone(),
             gate: gate.clone(),
             approvals: approvals.clone(),
@@ -316,15 +325,7 @@ impl Shared {
 
     /// Who judges the tool calls of this connection's answers.
     fn tools(&self, config: &ConnectionConfig) -> Option<Arc<dyn JudgeToolCall>> {
-        let judged = match config.tools {
-            ToolCalls::Judge => true,
-            ToolCalls::Pass => false,
-            ToolCalls::Auto => self
-                .policies
-                .handle()
-                .current()
-                .speaks_of(&["tool.call", "tools"]),
-        };
+        let judged = config.tools.judged(&self.policies.handle().current());
         judged.then(|| {
             Arc::new(ToolGate {
                 policies: self.policies.handle().clone(),
@@ -349,7 +350,7 @@ impl Shared {
             .max_body(config.max_body)
             .meaning(claude::meaning)
             .streams(claude::ping(), claude::late_error)
-            .bound_headers([http::HeaderName::from_static("anthropic-beta")])
+            .bound_headers(BOUND.map(http::HeaderName::from_static))
             .cancel_when_gone(config.approvals.cancel_when_gone);
         if config.approvals.fail_fast {
             layer = layer.fail_fast();
@@ -401,6 +402,8 @@ fn limits(config: &ApprovalsConfig) -> Limits {
     set(&mut limits.cool_down, config.cool_down);
     if let Some(open) = config.per_caller {
         limits.open = open;
+        // Each that may be open may be held, and some may wait for the same.
+        limits.held = limits.held.max(open.saturating_mul(2));
     }
     limits
 }

@@ -22,7 +22,7 @@ use crate::{
 /// an issuer. A bare issuer's token gives the groups of every rule that speaks for it; a gateway
 /// token those of the one rule it was exchanged under. Both end before their time when they, their
 /// issuer, rule or caller are revoked, and a gateway token when its issuer or rule leaves the
-/// configuration or its rule changes.
+/// configuration, its rule changes, or the issuer withdraws the key that signed for it.
 ///
 /// A cheap handle. Revocations kept in the store are read when the first caller comes; while that
 /// fails nobody is let in.
@@ -175,6 +175,11 @@ impl GateAuthenticator {
             |rule: &Rule| rule.digest() == record.rule_digest && rule.issuer() == record.issuer();
         if !rule.is_some_and(unchanged) || self.0.oidc.issuer(record.issuer()).is_none() {
             return Err(Reason::RuleChanged);
+        }
+        for key in &record.signed_by {
+            if !self.0.oidc.still_publishes(key).await {
+                return Err(Reason::KeyRemoved);
+            }
         }
         match (record.certificate, certificate) {
             (Some(_), None) => return Err(Reason::CertificateMissing),

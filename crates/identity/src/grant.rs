@@ -281,7 +281,11 @@ impl TokenExchange {
             expires: now.saturating_add(life),
             assertion: AssertionHash(bearer.verified.assertion),
             assertion_issued,
-            certificate: certificate.filter(|_| rule.requires_certificate()),
+            signed_by: (bearer.all())
+                .map(|verified| verified.signed_by.clone())
+                .collect(),
+            certificate: certificate
+                .filter(|_| rule.requires_certificate() || bearer.all().any(Verified::is_bound)),
             revoked: None,
         };
         principal.access.get_or_insert_default().token = Some(record.id().to_string());

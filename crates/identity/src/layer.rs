@@ -160,13 +160,18 @@ async fn unless<T>(revoked: &mut Watch, work: impl Future<Output = T>) -> Result
 fn refused(exchange: Option<&Exchange>, rejection: &Rejection) -> Refusal {
     let refusal = refusal(rejection);
     if let Some(exchange) = exchange {
-        if exchange.draft(|draft| draft.committed) {
-            // It may be with the upstream already, so it was not simply denied.
-            exchange.conclude(Outcome::PolicyCut);
-        }
-        exchange.refused(&refusal);
+        note(exchange, &refusal);
     }
     refusal
+}
+
+fn note(exchange: &Exchange, refusal: &Refusal) {
+    // Before the refusal, which would make a denial of it. What was forwarded was not denied but
+    // cut off; what was held until now was, even if its answer had begun.
+    if exchange.draft(|draft| draft.committed) {
+        exchange.conclude(Outcome::PolicyCut);
+    }
+    exchange.refused(refusal);
 }
 
 /// Takes a little of what a stranger sends, and looks at none of it. A connection that is closed on

@@ -102,5 +102,5 @@ pub use oidc::{OidcAuthenticator, OidcAuthenticatorBuilder};
 pub use reason::{Reason, Rejection};
 pub use reqwest::Url;
 pub use revocation::{Revocation, Revocations, Selector, Watch};
-pub use token::Verified;
+pub use token::{SigningKey, Verified};
 pub use token_store::{MemoryTokenStore, StoreError, StoreFuture, TokenStore};

@@ -11,7 +11,7 @@ use tollbook_exchange::Principal;
 
 use crate::{
     Algorithm, Authenticate, BuildError, Clock, Credentials, Fetch, Issuer, KeyStatus, Problem,
-    Reason, Rejection, SystemClock,
+    Reason, Rejection, SigningKey, SystemClock,
     issuer::KeySource,
     keys::{Feed, HttpFetch, Key, KeyCache, KeySet, Loader},
     token::{Held, Recent, Unverified, Verified},
@@ -125,6 +125,18 @@ impl OidcAuthenticator {
         Ok(verified)
     }
 
+    /// Whether the issuer still publishes this key, or did when it was last reached.
+    pub(crate) async fn still_publishes(&self, key: &SigningKey) -> bool {
+        let (Some(trusted), Some(algorithm)) = (
+            self.0.issuers.get(&key.issuer),
+            Algorithm::from_name(&key.algorithm),
+        ) else {
+            return false;
+        };
+        let published = trusted.key(key.kid.as_deref(), algorithm).await;
+        published.is_ok_and(|published| hex(published.fingerprint()) == key.fingerprint)
+    }
+
     async fn still_holds(&self, held: &Held) -> bool {
         let Some(trusted) = self.0.issuers.get(&held.issuer) else {
             return false;
@@ -156,7 +168,14 @@ impl OidcAuthenticator {
             return Err(Reason::HeaderTyp);
         }
         let key = trusted.key(kid.as_deref(), algorithm).await?;
-        let (verified, times) = token.verify(&key)?.hold(issuer, self.0.clock.wall())?;
+        let signed_by = SigningKey {
+            issuer: issuer.identifier().to_owned(),
+            kid: kid.clone(),
+            algorithm: algorithm.as_str().to_owned(),
+            fingerprint: hex(key.fingerprint()),
+        };
+        let now = self.0.clock.wall();
+        let (verified, times) = token.verify(&key)?.hold(issuer, signed_by, now)?;
         Ok(Held {
             verified,
             times,
@@ -166,6 +185,10 @@ impl OidcAuthenticator {
             key: *key.fingerprint(),
         })
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Authenticate for OidcAuthenticator {

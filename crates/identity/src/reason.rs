@@ -116,6 +116,8 @@ reasons! {
     Revoked = "revoked";
     /// The federation rule behind a gateway token is gone, or says something else now.
     RuleChanged = "rule_changed";
+    /// The issuer has withdrawn the key that signed the token behind a gateway token.
+    KeyRemoved = "key_removed";
     /// Bound to a client certificate, and none was shown.
     CertificateMissing = "certificate_missing";
     /// Bound to another client certificate.

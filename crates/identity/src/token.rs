@@ -11,7 +11,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::crypto::aws_lc;
 use serde_json::{Map, Value};
 
-pub use self::verified::Verified;
+pub use self::verified::{SigningKey, Verified};
 pub(crate) use self::{
     claims::Claims,
     header::{Header, media_type},

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use cedar_policy::{Context, Entities, Entity, Request, RestrictedExpression};
 use jiff::tz::TimeZone;
 use serde_json::Value;
-use tollbook_exchange::{Action, Fact, Finding, Principal, Timestamp};
+use tollbook_exchange::{Action, Fact, Finding, Operator, Principal, Timestamp};
 
 use crate::{
     mentions::Mentions,
@@ -195,7 +195,7 @@ fn context<'w>(
             facts.pairs.push((name.to_string(), expression(fact)?));
         }
     }
-    let findings = asked.findings.iter();
+    let findings = masked(asked.findings);
     facts.add("findings", || {
         set(findings.clone().map(|finding| finding.rule.clone()))
     });
@@ -229,6 +229,14 @@ fn context<'w>(
         facts.add(name, || set(holding));
     }
     Context::from_pairs(facts.pairs).map_err(|_| Unfit::Facts)
+}
+
+/// The findings of masking. What detectors flag is in the facts `labels` and `risk`: with them a
+/// rule against secrets would fire at every doubtful word.
+pub(crate) fn masked(findings: &[Finding]) -> impl Iterator<Item = &Finding> + Clone {
+    findings
+        .iter()
+        .filter(|finding| finding.operator != Operator::Flag)
 }
 
 fn expression(fact: &Fact) -> Result<RestrictedExpression, Unfit> {

@@ -13,7 +13,7 @@
 //! tools = { allow = ["read_*", "grep"] }       # or { deny = ["bash"] }, or both
 //! max_tokens = 8192
 //! hours = { from = "08:00", to = "18:00", days = ["mon-fri"], zone = "Europe/Berlin" }
-//! labels_deny = ["sql.destructive"]
+//! labels_deny = ["destructive-sql"]
 //! findings_deny = ["aws-*"]
 //! approval = "leads:1"
 //! reason = "ask the platform team for an exception"

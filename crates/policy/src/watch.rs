@@ -15,6 +15,7 @@ use tollbook_exchange::{Action, Fact, Finding};
 use crate::{
     glob::Glob,
     nearest::nearest,
+    request::masked,
     vocabulary::{FactKind, Vocabulary},
     window::Window,
 };
@@ -159,7 +160,7 @@ impl Patterns {
         let mut names: Option<Vec<&str>> = None;
         for fact in &self.facts {
             if fact == "findings" {
-                let rules = findings.iter().map(|finding| finding.rule.as_str());
+                let rules = masked(findings).map(|finding| finding.rule.as_str());
                 names.get_or_insert_default().extend(rules);
                 continue;
             }
@@ -295,6 +296,8 @@ mod tests {
         let some = r#"context.some.contains("findings: aws-*")"#;
         assert!(holds(some, &action, &found));
         assert!(!holds(some, &action, &[]));
+        let flagged = [Finding::new("aws-key", "request.body", Operator::Flag, 1)];
+        assert!(!holds(some, &action, &flagged), "detectors speak by labels");
         assert!(holds(
             r#"context.every.contains("findings: x")"#,
             &action,

@@ -9,10 +9,13 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::{
-    command::{Form, remote::Remote},
+    command::{Form, exchanges::hint, remote::Remote},
     exit::Failure,
     print::{self, Table, Tone, field, heading, inert, local},
 };
+
+/// The most characters of a fact on the page.
+const FACT: usize = 200;
 
 /// See what waits for approval, and decide.
 ///
@@ -304,6 +307,14 @@ impl List {
             ]);
         }
         print::page(&table.lines())?;
+        let waits = |approval: &&Value| approval["state"] == "pending";
+        match all.iter().find(waits).or(all.first()) {
+            Some(one) => {
+                let id = inert(one["id"].as_str().unwrap_or_default());
+                hint(&format!("tollbook approvals show {id}"));
+            }
+            None => hint("nothing that is yours to see; those who decide see what waits for them"),
+        }
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -316,6 +327,12 @@ impl Show {
             print::json(&approval)?;
         } else {
             print::page(&page(&approval))?;
+            if approval["state"] == "pending" {
+                hint(&format!(
+                    "tollbook approvals approve {0}, or deny {0}",
+                    self.id
+                ));
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -395,7 +412,7 @@ fn told(approval: &Value, form: Form) -> Result<ExitCode, Failure> {
         let id = inert(approval["id"].as_str().unwrap_or_default());
         let state = inert(approval["state"].as_str().unwrap_or_default());
         let more = match &*state {
-            "pending" => format!(" ({} still needed)", inert(&needs(approval))),
+            "pending" => format!(" ({} needed in all)", inert(&needs(approval))),
             _ => String::new(),
         };
         print::page(&[format!("{id} is {state}{more}")])?;
@@ -445,6 +462,7 @@ fn page(approval: &Value) -> Vec<String> {
         "wants",
         &format!("{} on {}", text("action"), text("connection")),
     ));
+    page.push(field("facts", &facts(&approval["facts"])));
     page.push(field("because", &list("rules")));
     if let Some(reason) = approval["reason"].as_str() {
         page.push(field("reason", &inert(reason)));
@@ -471,6 +489,39 @@ fn page(approval: &Value) -> Vec<String> {
         page.push(format!("    … and {cut} bytes that are not shown"));
     }
     page
+}
+
+/// What is known of the action, without what has a line of its own or says nothing.
+fn facts(facts: &Value) -> String {
+    let tells = |name: &str, value: &Value| match (name, value) {
+        ("name" | "labels" | "risk", _) => false,
+        // That it was not is what an approver has to know.
+        ("body_scanned", scanned) => *scanned != true,
+        ("models", Value::Array(models)) => *models != [facts["model"].clone()],
+        (_, Value::Array(all)) => !all.is_empty(),
+        (_, other) => ![false.into(), 0.into(), Value::Null].contains(other),
+    };
+    let all = facts.as_object().into_iter().flatten();
+    let lines: Vec<String> = all
+        .filter(|(name, value)| tells(name, value))
+        .map(|(name, value)| {
+            let text = match value {
+                Value::String(text) => text.clone(),
+                Value::Array(all) => {
+                    let all: Vec<&str> = all.iter().filter_map(Value::as_str).collect();
+                    all.join(", ")
+                }
+                other => other.to_string(),
+            };
+            let mut shown: String = text.chars().take(FACT).collect();
+            if shown.len() < text.len() {
+                shown.push('…');
+            }
+            // On one line: a fact must not look like the next one.
+            format!("{}: {}", inert(name), inert(&shown.replace('\n', " ")))
+        })
+        .collect();
+    lines.join("\n")
 }
 
 /// `leads:2, security:1`.

@@ -4,12 +4,12 @@ use std::{env, process::ExitCode};
 
 use clap::Args;
 use serde_json::json;
-use tollbook_gateway::Plan;
+use tollbook_gateway::{Plan, Summary};
 
 use crate::{
     command::{Configuration, Form},
     exit::Failure,
-    print::{self, field, heading},
+    print::{self, Tone, field, heading, inert, tone},
 };
 
 /// Print what would run, or every mistake of the configuration.
@@ -42,39 +42,75 @@ impl Check {
             print::json(&json!({ "ok": true, "file": file, "plan": summary }))?;
             return Ok(ExitCode::SUCCESS);
         }
-        let scheme = if summary.tls { "https" } else { "http" };
-        let mut page = vec![heading(&format!("{} is right", file.display()))];
-        page.push(field("book", &summary.data.display().to_string()));
-        page.push(field("admin", &format!("http://{}/readyz", summary.admin)));
-        page.push(field("issuers", &list(&summary.issuers)));
-        page.push(field(
-            "policies",
-            &format!("{} ({})", summary.policies, summary.policy_hash),
-        ));
-        page.push(field(
-            "rules",
-            &format!("{} kinds of secrets", summary.rules),
-        ));
-        for connection in &summary.connections {
-            page.push(heading(&format!(
-                "{}://{}/{}",
-                scheme, summary.listen, connection.name
-            )));
-            page.push(field(
-                "upstream",
-                &format!("{} ({})", connection.upstream, connection.protocol),
-            ));
-            page.push(field("allow", &list(&connection.allow)));
-            let wire = if connection.mask_wire {
-                "the record and the wire"
-            } else {
-                "the record"
-            };
-            page.push(field("masks", wire));
-        }
-        print::page(&page)?;
+        print::page(&page(&file.display().to_string(), &summary))?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What would run. What is not configured is left out, unless it is worth knowing that it is not.
+fn page(file: &str, plan: &Summary) -> Vec<String> {
+    let scheme = if plan.tls { "https" } else { "http" };
+    let mut page = vec![heading(&format!("{file} is right"))];
+    let mut line = |name: &str, value: String| page.push(field(name, &value));
+    line("book", plan.data.display().to_string());
+    line("admin", format!("http://{}/readyz", plan.admin));
+    line("issuers", list(&plan.issuers));
+    line("federation", list(&plan.federation));
+    line(
+        "policies",
+        format!("{} ({})", plan.policies, plan.policy_hash),
+    );
+    for warning in &plan.warnings {
+        line("warning", tone(&inert(warning), Tone::Bad));
+    }
+    line("rules", format!("{} kinds of secrets", plan.rules));
+    line("detectors", format!("{} kinds of risks", plan.detectors));
+    line("budgets", list(&plan.budgets));
+    line("people", list(&plan.people));
+    let operators = match list(&plan.operators) {
+        none if plan.operators.is_empty() => {
+            format!("{none}: nobody can revoke tokens or load policies by the admin API")
+        }
+        groups => groups,
+    };
+    line("operators", operators);
+    if !plan.break_glass.is_empty() {
+        line("emergency", list(&plan.break_glass));
+    }
+    if !plan.channels.is_empty() {
+        line("announces", list(&plan.channels));
+    }
+    for connection in &plan.connections {
+        page.push(heading(&format!(
+            "{}://{}/{}",
+            scheme, plan.listen, connection.name
+        )));
+        let mut line = |name: &str, value: String| page.push(field(name, &value));
+        line(
+            "upstream",
+            format!("{} ({})", connection.upstream, connection.protocol),
+        );
+        line("allow", list(&connection.allow));
+        let wire = if connection.mask_wire {
+            "the record and the wire"
+        } else {
+            "the record"
+        };
+        line("masks", wire.to_owned());
+        let tools = if connection.judges_tools {
+            "judged before they are released"
+        } else {
+            "pass unjudged"
+        };
+        line("tool calls", tools.to_owned());
+        let asks = if connection.fail_fast {
+            "requests that need one are turned away until they have it"
+        } else {
+            "requests that need one are held until people have decided"
+        };
+        line("approvals", asks.to_owned());
+    }
+    page
 }
 
 fn list(names: &[String]) -> String {

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     env, fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -22,6 +22,8 @@ use crate::{
 
 /// A clock that is further off than this makes tokens fail, in seconds.
 const SKEW: i64 = 30;
+/// The variable that overrides where a gateway keeps its data.
+const DATA: &str = "TOLLBOOK_GATEWAY__DATA";
 
 /// Find the usual mistakes: in a job's environment, in its token, and in a gateway's
 /// configuration.
@@ -71,9 +73,16 @@ impl Doctor {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let environment: BTreeMap<String, String> = env::vars().collect();
         let mut report = Report::default();
-        variables(&environment, &mut report);
+        if self.configuration.file().is_ok() && !is_client(&environment) {
+            let detail = "none: this is no client of a gate. To have a job's looked at, run this \
+                          with its variables";
+            report.add(Found::Good, "variables of clients", detail);
+        } else {
+            variables(&environment, &mut report);
+        }
         let expected = self.configuration(&environment, &mut report).await;
-        assertion(&environment, &expected, now(), &mut report);
+        rule(&environment, &expected, &mut report);
+        assertion(&environment, &expected.audiences, now(), &mut report);
         gate(&environment, &mut report).await?;
 
         let worst = report.0.iter().map(|check| check.result);
@@ -91,21 +100,25 @@ impl Doctor {
         }))
     }
 
-    /// Looks at the configuration if there is one; the audiences of its issuers, by identifier.
+    /// Looks at the configuration if there is one, and tells what it expects.
     async fn configuration(
         &self,
         environment: &BTreeMap<String, String>,
         report: &mut Report,
-    ) -> BTreeMap<String, String> {
+    ) -> Expected {
         let Ok(file) = self.configuration.file() else {
-            return BTreeMap::new();
+            return Expected::default();
         };
         let what = "configuration";
-        let plan = match Plan::load(&file, environment.clone()) {
+        // In a folder of its own: keys that a gateway keeps would hide that they cannot be had now.
+        let scratch = Scratch::new();
+        let mut environment = environment.clone();
+        environment.insert(DATA.to_owned(), scratch.0.display().to_string());
+        let plan = match Plan::load(&file, environment) {
             Ok(plan) => plan,
             Err(mistakes) => {
                 report.add(Found::Wrong, what, mistakes.to_string());
-                return BTreeMap::new();
+                return Expected::default();
             }
         };
         report.add(Found::Good, what, format!("{} is right", file.display()));
@@ -122,8 +135,51 @@ impl Doctor {
                 report.add(Found::Good, &what, "its keys are there");
             }
         }
-        plan.audiences()
+        Expected {
+            audiences: plan.audiences(),
+            rules: Some(plan.summary().federation),
+        }
     }
+}
+
+/// A folder that is gone when this is.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        let name = format!("tollbook-doctor-{}", std::process::id());
+        Self(env::temp_dir().join(name))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed holds public keys and nothing else.
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+/// What a configuration expects of callers.
+#[derive(Debug, Default)]
+struct Expected {
+    /// The audiences of the issuers, by the issuer's own name for itself.
+    audiences: BTreeMap<String, String>,
+    /// The ids of the federation rules; `None` without a configuration.
+    rules: Option<Vec<String>>,
+}
+
+/// Whether this is the environment of somebody who calls a gate. A key of the provider alone says
+/// nothing: the gateway itself has one.
+fn is_client(environment: &BTreeMap<String, String>) -> bool {
+    [
+        "ANTHROPIC_BASE_URL",
+        "ANTHROPIC_AUTH_TOKEN",
+        "ANTHROPIC_FEDERATION_RULE_ID",
+        "ANTHROPIC_IDENTITY_TOKEN",
+        "ANTHROPIC_IDENTITY_TOKEN_FILE",
+    ]
+    .iter()
+    .any(|name| environment.contains_key(*name))
 }
 
 /// The variables that decide which credential a client shows.
@@ -174,6 +230,13 @@ fn variables(environment: &BTreeMap<String, String>, report: &mut Report) {
             report.add(Found::Wrong, "ANTHROPIC_IDENTITY_TOKEN_FILE", detail);
         }
     }
+    if get("GITHUB_ACTIONS") == Some("true")
+        && get("ACTIONS_ID_TOKEN_REQUEST_URL").is_none_or(str::is_empty)
+    {
+        let detail = "is not there, so the job can get no token of its own: give it \
+                      `permissions: id-token: write`";
+        report.add(Found::Wrong, "ACTIONS_ID_TOKEN_REQUEST_URL", detail);
+    }
     match get("ANTHROPIC_BASE_URL") {
         None => report.add(
             Found::Wrong,
@@ -196,6 +259,25 @@ fn variables(environment: &BTreeMap<String, String>, report: &mut Report) {
                 );
             }
         },
+    }
+}
+
+/// Whether there is a rule of this id. The exchange itself does not tell callers.
+fn rule(environment: &BTreeMap<String, String>, expected: &Expected, report: &mut Report) {
+    let name = "ANTHROPIC_FEDERATION_RULE_ID";
+    let id = environment.get(name).map(|id| id.trim());
+    let (Some(id), Some(rules)) = (id.filter(|id| !id.is_empty()), &expected.rules) else {
+        return;
+    };
+    if rules.iter().any(|rule| rule == id) {
+        report.add(Found::Good, name, format!("names the rule `{id}`"));
+    } else {
+        let known = match rules.join(", ") {
+            none if none.is_empty() => "there is no [[federation]] at all".to_owned(),
+            ids => format!("there are {ids}"),
+        };
+        let detail = format!("no [[federation]] has the id `{id}`: {known}");
+        report.add(Found::Wrong, name, detail);
     }
 }
 
@@ -225,6 +307,10 @@ fn assertion(
             }
         }
     } else if let Some(token) = set("ANTHROPIC_IDENTITY_TOKEN") {
+        token.clone()
+    } else if let Some(token) = set("ANTHROPIC_AUTH_TOKEN").filter(|it| claims(it.trim()).is_some())
+    {
+        // Shown to the gate as it is. Anything but a JWT is a token of the gate.
         token.clone()
     } else {
         return;

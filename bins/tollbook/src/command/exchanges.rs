@@ -3,6 +3,7 @@
 use std::{process::ExitCode, thread, time::Duration};
 
 use clap::{Args, Subcommand};
+use serde_json::Value;
 use tollbook_exchange::{Outcome, Timestamp, Verdict};
 use tollbook_recording::{ErrorKind, Filter, Reader, Summary};
 
@@ -39,7 +40,8 @@ pub(crate) struct List {
     form: Form,
 }
 
-/// Show one exchange: who, what, the decision, prompt and answer, and its place in the log.
+/// Show one exchange: who, what, the decision and who approved it, prompt and answer, what became
+/// of tool calls, and its place in the log.
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     #[command(flatten)]
@@ -159,8 +161,12 @@ impl Show {
         if self.form.json {
             print::json(&record)?;
         } else {
-            print::page(&print::exchange(&record))?;
-            hint("tollbook verify");
+            let steps = steps(&reader, &record)?;
+            print::page(&print::exchange(&record, &steps))?;
+            match record["decision"]["verdict"].as_str() {
+                Some("deny" | "approve") => hint(&format!("tollbook policy explain {}", self.id)),
+                _ => hint("tollbook verify"),
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -241,8 +247,54 @@ fn summaries(reader: &Reader, filter: &Filter) -> Result<Vec<Summary>, Failure> 
         .map_err(|error| Failure::unknown("cannot read the book", error))
 }
 
+/// How many of the gate's own acts are looked through for those about an approval.
+const ACTS: u64 = 1_000;
+/// How long before an exchange people may have decided about it, in microseconds: a day.
+const BEFORE: i64 = 24 * 3_600 * 1_000_000;
+
+/// The records of what people did about the approval or grant by which an exchange passed, oldest
+/// first. A person's word is an exchange of its own, under the gate's own connection.
+fn steps(reader: &Reader, record: &Value) -> Result<Vec<Value>, Failure> {
+    let Some(by) = record["decision"]["approval"].as_str() else {
+        return Ok(Vec::new());
+    };
+    let time = |key: &str| record[key].as_str()?.parse::<Timestamp>().ok();
+    let mut filter = Filter::default();
+    filter.limit = ACTS;
+    filter.connection = Some("(gate)".to_owned());
+    filter.since = time("started")
+        .map(|started| Timestamp::from_micros(started.as_micros().saturating_sub(BEFORE)));
+    filter.until = time("ended");
+    let by_people = [
+        "approval.voted",
+        "approval.approved",
+        "approval.denied",
+        "grant.granted",
+        "grant.reviewed",
+    ];
+    let mut steps = Vec::new();
+    for act in summaries(reader, &filter)? {
+        if !act
+            .action
+            .as_deref()
+            .is_some_and(|name| by_people.contains(&name))
+        {
+            continue;
+        }
+        let act = reader
+            .exchange(&act.id.to_string())
+            .map_err(|error| Failure::unknown("cannot read the book", error))?
+            .unwrap_or_default();
+        if act["action"]["approval"] == by || act["action"]["grant"] == by {
+            steps.push(act);
+        }
+    }
+    steps.reverse();
+    Ok(steps)
+}
+
 /// The next useful command, for a person at a terminal.
-fn hint(next: &str) {
+pub(super) fn hint(next: &str) {
     if std::io::IsTerminal::is_terminal(&std::io::stdout()) {
         anstream::eprintln!("{}", tone(&format!("→ {next}"), Tone::Aside));
     }

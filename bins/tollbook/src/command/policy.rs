@@ -165,9 +165,13 @@ impl Print {
         let (_, source) = source(&self.configuration, None)?;
         let set = load(&source)?;
         if let Some(name) = &self.name {
-            let text = set
-                .to_cedar(name)
-                .ok_or_else(|| Failure::no(format!("there is no text `{name}`")))?;
+            let text = set.to_cedar(name).ok_or_else(|| {
+                let names: Vec<&str> = set.texts().map(|(name, _)| name).collect();
+                Failure::no(format!(
+                    "there is no text `{name}`; there are {}",
+                    names.join(", ")
+                ))
+            })?;
             print::page(&[text.trim_end().to_owned()])?;
             return Ok(ExitCode::SUCCESS);
         }

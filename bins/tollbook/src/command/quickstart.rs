@@ -1,8 +1,10 @@
 //! `tollbook quickstart`.
 
+mod files;
+
 use std::{
-    env, fs,
-    net::TcpListener,
+    convert::Infallible,
+    env, fs, io,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -10,39 +12,45 @@ use std::{
 
 use clap::Args;
 use serde_json::json;
-use tollbook_gateway::{Gateway, Plan};
+use tollbook_gateway::{Gateway, Plan, StartError};
 use tollbook_recording::{Health, Reader};
 use tollbook_testkit::{
     issuer::{self, OidcIssuer},
     upstream::{ClaudeUpstream, STANDIN_API_KEY, UpstreamConfig},
 };
 
+use self::files::{APPROVED_MODEL, Addresses, CONFIGURATION, JOB, KEY, LEAD, RULE};
 use crate::{
-    command::{Form, log, serve::Signals},
+    command::{Form, log, serve::Signals, token},
     exit::Failure,
+    memory,
     print::{self, field, heading},
 };
 
-/// The file that is written anew at each start, for the user to read and to copy from.
-const FILE: &str = "quickstart.toml";
-/// The variable under which the gateway finds the credential of its upstream.
-const KEY: &str = "ANTHROPIC_API_KEY";
 /// The life of the token that is printed for trying things out.
 const TOKEN_LIFE: Duration = Duration::from_secs(12 * 3600);
+/// The life of the tokens in files, as short as that of real ones.
+const FILE_LIFE: Duration = Duration::from_secs(600);
+/// How often these are written anew.
+const RENEWED: Duration = Duration::from_secs(240);
+/// An organization that means nothing; clients want one to exchange a token.
+const ORGANIZATION: &str = "00000000-0000-0000-0000-000000000000";
 
 /// Run a whole gateway on this machine, with a stand-in for whatever you do not have.
 ///
-/// Starts a development OIDC issuer on loopback, a stand-in for the Claude API (or uses the real
-/// one where ANTHROPIC_API_KEY is set), and a gateway in front of it, and prints what to paste
-/// into another terminal. What it runs is written into DIR/quickstart.toml, which is its own;
-/// a configuration of yours is neither read nor changed.
+/// Starts two development OIDC issuers on loopback, one for programs and one for people, a stand-in
+/// for the Claude API (or uses the real one where ANTHROPIC_API_KEY is set), and a gateway in front
+/// of it, and prints what to paste into other terminals: to send a call, to send one as a CI job
+/// does, and to approve one as a person. What it runs is written into DIR/quickstart.toml, which is
+/// its own; a configuration of yours is neither read nor changed. The policies in
+/// DIR/quickstart-policies are there to be changed.
 #[derive(Debug, Args)]
 pub(crate) struct Quickstart {
     /// Send one streamed call with a secret in it through the gate to the stand-in, print its
     /// record, verify the book, and end. Needs no network, whatever is set.
     #[arg(long)]
     once: bool,
-    /// Where the book and quickstart.toml are kept.
+    /// Where the book, quickstart.toml and its policies are kept.
     #[arg(long, value_name = "DIR", default_value = "tollbook-data")]
     dir: PathBuf,
     #[command(flatten)]
@@ -52,6 +60,7 @@ pub(crate) struct Quickstart {
 impl Quickstart {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         log("warn")?;
+        memory::keep()?;
         let stage = Stage::set(&self.dir, self.once).await?;
         if self.once {
             stage.play_once(self.form).await
@@ -66,7 +75,7 @@ struct Stage {
     folder: PathBuf,
     token: String,
     gateway: Gateway,
-    issuer: OidcIssuer,
+    issuers: Issuers,
     /// `None` where the real one is used.
     upstream: Option<ClaudeUpstream>,
 }
@@ -75,7 +84,7 @@ impl Stage {
     /// Sets the stage. For one call alone its ports are any, and its upstream is the stand-in: that
     /// call must cost nothing.
     async fn set(folder: &Path, once: bool) -> Result<Self, Failure> {
-        let stand_in = once || env::var(KEY).map_or(true, |key| key.trim().is_empty());
+        let stand_in = files::stands_in(once);
         let upstream = if stand_in {
             let started = ClaudeUpstream::start(UpstreamConfig::default()).await;
             Some(started.map_err(|error| Failure::unknown("cannot start the stand-in", error))?)
@@ -85,31 +94,37 @@ impl Stage {
         let address = upstream
             .as_ref()
             .map_or("https://api.anthropic.com", ClaudeUpstream::url);
-        let issuer = OidcIssuer::start(issuer::Config::default())
+        let issuers = Issuers::start()
             .await
-            .map_err(|error| Failure::unknown("cannot start the issuer", error))?;
-        let token = issuer
-            .token("repo:acme/payments:ref:refs/heads/main")
-            .audience("tollbook")
-            .groups(["developers"])
-            .claim("repository", "acme/payments")
-            .claim("run_id", "1")
-            .lifetime(TOKEN_LIFE)
-            .sign()
+            .map_err(|error| Failure::unknown("cannot start the issuers", error))?;
+        let token = issuers
+            .developer()
             .map_err(|error| Failure::unknown("cannot sign a token", error))?;
 
-        let folder = create(folder)?;
-        let text = configuration(issuer.issuer_url(), address, once);
-        let environment = env::vars()
-            .filter(|(name, _)| !(stand_in && name == KEY))
-            .chain(stand_in.then(|| (KEY.to_owned(), STANDIN_API_KEY.to_owned())));
-        let plan = Plan::read(&text, &folder, environment)
-            .map_err(|mistakes| Failure::usage(mistakes.to_string()))?;
-        let gateway = Gateway::start(plan)
-            .await
-            .map_err(|error| Failure::unknown("cannot start the gateway", error))?;
+        let folder = files::folder(folder)?;
+        let addresses = Addresses {
+            jobs: issuers.jobs.issuer_url(),
+            people: issuers.people.issuer_url(),
+            upstream: address,
+        };
+        let start = async |any_port| {
+            let text = files::configuration(&addresses, any_port);
+            let environment = env::vars()
+                .filter(|(name, _)| !(stand_in && name == KEY))
+                .chain(stand_in.then(|| (KEY.to_owned(), STANDIN_API_KEY.to_owned())));
+            let plan = Plan::read(&text, &folder, environment)
+                .map_err(|mistakes| Failure::usage(mistakes.to_string()))?;
+            Ok((text, Gateway::start(plan).await))
+        };
+        let (text, gateway) = match start(once).await? {
+            // Somebody took a usual port in between.
+            (_, Err(StartError::Edge(_))) => start(true).await?,
+            started => started,
+        };
+        let gateway =
+            gateway.map_err(|error| Failure::unknown("cannot start the gateway", error))?;
         // Only now: the folder may be that of a quickstart that is still running.
-        let file = folder.join(FILE);
+        let file = folder.join(CONFIGURATION);
         fs::write(&file, &text).map_err(|error| {
             Failure::unknown(&format!("cannot write {}", file.display()), error)
         })?;
@@ -117,7 +132,7 @@ impl Stage {
             folder,
             token,
             gateway,
-            issuer,
+            issuers,
             upstream,
         })
     }
@@ -125,48 +140,117 @@ impl Stage {
     /// Runs until it is told to stop.
     async fn play(self, form: Form) -> Result<ExitCode, Failure> {
         let signals = Signals::listen()?;
-        let base = format!("http://{}/claude", self.gateway.address());
-        let book = self.folder.display().to_string();
+        self.issuers.write(&self.folder).map_err(|error| {
+            let folder = self.folder.display();
+            Failure::unknown(&format!("cannot write tokens into {folder}"), error)
+        })?;
         if form.json {
             print::json(&json!({
-                "base_url": base,
+                "base_url": self.base(),
                 "token": self.token,
                 "admin": format!("http://{}", self.gateway.admin()),
-                "config": self.folder.join(FILE),
+                "config": self.folder.join(CONFIGURATION),
+                "policies": files::policies(&self.folder),
+                "federation": {
+                    "rule": RULE,
+                    "organization": ORGANIZATION,
+                    "identity_token_file": self.folder.join(JOB),
+                },
+                "approver_token_file": self.folder.join(LEAD),
+                "approved_model": APPROVED_MODEL,
                 "upstream": if self.upstream.is_some() { "stand-in" } else { "api.anthropic.com" },
             }))?;
         } else {
-            let upstream = match &self.upstream {
-                Some(_) => "a stand-in that echoes (set ANTHROPIC_API_KEY for the real one)",
-                None => "https://api.anthropic.com",
-            };
-            print::page(&[
-                heading("The gate stands. In another terminal:"),
-                String::new(),
-                format!("export ANTHROPIC_BASE_URL={base}"),
-                format!("export ANTHROPIC_AUTH_TOKEN={}", self.token),
-                "unset ANTHROPIC_API_KEY".to_owned(),
-                String::new(),
-                heading("then Claude Code (claude -p \"hello\"), an official SDK, or:"),
-                String::new(),
-                curl(),
-                String::new(),
-                field("upstream", upstream),
-                field("ready?", &format!("http://{}/readyz", self.gateway.admin())),
-                field(
-                    "the book",
-                    &format!("tollbook exchanges list --data {book}"),
-                ),
-                field("", &format!("tollbook exchanges tail --data {book}")),
-                field("", &format!("tollbook verify --data {book}")),
-            ])?;
+            print::page(&self.page())?;
         }
-        let code = signals.serve(self.gateway).await;
-        drop(self.issuer);
+        let code = tokio::select! {
+            code = signals.serve(self.gateway) => code,
+            never = self.issuers.renew(&self.folder) => match never {},
+        };
+        drop(self.issuers);
         if let Some(upstream) = self.upstream {
             upstream.shutdown().await;
         }
         code
+    }
+
+    fn base(&self) -> String {
+        format!("http://{}/claude", self.gateway.address())
+    }
+
+    /// What to paste, one block for each terminal.
+    fn page(&self) -> Vec<String> {
+        let base = self.base();
+        let book = self.folder.display();
+        let file = |name: &str| self.folder.join(name).display().to_string();
+        let upstream = match &self.upstream {
+            Some(_) => "a stand-in that echoes (set ANTHROPIC_API_KEY for the real one)",
+            None => "https://api.anthropic.com",
+        };
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let mut page = vec![
+            heading("The gate stands. In another terminal:"),
+            String::new(),
+        ];
+        page.extend(lines(&format!(
+            "export ANTHROPIC_BASE_URL={base}\n\
+             export ANTHROPIC_AUTH_TOKEN={}\n\
+             unset ANTHROPIC_API_KEY",
+            self.token
+        )));
+        page.extend([
+            String::new(),
+            heading("then Claude Code (claude -p \"hello\"), an official SDK, or:"),
+            String::new(),
+            files::curl(),
+            String::new(),
+            heading(
+                "As a CI job, without a key (Claude Code and the SDKs exchange the job's token):",
+            ),
+            String::new(),
+        ]);
+        page.extend(lines(&format!(
+            "export ANTHROPIC_BASE_URL={base}\n\
+             export ANTHROPIC_FEDERATION_RULE_ID={RULE}\n\
+             export ANTHROPIC_ORGANIZATION_ID={ORGANIZATION}\n\
+             export ANTHROPIC_IDENTITY_TOKEN_FILE={}\n\
+             unset ANTHROPIC_API_KEY ANTHROPIC_AUTH_TOKEN",
+            file(JOB)
+        )));
+        page.extend([
+            String::new(),
+            heading(&format!(
+                "As a person who approves (ask above for {APPROVED_MODEL}, and decide here):"
+            )),
+            String::new(),
+        ]);
+        page.extend(lines(&format!(
+            "export TOLLBOOK_ADMIN_URL=http://{}\n\
+             export TOLLBOOK_TOKEN_FILE={}\n\
+             tollbook approvals list\n\
+             tollbook approvals approve ID",
+            self.gateway.admin(),
+            file(LEAD)
+        )));
+        page.extend([
+            String::new(),
+            field("upstream", upstream),
+            field("ready?", &format!("http://{}/readyz", self.gateway.admin())),
+            field(
+                "policies",
+                &format!(
+                    "{}: change them, then `tollbook policy reload`",
+                    files::policies(&self.folder).display()
+                ),
+            ),
+            field(
+                "the book",
+                &format!("tollbook exchanges list --data {book}"),
+            ),
+            field("", &format!("tollbook exchanges tail --data {book}")),
+            field("", &format!("tollbook verify --data {book}")),
+        ]);
+        page
     }
 
     /// Sends one call, shows its record, and proves the book.
@@ -177,7 +261,7 @@ impl Stage {
                 "the book could not be written: {reason}"
             )));
         }
-        drop(self.issuer);
+        drop(self.issuers);
         if let Some(upstream) = self.upstream {
             upstream.shutdown().await;
         }
@@ -193,7 +277,7 @@ impl Stage {
         if form.json {
             print::json(&json!({ "exchange": record, "verify": report }))?;
         } else {
-            let mut page = print::exchange(&record);
+            let mut page = print::exchange(&record, &[]);
             page.push(String::new());
             page.extend(print::report(&report));
             print::page(&page)?;
@@ -245,59 +329,61 @@ impl Stage {
     }
 }
 
-fn create(folder: &Path) -> Result<PathBuf, Failure> {
-    let failed = |error| {
-        Failure::unknown(
-            &format!("cannot use the folder {}", folder.display()),
-            error,
-        )
-    };
-    fs::create_dir_all(folder).map_err(failed)?;
-    folder.canonicalize().map_err(failed)
+/// Who vouches for programs and for people.
+struct Issuers {
+    jobs: OidcIssuer,
+    people: OidcIssuer,
 }
 
-/// The configuration of the stage. Its ports are the usual ones where they are free.
-fn configuration(issuer: &str, upstream: &str, any_port: bool) -> String {
-    let address = |port: u16| {
-        let usual = format!("127.0.0.1:{port}");
-        let free = !any_port && TcpListener::bind(&usual).is_ok();
-        if free {
-            usual
-        } else {
-            "127.0.0.1:0".to_owned()
+impl Issuers {
+    async fn start() -> io::Result<Self> {
+        Ok(Self {
+            jobs: OidcIssuer::start(issuer::Config::default()).await?,
+            people: OidcIssuer::start(issuer::Config::default()).await?,
+        })
+    }
+
+    /// The token that is printed.
+    fn developer(&self) -> io::Result<String> {
+        self.jobs
+            .token("repo:acme/payments:ref:refs/heads/main")
+            .audience("tollbook")
+            .groups(["developers"])
+            .claim("repository", "acme/payments")
+            .claim("run_id", "1")
+            .lifetime(TOKEN_LIFE)
+            .sign()
+    }
+
+    /// Writes the token of a job and that of a person who may approve.
+    fn write(&self, folder: &Path) -> io::Result<()> {
+        let job = self
+            .jobs
+            .token("repo:acme/payments:ref:refs/heads/main")
+            .audience("tollbook")
+            .claim("repository", "acme/payments")
+            .claim("repository_id", "123456")
+            .claim("run_id", "2")
+            .lifetime(FILE_LIFE)
+            .sign()?;
+        token::keep(&folder.join(JOB), job.as_bytes())?;
+        let lead = self
+            .people
+            .token("ana")
+            .audience("tollbook")
+            .groups(["leads", "platform"])
+            .lifetime(FILE_LIFE)
+            .sign()?;
+        token::keep(&folder.join(LEAD), lead.as_bytes())
+    }
+
+    /// Keeps these tokens fresh.
+    async fn renew(&self, folder: &Path) -> Infallible {
+        loop {
+            tokio::time::sleep(RENEWED).await;
+            if let Err(error) = self.write(folder) {
+                tracing::warn!(%error, "the tokens in the folder could not be renewed");
+            }
         }
-    };
-    format!(
-        r#"# This file belongs to `tollbook quickstart`, which writes it anew at each start.
-# It also starts the issuer named here and, where it stands in for the API, the upstream. For a
-# gateway of your own, copy this to a tollbook.toml and put yours in their place.
-[gateway]
-listen = "{listen}"
-admin = "{admin}"
-data = "."
-
-[[issuer]]
-name = "quickstart"
-issuer = "{issuer}"
-audience = "tollbook"
-groups_claim = "groups"
-max_lifetime = "24h"
-
-[[connection]]
-name = "claude"
-protocol = "claude"
-upstream = "{upstream}"
-credential = {{ header = "x-api-key", env = "{KEY}" }}
-allow = ["developers"]
-"#,
-        listen = address(8080),
-        admin = address(8081),
-    )
-}
-
-fn curl() -> String {
-    r#"curl -N "$ANTHROPIC_BASE_URL/v1/messages" -H "authorization: Bearer $ANTHROPIC_AUTH_TOKEN" \
-  -H "anthropic-version: 2023-06-01" -H "content-type: application/json" \
-  -d '{"model":"claude-haiku-4-5","max_tokens":64,"stream":true,"messages":[{"role":"user","content":"hello"}]}'"#
-        .to_owned()
+    }
 }

@@ -11,7 +11,7 @@ use tollbook_recording::Health;
 use crate::{
     command::{Configuration, Form, log},
     exit::Failure,
-    print,
+    memory, print,
 };
 
 /// Run the gateway.
@@ -30,6 +30,7 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         log("info")?;
+        memory::keep()?;
         let file = self.configuration.file()?;
         let plan = Plan::load(&file, env::vars())
             .map_err(|mistakes| Failure::usage(mistakes.to_string()))?;

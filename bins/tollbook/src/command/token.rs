@@ -3,7 +3,7 @@
 use std::{
     env, fs,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -300,7 +300,9 @@ impl List {
             all.iter().try_for_each(print::json)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let mut table = Table::new(&["ISSUED", "ID", "RULE", "CALLER", "UNTIL", "STATE"]);
+        let mut table = Table::new(&[
+            "ISSUED", "ID", "RULE", "CALLER", "SUBJECT", "UNTIL", "STATE",
+        ]);
         for token in &all {
             let text = |key: &str| inert(token[key].as_str().unwrap_or("-"));
             let state = text("state");
@@ -314,6 +316,7 @@ impl List {
                 (text("id"), Tone::Plain),
                 (text("rule"), Tone::Plain),
                 (text("identity"), Tone::Plain),
+                (text("subject"), Tone::Plain),
                 (local(&text("expires")), Tone::Aside),
                 (state, meant),
             ]);
@@ -350,8 +353,11 @@ impl Revoke {
         if self.form.json {
             print::json(&answer)?;
         } else {
-            let count = answer["revoked"].as_array().map_or(0, Vec::len);
-            print::page(&[format!("revoked; {count} gateway tokens ended by it")])?;
+            let ended = match answer["revoked"].as_array().map_or(0, Vec::len) {
+                1 => "one gateway token ended by it".to_owned(),
+                count => format!("{count} gateway tokens ended by it"),
+            };
+            print::page(&[format!("revoked; {ended}")])?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -418,7 +424,7 @@ struct Kept {
     until: u64,
 }
 
-fn read(file: &PathBuf, now: u64) -> Option<String> {
+fn read(file: &Path, now: u64) -> Option<String> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -430,19 +436,23 @@ fn read(file: &PathBuf, now: u64) -> Option<String> {
     (kept.until > now).then_some(kept.token)
 }
 
-fn write(file: &PathBuf, answer: &Answer, now: u64) -> io::Result<()> {
+fn write(file: &Path, answer: &Answer, now: u64) -> io::Result<()> {
     let kept = Kept {
         token: answer.access_token.clone(),
         until: now.saturating_add(answer.expires_in / 2),
     };
-    let text = serde_json::to_vec(&kept)?;
-    // Under a name of its own first: two helpers at once must not mix their tokens.
+    keep(file, &serde_json::to_vec(&kept)?)
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+pub(super) fn keep(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    // Under a name of its own first: two processes at once must not mix what they write.
     let other = file.with_extension(format!("{}.tmp", std::process::id()));
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(&other)?.write_all(&text)?;
+    options.open(&other)?.write_all(bytes)?;
     fs::rename(&other, file)
 }
 

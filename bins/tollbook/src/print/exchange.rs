@@ -6,9 +6,12 @@ use super::{Tone, field, heading, inert, local, tone};
 
 /// The most characters of a prompt or an answer on the page; `--json` has all of them.
 const TEXT: usize = 2_000;
+/// The connections under which the gate notes what it does itself and what it is told to do.
+const OWN: [&str; 2] = ["(gate)", "(admin)"];
 
-/// The page of an exchange in its JSON form.
-pub(crate) fn exchange(record: &Value) -> Vec<String> {
+/// The page of an exchange in its JSON form. `steps` are the records of what people did about its
+/// approval, as far as they were found.
+pub(crate) fn exchange(record: &Value, steps: &[Value]) -> Vec<String> {
     let text = |pointer: &str| record.pointer(pointer).and_then(Value::as_str).map(inert);
     let mut page = vec![heading(&format!(
         "exchange {}",
@@ -21,8 +24,13 @@ pub(crate) fn exchange(record: &Value) -> Vec<String> {
     };
     line("when", text("/started").map(|time| local(&time)));
     line("who", who(record));
+    line("", behind(record));
+    line("", shown(record));
     line("what", what(record));
+    line("facts", facts(record));
+    line("risk", risk(record));
     line("decision", decision(record));
+    line("approval", approval(record, steps));
     line("outcome", outcome(record));
     line(
         "told",
@@ -32,6 +40,7 @@ pub(crate) fn exchange(record: &Value) -> Vec<String> {
     line("masked", masked(record));
     line("prompt", prompt(record).map(|prompt| cut(&inert(&prompt))));
     line("answer", answer(record).map(|answer| cut(&inert(&answer))));
+    line("tools", tools(record));
     line("usage", usage(record));
     line("ledger", ledger(record));
     page
@@ -55,12 +64,53 @@ pub(crate) fn who(record: &Value) -> Option<String> {
     Some(who)
 }
 
+/// Whom a job or workload acts for, and in which run.
+fn behind(record: &Value) -> Option<String> {
+    let text = |pointer: &str| record.pointer(pointer).and_then(Value::as_str).map(inert);
+    let mut parts = Vec::new();
+    match (text("/principal/actor/login"), text("/principal/actor/id")) {
+        (Some(login), Some(id)) => parts.push(format!("started by {login} ({id})")),
+        (Some(one), None) | (None, Some(one)) => parts.push(format!("started by {one}")),
+        (None, None) => {}
+    }
+    if let Some(run) = text("/principal/run/id") {
+        parts.push(match text("/principal/run/attempt") {
+            Some(attempt) => format!("run {run}, attempt {attempt}"),
+            None => format!("run {run}"),
+        });
+    }
+    parts.extend(text("/principal/environment").map(|name| format!("environment {name}")));
+    parts.extend(text("/principal/on_behalf_of").map(|whom| format!("for {whom}")));
+    Some(parts.join(", "))
+}
+
+/// What the caller was let in with, where that was no token of an issuer.
+fn shown(record: &Value) -> Option<String> {
+    let access = record.pointer("/principal/access")?;
+    let rules = words(&access["rules"]);
+    let token = access["token"].as_str().map(inert);
+    let mut line = match (token, rules.as_str()) {
+        (Some(token), "") => format!("by gateway token {token}"),
+        (Some(token), rules) => format!("by gateway token {token} of {rules}"),
+        (None, "") => String::new(),
+        (None, rules) => format!("by {rules}"),
+    };
+    if access["certificate"].is_string() {
+        let also = if line.is_empty() { "by" } else { ", with" };
+        line.push_str(&format!("{also} a client certificate"));
+    }
+    Some(line)
+}
+
 fn what(record: &Value) -> Option<String> {
     let text = |pointer: &str| record.pointer(pointer).and_then(Value::as_str).map(inert);
-    let method = text("/request/method")?;
-    let call = match text("/action/name") {
-        Some(action) => action,
-        None => format!("{method} {}", text("/request/target").unwrap_or_default()),
+    let call = match (text("/action/name"), text("/request/method")) {
+        (Some(action), _) => action,
+        (None, Some(method)) => {
+            format!("{method} {}", text("/request/target").unwrap_or_default())
+        }
+        // The gate's own acts have neither.
+        (None, None) => return None,
     };
     let mut what = format!("{call} through {}", text("/connection").unwrap_or_default());
     match (text("/model/requested"), text("/model/served")) {
@@ -76,27 +126,47 @@ fn what(record: &Value) -> Option<String> {
     Some(what)
 }
 
+/// The facts of what is no call of a model: an event of the gate, or a call of the admin API.
+fn facts(record: &Value) -> Option<String> {
+    if !OWN.iter().any(|own| record["connection"] == *own) {
+        return None;
+    }
+    let facts = record["action"].as_object()?.iter();
+    let lines: Vec<String> = facts
+        .filter(|(name, _)| *name != "name")
+        .map(|(name, value)| format!("{}: {}", inert(name), value_of(value)))
+        .collect();
+    Some(lines.join("\n"))
+}
+
+/// What detectors say of the request.
+fn risk(record: &Value) -> Option<String> {
+    let labels = words(record.pointer("/action/labels")?);
+    if labels.is_empty() {
+        return None;
+    }
+    let risk = record.pointer("/action/risk").and_then(Value::as_i64);
+    Some(match risk {
+        Some(risk) => format!("{risk} of 100: {labels}"),
+        None => labels,
+    })
+}
+
 fn decision(record: &Value) -> Option<String> {
     let decision = record
         .get("decision")
         .filter(|decision| decision.is_object())?;
     let verdict = decision.get("verdict").and_then(Value::as_str)?;
-    let meant = if verdict == "allow" {
-        Tone::Good
-    } else {
-        Tone::Bad
+    let passed = decision.get("approval").is_some_and(Value::is_string);
+    let meant = match verdict {
+        "allow" => Tone::Good,
+        "approve" if passed => Tone::Good,
+        "approve" => Tone::Plain,
+        _ => Tone::Bad,
     };
-    let rules: Vec<_> = decision
-        .get("rules")?
-        .as_array()?
-        .iter()
-        .filter_map(Value::as_str)
-        .map(inert)
-        .collect();
-    let rules = if rules.is_empty() {
-        "no rule".to_owned()
-    } else {
-        rules.join(", ")
+    let rules = match words(decision.get("rules")?).as_str() {
+        "" => "no rule".to_owned(),
+        rules => rules.to_owned(),
     };
     let hash = decision
         .get("policy_hash")
@@ -111,7 +181,110 @@ fn decision(record: &Value) -> Option<String> {
     if let Some(reason) = decision.get("reason").and_then(Value::as_str) {
         line.push_str(&format!("\n{}", inert(reason)));
     }
+    let broken = words(&decision["errors"]);
+    if !broken.is_empty() {
+        line.push_str(&format!("\ncannot be evaluated: {broken}"));
+    }
+    for one in decision["requires"].as_array().into_iter().flatten() {
+        let text = |key: &str| inert(one[key].as_str().unwrap_or("?"));
+        line.push_str(&format!(
+            "\nneeds {} of {} ({})",
+            one["people"],
+            text("group"),
+            text("rule")
+        ));
+    }
+    let shadow = words(&decision["shadow"]);
+    if !shadow.is_empty() {
+        line.push_str(&format!(
+            "\non trial: {shadow} would have decided otherwise"
+        ));
+    }
     Some(line)
+}
+
+/// By which approval or grant it passed, and what people did about that.
+fn approval(record: &Value, steps: &[Value]) -> Option<String> {
+    let by = record.pointer("/decision/approval").and_then(Value::as_str);
+    let mut lines: Vec<String> = by
+        .map(|by| format!("let through by {}", inert(by)))
+        .into_iter()
+        .collect();
+    for step in steps {
+        let text = |key: &str| step["action"][key].as_str().map(inert);
+        let Some(name) = text("name") else { continue };
+        let done = match name.rsplit('.').next() {
+            // The word of one of several.
+            Some("voted") => "approved",
+            Some("granted") => "granted beforehand",
+            Some(done) => done,
+            None => continue,
+        };
+        let Some(person) = text("person") else {
+            continue;
+        };
+        let at = step["started"].as_str().map(local).unwrap_or_default();
+        let mut line = format!("{done} by {person}, {at}");
+        if let Some(reason) = text("person_reason").or_else(|| text("why")) {
+            line.push_str(&format!(": {reason}"));
+        }
+        lines.push(line);
+    }
+    Some(lines.join("\n"))
+}
+
+/// What became of the tool calls of the answer, where they were judged.
+fn tools(record: &Value) -> Option<String> {
+    let mut lines = Vec::new();
+    for one in record["tool_decisions"].as_array().into_iter().flatten() {
+        let text = |key: &str| one[key].as_str().map(inert);
+        let (tool, verdict) = (text("tool")?, text("verdict")?);
+        let (word, meant) = match &*verdict {
+            "allow" => ("allow", Tone::Good),
+            "not_asked" => ("not judged", Tone::Aside),
+            other => (other, Tone::Bad),
+        };
+        let mut line = format!("{} {tool}", tone(word, meant));
+        if verdict == "not_asked" {
+            line.push_str(", which the API called itself");
+        }
+        let rules = words(&one["rules"]);
+        if !rules.is_empty() {
+            line.push_str(&format!(" by {rules}"));
+        }
+        if let Some(code) = text("code") {
+            line.push_str(&format!(" ({code})"));
+        }
+        if let Some(by) = text("approval") {
+            line.push_str(&format!(", let through by {by}"));
+        }
+        let shadow = words(&one["shadow"]);
+        if !shadow.is_empty() {
+            line.push_str(&format!(", on trial: {shadow}"));
+        }
+        lines.push(line);
+    }
+    let withheld = words(&record["withheld"]);
+    if !withheld.is_empty() {
+        lines.push(format!("did not reach the caller: {withheld}"));
+    }
+    Some(lines.join("\n"))
+}
+
+/// The texts of a list, made harmless.
+fn words(list: &Value) -> String {
+    let all = list.as_array().into_iter().flatten();
+    let all: Vec<String> = all.filter_map(Value::as_str).map(inert).collect();
+    all.join(", ")
+}
+
+/// A fact as a person reads it.
+fn value_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => inert(text),
+        Value::Array(_) => words(value),
+        other => other.to_string(),
+    }
 }
 
 fn outcome(record: &Value) -> Option<String> {
@@ -271,7 +444,7 @@ mod tests {
             "outcome": "error_event",
             "error": { "type": "overloaded_error", "message": "too \u{1b}[2Jmuch" },
         });
-        let page = anstream::adapter::strip_str(&exchange(&record).join("\n")).to_string();
+        let page = anstream::adapter::strip_str(&exchange(&record, &[]).join("\n")).to_string();
         assert!(
             page.contains("  error      overloaded_error: too \\u{1b}[2Jmuch"),
             "{page}"
@@ -282,9 +455,85 @@ mod tests {
             "outcome": "denied",
             "refusal": { "code": "policy_denied", "message": "not on a Friday" },
         });
-        let page = anstream::adapter::strip_str(&exchange(&record).join("\n")).to_string();
+        let page = anstream::adapter::strip_str(&exchange(&record, &[]).join("\n")).to_string();
         assert!(page.contains("  told       not on a Friday"), "{page}");
         assert!(!page.contains("error"), "{page}");
+    }
+
+    fn plain(record: &Value, steps: &[Value]) -> String {
+        anstream::adapter::strip_str(&exchange(record, steps).join("\n")).to_string()
+    }
+
+    #[test]
+    fn who_stands_behind_it_and_who_said_yes() {
+        let record = json!({
+            "id": "1",
+            "connection": "claude",
+            "principal": {
+                "kind": "ci", "issuer": "ci", "subject": "repo:acme/pay", "groups": ["ci-payments"],
+                "actor": { "id": "583231", "login": "otto\u{202e}" },
+                "run": { "id": "42", "attempt": "2" },
+                "environment": "production",
+                "access": { "rules": ["payments-ci"], "token": "gwt_1" },
+            },
+            "request": { "method": "POST", "target": "/v1/messages" },
+            "action": {
+                "name": "messages.create", "labels": ["destructive-sql"], "risk": 80,
+            },
+            "decision": {
+                "verdict": "approve", "rules": ["careful"], "policy_hash": "sha256:0123456789abcdef",
+                "reason": "a lead looks at this",
+                "requires": [{ "rule": "careful", "group": "leads", "people": 1 }],
+                "approval": "apr_1", "shadow": ["no-opus"],
+            },
+            "tool_decisions": [
+                { "tool": "Bash", "id": "a", "verdict": "deny", "rules": ["no-rm"], "code": "policy_denied" },
+                { "tool": "Read", "id": "b", "verdict": "allow", "approval": "apr_2" },
+                { "tool": "web_search", "id": "c", "verdict": "not_asked" },
+            ],
+            "withheld": ["a"],
+        });
+        let steps = [json!({
+            "started": "-",
+            "action": {
+                "name": "approval.approved", "person": "person:ana", "person_reason": "go\u{1b}[2J",
+            },
+        })];
+        let expected = "exchange 1
+  who        ci repo:acme/pay (ci-payments)
+             started by otto\\u{202e} (583231), run 42, attempt 2, environment production
+             by gateway token gwt_1 of payments-ci
+  what       messages.create through claude
+  risk       80 of 100: destructive-sql
+  decision   approve by careful (sha256:0123456789ab…)
+             a lead looks at this
+             needs 1 of leads (careful)
+             on trial: no-opus would have decided otherwise
+  approval   let through by apr_1
+             approved by person:ana, -: go\\u{1b}[2J
+  outcome    still open
+  tools      deny Bash by no-rm (policy_denied)
+             allow Read, let through by apr_2
+             not judged web_search, which the API called itself
+             did not reach the caller: a";
+        assert_eq!(plain(&record, &steps), expected);
+    }
+
+    #[test]
+    fn an_act_of_the_gate_says_what_it_was() {
+        let record = json!({
+            "id": "1",
+            "connection": "(gate)",
+            "action": { "name": "policy.reloaded", "before": "sha256:1", "policies": 3 },
+            "request": { "method": null },
+            "outcome": "complete",
+        });
+        let expected = "exchange 1
+  what       policy.reloaded through (gate)
+  facts      before: sha256:1
+             policies: 3
+  outcome    complete";
+        assert_eq!(plain(&record, &[]), expected);
     }
 
     #[test]

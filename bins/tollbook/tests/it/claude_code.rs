@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use crate::{clients, stage::Stage};
 
 /// How long Claude Code may take until its first request.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 /// The text of a 401, which says nothing of why.
 const TURNED_AWAY: &str = "401 The request carries no acceptable credential.";
 
@@ -210,19 +210,19 @@ fn renews(gate: &Gate<'_>) {
 }
 
 /// One version of Claude Code in front of a stage.
-struct Gate<'a> {
-    program: &'a Path,
-    stage: &'a Stage,
+pub(crate) struct Gate<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) stage: &'a Stage,
 }
 
 impl Gate<'_> {
     /// Runs `claude -p` to its end with a token for `subject`.
-    fn asks(&self, subject: &str, arguments: &[&str]) -> Output {
+    pub(crate) fn asks(&self, subject: &str, arguments: &[&str]) -> Output {
         self.command(subject, arguments).output().unwrap()
     }
 
     /// `claude -p` in a home of its own, which tries once more what may be tried again.
-    fn command(&self, subject: &str, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, subject: &str, arguments: &[&str]) -> Command {
         let home = self.stage.folder().join(format!("home-{subject}"));
         fs::create_dir_all(&home).unwrap();
         let mut command = Command::new(self.program);
@@ -245,7 +245,7 @@ impl Gate<'_> {
     }
 
     /// The calls of this subject for a message, oldest first, at least so many.
-    fn records(&self, subject: &str, count: usize) -> Vec<Value> {
+    pub(crate) fn records(&self, subject: &str, count: usize) -> Vec<Value> {
         let of =
             |found: &Value| found["subject"] == subject && found["action"] == "messages.create";
         let found = self.stage.exchanges(count, of);
@@ -257,14 +257,14 @@ impl Gate<'_> {
     }
 }
 
-fn outcomes(records: &[Value]) -> Vec<&str> {
+pub(crate) fn outcomes(records: &[Value]) -> Vec<&str> {
     records
         .iter()
         .map(|record| record["outcome"].as_str().unwrap_or_default())
         .collect()
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     let all = [&output.stdout[..], &output.stderr].concat();
     String::from_utf8_lossy(&all).into_owned()
 }

@@ -8,9 +8,16 @@
 )]
 
 mod claude_code;
+mod claude_code_waits;
 mod clients;
 mod commands;
+mod doctor;
+mod memory;
+mod people;
+mod policies;
+mod quickstart;
 mod readme;
 mod sdk;
 mod stage;
+mod tokens;
 mod waiting;

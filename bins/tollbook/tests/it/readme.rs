@@ -1,13 +1,20 @@
-//! The README, by doing what it says.
+//! The README, by doing what it says. And the reference of the configuration, held against what the
+//! program takes.
+
+mod house;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
 
 use tempfile::TempDir;
+use tollbook_gateway::config::Config;
 
+use self::house::{House, github_runner, shell};
 use crate::stage::{Stage, TOLLBOOK};
 
 fn repository() -> PathBuf {
@@ -17,39 +24,53 @@ fn repository() -> PathBuf {
         .unwrap()
 }
 
-/// The fenced blocks of the README in this language.
-fn blocks(language: &str) -> Vec<String> {
-    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
-    let fence = format!("```{language}\n");
-    readme
-        .split(&fence)
-        .skip(1)
-        .map(|rest| rest.split("```").next().unwrap().to_owned())
-        .collect()
+/// A fenced block of the README.
+struct Block {
+    language: String,
+    text: String,
 }
 
-/// The languages of all fences, as they are spelt.
-fn languages() -> Vec<String> {
-    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
-    let fences = readme.lines().filter_map(|line| line.strip_prefix("```"));
-    fences.step_by(2).map(str::to_owned).collect()
-}
+impl Block {
+    fn all() -> Vec<Self> {
+        let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+        let parts: Vec<&str> = readme.split("```").collect();
+        let fenced = parts.iter().skip(1).step_by(2);
+        fenced
+            .map(|block| block.split_once('\n').unwrap())
+            .map(|(language, text)| Self {
+                language: language.to_owned(),
+                text: text.to_owned(),
+            })
+            .collect()
+    }
 
-fn shell(line: &str, folder: &Path) -> Command {
-    let binaries = Path::new(TOLLBOOK).parent().unwrap();
-    let path = std::env::var("PATH").unwrap();
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", &format!("exec {line}")])
-        .current_dir(folder)
-        .env("PATH", format!("{}:{path}", binaries.display()))
-        .env("ANTHROPIC_API_KEY", "sk-ant-of-the-readme")
-        .env("TOLLBOOK_GATEWAY__LISTEN", "127.0.0.1:0")
-        .env("TOLLBOOK_GATEWAY__ADMIN", "127.0.0.1:0")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
+    /// The file that it goes into, which its first line names.
+    fn file(&self) -> &str {
+        let first = self.text.lines().next().unwrap();
+        let file = first.trim_start_matches(['#', '/', ' ']);
+        assert!(file != first && !file.contains(' '), "no file: {first}");
+        file
+    }
+
+    /// Adds it to its file. A folder of policies is there twice: one is a candidate for the other.
+    fn write(&self, folder: &Path) {
+        let file = self.file();
+        let candidate = file.replace("policies/", "candidate/");
+        for file in BTreeSet::from([file, &candidate]) {
+            let file = folder.join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            let mut file = fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(file)
+                .unwrap();
+            file.write_all(self.text.as_bytes()).unwrap();
+        }
+    }
+
+    fn is(&self, language: &str) -> bool {
+        self.language == language
+    }
 }
 
 fn said(output: &Output) -> String {
@@ -67,65 +88,232 @@ fn stop(server: Child) -> Output {
     server.wait_with_output().unwrap()
 }
 
-#[test]
-fn every_command_of_the_readme_works() {
-    let folder = TempDir::new().unwrap();
-    let (toml, cedar) = (blocks("toml").remove(0), blocks("cedar").remove(0));
-    fs::write(folder.path().join("tollbook.toml"), toml).unwrap();
-    fs::create_dir(folder.path().join("policies")).unwrap();
-    fs::write(folder.path().join("policies/ci.cedar"), cedar).unwrap();
-    let once = Command::new(TOLLBOOK)
-        .args(["quickstart", "--once"])
-        .current_dir(folder.path())
-        .env_remove("ANTHROPIC_API_KEY")
-        .output()
-        .unwrap();
-    assert!(once.status.success(), "{}", said(&once));
-
-    let ci = fs::read_to_string(repository().join(".ci/run")).unwrap();
-    let blocks = blocks("sh");
-    let lines: Vec<_> = blocks.iter().flat_map(|block| block.lines()).collect();
-    let (mut ran, mut left_to_ci) = (Vec::new(), Vec::new());
-    for &line in &lines {
-        if line.starts_with("cargo ") {
-            // Building from within a test would wait for itself; these are CI's own steps.
-            let known =
-                ci.contains(line) || line == "cargo run --release --bin tollbook -- quickstart";
-            assert!(known, "`{line}` is run neither here nor by .ci/run");
-            left_to_ci.push(line);
-        } else if line == "tollbook serve" {
-            let mut serve = shell("tollbook serve --json", folder.path())
-                .spawn()
-                .unwrap();
-            let mut first = String::new();
-            let stdout = serve.stdout.take().unwrap();
-            std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut first).unwrap();
-            assert!(first.contains("listen"), "{first}");
-            let ended = stop(serve);
-            assert!(ended.status.success(), "{}", said(&ended));
-            ran.push(line);
-        } else {
-            let output = shell(line, folder.path()).output().unwrap();
-            assert!(output.status.success(), "`{line}`: {}", said(&output));
-            ran.push(line);
-        }
-    }
-    // Every line was met, there are both kinds, and no block of commands is spelt in another way.
-    assert_eq!(ran.len() + left_to_ci.len(), lines.len());
-    assert!(!ran.is_empty() && !left_to_ci.is_empty(), "{lines:?}");
-    let fences = languages();
-    let commands = fences.iter().filter(|language| *language == "sh").count();
-    assert_eq!(commands, blocks.len());
-    for other in ["", "bash", "shell", "console"] {
-        assert!(
-            !fences.iter().any(|language| language == other),
-            "```{other} is not run"
-        );
-    }
+/// Everything that the README writes into files.
+fn written(blocks: Vec<Block>) -> Vec<Block> {
+    let kinds = ["toml", "cedar"];
+    let written = blocks.into_iter();
+    written
+        .filter(|block| kinds.contains(&block.language.as_str()))
+        .collect()
 }
 
 #[test]
-fn the_call_that_quickstart_prints_works() {
+fn every_command_of_the_readme_works() {
+    let ci = fs::read_to_string(repository().join(".ci/run")).unwrap();
+    let blocks = Block::all();
+    let commands = blocks.iter().filter(|block| block.is("sh"));
+    let lines: Vec<String> = commands
+        .flat_map(|block| block.text.lines().map(str::to_owned))
+        .collect();
+    // No block is spelt in a way that nobody looks at.
+    for block in &blocks {
+        let known = ["sh", "toml", "cedar", "yaml"];
+        assert!(
+            known.contains(&block.language.as_str()),
+            "```{}",
+            block.language
+        );
+    }
+
+    let house = House::open(&written(blocks));
+    let once = shell("tollbook quickstart --once", house.site())
+        .output()
+        .unwrap();
+    assert!(once.status.success(), "{}", said(&once));
+    let exchange = house.exchange();
+
+    let (mut ran, mut left_to_ci) = (0, 0);
+    for line in &lines {
+        if line.starts_with("cargo ") {
+            // Building from within a test would wait for itself; these are CI's own steps.
+            let known = ci.contains(line.as_str())
+                || line == "cargo run --release --bin tollbook -- quickstart";
+            assert!(known, "`{line}` is run neither here nor by .ci/run");
+            left_to_ci += 1;
+            continue;
+        }
+        ran += 1;
+        let output = if line == "tollbook serve" {
+            // It does already; the first configuration by itself has a test of its own.
+            continue;
+        } else if line.starts_with("tollbook token exchange")
+            || line.starts_with("tollbook token helper")
+            || line == "tollbook doctor"
+        {
+            house.in_job(line, &house.with_token())
+        } else {
+            let mut command = house.operator(line);
+            command.env("EXCHANGE", &exchange);
+            if line.contains("$APPROVAL") {
+                let (approval, hash) = house.pending();
+                command.env("APPROVAL", approval).env("HASH", hash);
+            }
+            command.output().unwrap()
+        };
+        assert!(output.status.success(), "`{line}`: {}", said(&output));
+    }
+    assert_eq!(ran + left_to_ci, lines.len());
+    assert!(ran > 20 && left_to_ci > 0, "{lines:?}");
+    house.close();
+}
+
+/// A reader who has come that far and no further has something that runs.
+#[test]
+fn the_first_configuration_of_the_readme_runs_by_itself() {
+    let folder = TempDir::new().unwrap();
+    let blocks = Block::all();
+    for language in ["toml", "cedar"] {
+        let first = blocks.iter().find(|block| block.is(language)).unwrap();
+        first.write(folder.path());
+    }
+    let command = |line: &str| {
+        let mut command = shell(&format!("exec {line}"), folder.path());
+        command
+            .env("TOLLBOOK_GATEWAY__LISTEN", "127.0.0.1:0")
+            .env("TOLLBOOK_GATEWAY__ADMIN", "127.0.0.1:0")
+            .env("ANTHROPIC_API_KEY", "sk-ant-of-the-readme");
+        command
+    };
+    let checked = command("tollbook check").output().unwrap();
+    assert!(checked.status.success(), "{}", said(&checked));
+    let mut serve = command("tollbook serve --json").spawn().unwrap();
+    let mut first = String::new();
+    let mut stdout = BufReader::new(serve.stdout.take().unwrap());
+    stdout.read_line(&mut first).unwrap();
+    assert!(first.contains("listen"), "{first}");
+    let ended = stop(serve);
+    assert!(ended.status.success(), "{}", said(&ended));
+}
+
+/// The variables and the script of each CI system's file bring a job in.
+#[test]
+fn the_jobs_of_the_readme_get_a_token() {
+    let blocks = Block::all();
+    let job = |file: &str| {
+        let found = blocks
+            .iter()
+            .find(|block| block.is("yaml") && block.file() == file);
+        found.unwrap().text.clone()
+    };
+    let (github, gitlab) = (job(".github/workflows/review.yml"), job(".gitlab-ci.yml"));
+    let house = House::open(&written(Block::all()));
+
+    let (url, runner) = github_runner(house.github_token("refs/heads/main"));
+    let mut variables = variables(&github);
+    variables.push(("ACTIONS_ID_TOKEN_REQUEST_URL".to_owned(), url));
+    variables.push((
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN".to_owned(),
+        "of-the-job".to_owned(),
+    ));
+    let output = house.in_job(&indented_after(&github, "- run: |"), &variables);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).starts_with("gws_"), "{}", said(&output));
+    let asked = runner.join().unwrap();
+    assert!(
+        asked.starts_with("GET /token?v=1&audience=tollbook "),
+        "{asked}"
+    );
+    assert!(asked.contains("bearer of-the-job"), "{asked}");
+
+    let mut variables = self::variables(&gitlab);
+    assert!(gitlab.contains("id_tokens:\n    ANTHROPIC_IDENTITY_TOKEN:\n      aud: tollbook"));
+    variables.push(("ANTHROPIC_IDENTITY_TOKEN".to_owned(), house.gitlab_token()));
+    let script = indented_after(&gitlab, "script:");
+    let output = house.in_job(script.trim().trim_start_matches("- "), &variables);
+    assert!(said(&output).starts_with("gws_"), "{}", said(&output));
+    house.close();
+}
+
+/// Every call that the README's table names is there.
+#[test]
+fn the_admin_api_is_as_the_readme_says() {
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    let rows = readme.lines().filter_map(|line| line.strip_prefix("| `"));
+    let house = House::open(&written(Block::all()));
+    let mut calls = 0;
+    for row in rows.filter(|row| row.starts_with("GET /") || row.starts_with("POST /")) {
+        let cell = row.split(" | ").next().unwrap();
+        let (method, _) = cell.split_once(' ').unwrap();
+        let words = cell.split(['`', ' ']);
+        for path in words.filter(|word| word.starts_with('/')) {
+            // An id that is none is told so, and not that there is no such call.
+            let status = house.call(method, &path.replace("{id}", "x"));
+            assert_ne!(status, 404, "{method} {path}");
+            calls += 1;
+        }
+    }
+    assert!(calls > 15, "{calls}");
+    assert_eq!(house.call("GET", "/v1/nothing"), 404);
+    house.close();
+}
+
+/// A label that no detector gives would make a rule that never speaks.
+#[test]
+fn labels_are_those_that_detectors_give() {
+    let quoted = |text: &str, mark: char| -> BTreeSet<String> {
+        text.split(mark)
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect()
+    };
+    let rules = repository().join("crates/detection/rules/builtin.toml");
+    let mut known: BTreeSet<String> = fs::read_to_string(rules)
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.strip_prefix("label = "))
+        .flat_map(|label| quoted(label, '"'))
+        .collect();
+    // These come of what was found, and not of a rule.
+    known.extend(["secrets", "new-mcp-server", "overload"].map(str::to_owned));
+
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    let table = readme
+        .split("| label | what it stands for |")
+        .nth(1)
+        .unwrap();
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let told = rows.flat_map(|row| quoted(row.split(" | ").next().unwrap(), '`'));
+    assert_eq!(told.collect::<BTreeSet<_>>(), known);
+
+    for block in Block::all() {
+        let own = block
+            .text
+            .lines()
+            .filter_map(|line| line.strip_prefix("label = "));
+        known.extend(own.flat_map(|label| quoted(label, '"')));
+    }
+    for block in Block::all().iter().filter(|block| block.is("cedar")) {
+        for asked in block.text.split("context.labels.contains").skip(1) {
+            let asked = quoted(asked.split(')').next().unwrap(), '"');
+            assert!(asked.is_subset(&known), "{asked:?}");
+        }
+    }
+}
+
+/// The variables of clients that a job's file sets.
+fn variables(yaml: &str) -> Vec<(String, String)> {
+    let lines = yaml.lines().filter_map(|line| line.trim().split_once(": "));
+    lines
+        .filter(|(name, _)| name.starts_with("ANTHROPIC_"))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// The lines below this one that are further in.
+fn indented_after(yaml: &str, line: &str) -> String {
+    let inset = |line: &str| line.len() - line.trim_start().len();
+    let mut lines = yaml.lines().skip_while(|other| other.trim() != line);
+    let first = inset(lines.next().unwrap());
+    let inside: Vec<&str> = lines.take_while(|line| inset(line) > first).collect();
+    inside.join("\n")
+}
+
+#[test]
+fn what_quickstart_prints_works() {
     let folder = TempDir::new().unwrap();
     let mut quickstart = Command::new(TOLLBOOK)
         .args(["quickstart", "--dir", "book"])
@@ -134,36 +322,131 @@ fn the_call_that_quickstart_prints_works() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines =
-        std::io::BufRead::lines(std::io::BufReader::new(quickstart.stdout.take().unwrap()));
-    let mut page = Vec::new();
-    for line in lines.by_ref().map_while(Result::ok) {
-        page.push(line);
-        if page
-            .last()
-            .is_some_and(|line| line.contains("tollbook verify"))
-        {
+    let mut page = String::new();
+    for line in BufReader::new(quickstart.stdout.take().unwrap()).lines() {
+        page.push_str(&line.unwrap());
+        page.push('\n');
+        if page.contains("tollbook verify") {
             break;
         }
     }
-    let page = page.join("\n");
-    let exports: Vec<_> = page
-        .lines()
-        .filter(|line| line.starts_with("export "))
+    // Each block that sets variables is for a terminal of its own.
+    let terminals: Vec<&str> = page
+        .split("\n\n")
+        .filter(|block| block.contains("export "))
         .collect();
-    assert_eq!(exports.len(), 2, "{page}");
-    let curl = &page[page.find("curl ").unwrap()..page.find("  upstream").unwrap_or(page.len())];
-    let curl = curl.split("\n\n").next().unwrap();
-    let script = format!("{}\n{curl}", exports.join("\n"));
-    let answer = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let terminal = |name: &str, line: &str| {
+        let block = terminals.iter().find(|block| block.contains(name));
+        let block = block.unwrap_or_else(|| panic!("no terminal sets {name}:\n{page}"));
+        let set = block
+            .lines()
+            .filter(|line| line.starts_with("export ") || line.starts_with("unset "));
+        let set: Vec<&str> = set.collect();
+        let script = format!("{}\n{line}", set.join("\n"));
+        let output = shell(&script, folder.path()).output().unwrap();
+        assert!(output.status.success(), "{script}\n{}", said(&output));
+        said(&output)
+    };
+    let curl = page.split("\n\n").find(|block| block.starts_with("curl "));
+    let answer = terminal("ANTHROPIC_AUTH_TOKEN", curl.unwrap());
+    assert!(answer.contains("event: message_stop"), "{answer}");
+    let token = terminal("ANTHROPIC_FEDERATION_RULE_ID", "tollbook token exchange");
+    assert!(token.starts_with("gws_"), "{token}");
+    terminal("TOLLBOOK_ADMIN_URL", "tollbook approvals list");
     let ended = stop(quickstart);
-    assert!(answer.status.success(), "{script}\n{}", said(&answer));
-    assert!(
-        said(&answer).contains("event: message_stop"),
-        "{}",
-        said(&answer)
-    );
     assert!(ended.status.success());
+}
+
+/// Every key that the program takes has its line in the reference, and no other key has one.
+#[test]
+fn the_reference_of_the_configuration_is_whole() {
+    // A key that is nothing like any other makes the program name those that it knows.
+    const ODD: &str = "qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq = 1";
+    let sections = [
+        "[gateway]",
+        "[gateway.tls]",
+        "[[issuer]]",
+        "[[federation]]",
+        "[[connection]]",
+        "[connection.mask]",
+        "[connection.approvals]",
+        "[connection.credential]",
+        "[connection.credential.federation]",
+        "[policy]",
+        "[masking]",
+        "[detection]",
+        "[[budget]]",
+        "[limits]",
+        "[approvals]",
+        "[[approvals.webhook]]",
+        "[approvals.slack]",
+        "[[person]]",
+        "[admin]",
+    ];
+    let reference = fs::read_to_string(repository().join("crates/gateway/CONFIG.md")).unwrap();
+    for section in sections {
+        // One at a time, in the table that it stands in.
+        let connection = section.starts_with("[connection.");
+        let parent = if connection { "[[connection]]" } else { "" };
+        let text = format!("{parent}\n{section}\n{ODD}\n");
+        let (_, mistakes) = Config::read(&text, Path::new("."), []);
+        let known: BTreeSet<String> = mistakes
+            .iter()
+            .filter_map(|mistake| mistake.message.split_once("known here: "))
+            .flat_map(|(_, keys)| keys.split(", ").map(str::to_owned))
+            .collect();
+        assert!(!known.is_empty(), "{section}: {mistakes:?}");
+        assert_eq!(known, documented(&reference, section), "{section}");
+    }
+    let headings = reference.lines().filter(|line| line.starts_with("## `["));
+    assert_eq!(headings.count(), sections.len());
+}
+
+/// The keys in the table below the heading of this section.
+fn documented(reference: &str, section: &str) -> BTreeSet<String> {
+    let heading = format!("## `{section}`");
+    let lines = reference
+        .lines()
+        .skip_while(|line| *line != heading)
+        .skip(1);
+    lines
+        .take_while(|line| !line.starts_with("## "))
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .map(|(key, _)| key.to_owned())
+        .collect()
+}
+
+/// The README and the reference name commands, keys and files that are there.
+#[test]
+fn links_lead_somewhere() {
+    let mut links = BTreeMap::new();
+    for page in ["README.md", "ARCHITECTURE.md", "crates/gateway/CONFIG.md"] {
+        let text = fs::read_to_string(repository().join(page)).unwrap();
+        for link in text.split("](").skip(1) {
+            let link = link.split(')').next().unwrap().to_owned();
+            links.insert(link, page);
+        }
+    }
+    let own = links.iter().filter(|(link, _)| !link.contains("://"));
+    for (link, page) in own {
+        let folder = repository().join(page);
+        let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+        let file = match file {
+            "" => folder,
+            file => folder.parent().unwrap().join(file),
+        };
+        let text = fs::read_to_string(&file).unwrap_or_else(|_| panic!("{page}: {link}"));
+        let is_meant = |line: &str| {
+            let heading = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = |it: &char| it.is_alphanumeric() || " -_".contains(*it);
+            let name: String = heading.chars().filter(kept).collect();
+            line.starts_with('#') && name.replace(' ', "-") == anchor
+        };
+        assert!(
+            anchor.is_empty() || text.lines().any(is_meant),
+            "{page}: {link}"
+        );
+    }
 }
 
 #[test]

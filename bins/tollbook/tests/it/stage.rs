@@ -132,10 +132,15 @@ operator = ["platform"]
     }
 
     pub(crate) fn token(&self, subject: &str) -> String {
+        self.token_in(subject, &["developers"])
+    }
+
+    /// The token of a caller in these groups.
+    pub(crate) fn token_in(&self, subject: &str, groups: &[&str]) -> String {
         self.issuer
             .token(subject)
             .audience("tollbook")
-            .groups(["developers"])
+            .groups(groups.iter().copied())
             .claim("repository", "acme/payments")
             .lifetime(Duration::from_secs(600))
             .sign()
@@ -176,6 +181,69 @@ operator = ["platform"]
             .unwrap()
     }
 
+    /// What waits for approval of this caller, as soon as it does, as the person with this token
+    /// sees it.
+    pub(crate) fn pending(&self, token: &str, subject: &str) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(90);
+        loop {
+            let listed = self.manage(
+                token,
+                &["approvals", "list", "--state", "pending", "--json"],
+            );
+            let text = String::from_utf8(listed.stdout).unwrap();
+            let mut all = text
+                .lines()
+                .map(|line| serde_json::from_str::<Value>(line).unwrap());
+            let whose = format!("/{subject}");
+            let of = |one: &Value| one["who"].as_str().is_some_and(|who| who.ends_with(&whose));
+            if let Some(found) = all.find(of) {
+                return found;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{subject} asks for nothing: {}",
+                String::from_utf8_lossy(&listed.stderr)
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// One person's word about this approval.
+    pub(crate) fn decide(&self, token: &str, vote: &str, approval: &Value) -> Value {
+        let (id, hash) = (
+            approval["id"].as_str().unwrap(),
+            approval["hash"].as_str().unwrap(),
+        );
+        let decided = self.manage(
+            token,
+            &[
+                "approvals",
+                vote,
+                id,
+                "--hash",
+                hash,
+                "--reason",
+                "seen",
+                "--json",
+            ],
+        );
+        assert!(
+            decided.status.success(),
+            "{}",
+            String::from_utf8_lossy(&decided.stderr)
+        );
+        serde_json::from_slice(&decided.stdout).unwrap()
+    }
+
+    /// Sends the gateway a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let told = Command::new("kill")
+            .args(["-s", name, &self.gateway.as_ref().unwrap().id().to_string()])
+            .status()
+            .unwrap();
+        assert!(told.success());
+    }
+
     /// The folder in which the stage keeps what it has; gone with it.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
@@ -187,8 +255,8 @@ operator = ["platform"]
         rest.split('/').next().unwrap()
     }
 
-    /// Sends one prompt that is not streamed, and leaves the answer to the book.
-    pub(crate) fn ask(&self, token: &str, model: &str, prompt: &str) {
+    /// Sends one prompt that is not streamed, and leaves the answer to the book; its status.
+    pub(crate) fn ask(&self, token: &str, model: &str, prompt: &str) -> u16 {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let call = client
             .post(format!("{}/v1/messages", self.base))
@@ -200,7 +268,7 @@ operator = ["platform"]
                 "messages": [{ "role": "user", "content": prompt }],
             }))
             .send();
-        self.runtime.block_on(call).unwrap();
+        self.runtime.block_on(call).unwrap().status().as_u16()
     }
 
     pub(crate) fn book(&self) -> PathBuf {

@@ -6,7 +6,7 @@ use std::{
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::{clients, stage::Stage};
 
 /// A rule that lets jobs of one repository in.
-const FEDERATION: &str = r#"
+pub(crate) const FEDERATION: &str = r#"
 [[federation]]
 id = "payments-ci"
 issuer = "ci"
@@ -181,49 +181,11 @@ fn jobs_federate_from_a_token_file_that_rotates() {
     }
 }
 
-/// Whoever the approver is to be, as soon as there is something to decide.
-fn decide(stage: &Stage, after: Duration, vote: &str, token: &str) -> Value {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let pending = loop {
-        let listed = stage.manage(
-            token,
-            &["approvals", "list", "--state", "pending", "--json"],
-        );
-        let text = String::from_utf8(listed.stdout).unwrap();
-        if let Some(line) = text.lines().next() {
-            break serde_json::from_str::<Value>(line).unwrap();
-        }
-        assert!(
-            Instant::now() < deadline,
-            "nothing to decide: {}",
-            String::from_utf8_lossy(&listed.stderr)
-        );
-        thread::sleep(Duration::from_millis(100));
-    };
+/// Decides about what this caller asks, as soon as there is something to decide and then `after` that.
+fn decide(stage: &Stage, subject: &str, after: Duration, vote: &str, token: &str) -> Value {
+    let pending = stage.pending(token, subject);
     thread::sleep(after);
-    let (id, hash) = (
-        pending["id"].as_str().unwrap(),
-        pending["hash"].as_str().unwrap(),
-    );
-    let decided = stage.manage(
-        token,
-        &[
-            "approvals",
-            vote,
-            id,
-            "--hash",
-            hash,
-            "--reason",
-            "seen",
-            "--json",
-        ],
-    );
-    assert!(
-        decided.status.success(),
-        "{}",
-        String::from_utf8_lossy(&decided.stderr)
-    );
-    serde_json::from_slice(&decided.stdout).unwrap()
+    stage.decide(token, vote, &pending)
 }
 
 /// A stream that waits for twenty seconds, kept alive by pings, comes whole once it is approved.
@@ -240,7 +202,7 @@ fn a_held_stream_arrives_whole_after_its_approval() {
             0,
             &["stream:please echo tollgate-held"],
         );
-        let approval = decide(&stage, Duration::from_secs(20), "approve", &ana);
+        let approval = decide(&stage, &subject, Duration::from_secs(20), "approve", &ana);
         assert_eq!(approval["state"], "approved", "{approval:#}");
         let told = caller.told();
         caller.end();
@@ -275,7 +237,7 @@ fn a_denied_stream_is_an_error_in_each_client() {
             0,
             &[&format!("stream:let {sdk:?} in")],
         );
-        let approval = decide(&stage, Duration::from_secs(3), "deny", &ana);
+        let approval = decide(&stage, &subject, Duration::from_secs(3), "deny", &ana);
         assert_eq!(approval["state"], "denied");
         let told = caller.told();
         caller.end();
@@ -304,7 +266,7 @@ fn a_call_held_past_its_bound_succeeds_on_the_sdks_own_retry() {
         let subject = format!("late-{sdk:?}");
         let prompt = format!("please echo tollgate-late-{sdk:?}");
         let mut caller = Caller::with_token(sdk, &stage, &subject, 5, &[&prompt]);
-        decide(&stage, Duration::from_secs(5), "approve", &ana);
+        decide(&stage, &subject, Duration::from_secs(5), "approve", &ana);
         let told = caller.told();
         caller.end();
         let text = told["ok"]["text"].as_str().unwrap_or_default();
@@ -341,7 +303,7 @@ fn a_payload_that_changed_after_approval_is_not_let_through() {
         ],
     );
     assert_eq!(caller.told()["error"]["status"], 409);
-    decide(&stage, Duration::ZERO, "approve", &ana);
+    decide(&stage, "swap", Duration::ZERO, "approve", &ana);
     caller.next();
     assert_eq!(caller.told()["error"]["status"], 409, "other words");
     caller.next();
@@ -406,7 +368,7 @@ fn the_book_tells_who_said_yes() {
     let token = stage.token("asks");
     stage.ask(&token, "claude-haiku-4-5", "may I?");
     let ana = stage.person("ana", &["leads"]);
-    let approval = decide(&stage, Duration::ZERO, "approve", &ana);
+    let approval = decide(&stage, "asks", Duration::ZERO, "approve", &ana);
     stage.ask(&token, "claude-haiku-4-5", "may I?");
     let steps = stage.exchanges(3, |found| found["connection"] == "(gate)");
     let names: Vec<&str> = steps

@@ -282,6 +282,32 @@ async fn a_request_is_held_and_goes_on_as_it_came() {
     assert_eq!(approval.consumed_by, Some(exchange.id()));
 }
 
+/// Equal requests wait for one approval, and each of them is kept in memory whole.
+#[tokio::test(start_paused = true)]
+async fn one_caller_does_not_have_any_number_of_requests_held() {
+    let gate = Arc::new(Gate::new(|layer| layer));
+    let held: Vec<_> = (0..100)
+        .map(|_| gate.sent(request(STREAM, &exchange())))
+        .collect();
+    sleep(Duration::from_secs(1)).await;
+    let one_more = gate.send(request(STREAM, &exchange())).await;
+    assert_eq!(refusal(&one_more).code, Code::TooManyApprovals);
+    let mut other = request(STREAM, &exchange());
+    let mut caller = job();
+    caller.stable_id = Some("another".to_owned());
+    other.extensions_mut().insert(caller);
+    let other = gate.sent(other);
+    sleep(Duration::from_secs(1)).await;
+    assert!(!other.is_finished(), "others are held as ever");
+    other.abort();
+    held.iter().for_each(tokio::task::JoinHandle::abort);
+    sleep(Duration::from_secs(1)).await;
+    let again = gate.sent(request(STREAM, &exchange()));
+    sleep(Duration::from_secs(1)).await;
+    assert!(!again.is_finished(), "whoever leaves makes room");
+    again.abort();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_hold_that_is_too_long_is_a_conflict_and_the_retry_passes() {
     let gate = Arc::new(Gate::new(|layer| layer));

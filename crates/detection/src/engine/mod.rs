@@ -15,6 +15,7 @@ use std::{collections::HashMap, ops::Range};
 
 use aho_corasick::{
     AhoCorasick, AhoCorasickKind, Anchored, BuildError, Input, MatchKind, StartKind,
+    automaton::OverlappingState,
 };
 use filter::Filter;
 
@@ -153,11 +154,23 @@ impl Engine {
             }
             let end = text.len().min(at + MAX_PREFIX);
             let input = Input::new(text).span(at..end).anchored(Anchored::Yes);
-            // Standard semantics and one beginning: every literal that stands here, by length.
-            let Ok(literals) = self.automaton.try_find_overlapping_iter(input) else {
-                return false;
-            };
-            for literal in literals {
+            // Every literal that begins here, shorter ones first.
+            let mut state = OverlappingState::start();
+            loop {
+                let next = self
+                    .automaton
+                    .try_find_overlapping(input.clone(), &mut state);
+                if next.is_err() {
+                    // The automaton is built for this kind of search.
+                    return false;
+                }
+                let Some(literal) = state.get_match() else {
+                    break;
+                };
+                if literal.start() > at {
+                    // One within another, which has its own turn.
+                    continue;
+                }
                 let candidate = Candidate::new(text, literal.range());
                 if !self.check(literal.pattern().as_usize(), candidate, place, memory, hit) {
                     return false;
@@ -225,6 +238,6 @@ const MAX_DFA: usize = 24 << 10;
 /// So many candidates of any text are checked, and more of a long one. No text that means
 /// something comes near; one that does is made to keep the engine busy.
 const FREE_CHECKS: usize = 4096;
-const BYTES_FOR_A_CHECK: usize = 8;
+const BYTES_FOR_A_CHECK: usize = 16;
 /// The automaton looks for so many bytes of a literal, so that it stays small.
 const MAX_PREFIX: usize = 8;

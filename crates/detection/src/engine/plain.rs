@@ -53,10 +53,9 @@ pub(crate) fn has_unseen(text: &str) -> bool {
 
 /// The text as it reads, if that is another. With `shell`, as a shell reads it.
 pub(crate) fn plain(bytes: &[u8], shell: bool) -> Option<Plain> {
-    let special = |byte: &u8| match byte {
-        0xc2 | 0xe2 | 0xef | 0xf3 => true,
-        b'"' | b'\'' | b'\\' | b'$' | b' ' | b'\t' => shell,
-        _ => false,
+    let special = |byte: &u8| {
+        let class = CLASS[usize::from(*byte)];
+        class == UNSEEN_LEAD || (class == SHELL_SIGN && shell)
     };
     let mut plain = Plain {
         text: Vec::new(),
@@ -228,6 +227,26 @@ fn is_around(byte: u8) -> bool {
 const BEFORE: usize = 64;
 /// How far behind a change something may begin that it is a part of: what a check looks back at.
 const BEHIND: usize = 128;
+const UNSEEN_LEAD: u8 = 1;
+const SHELL_SIGN: u8 = 2;
+/// What each byte may begin that reads as something else.
+const CLASS: [u8; 256] = {
+    let mut class = [0; 256];
+    let mut index = 0;
+    let leads = [0xc2, 0xe2, 0xef, 0xf3];
+    while index < leads.len() {
+        class[leads[index]] = UNSEEN_LEAD;
+        index += 1;
+    }
+    let signs = b"\"'\\$ \t";
+    index = 0;
+    while index < signs.len() {
+        class[signs[index] as usize] = SHELL_SIGN;
+        index += 1;
+    }
+    class
+};
+
 /// No longer word is taken out of its quotes, in bytes.
 const MAX_QUOTED: usize = 32;
 

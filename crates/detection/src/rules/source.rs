@@ -126,8 +126,8 @@ pub(crate) fn read(file: &str, text: &str, mistakes: &mut Vec<RuleError>) -> Vec
         let line = reader.line_of(key.span().start);
         let key = key.into_inner();
         let kind = match &*key {
-            "detector" => reader.detector(),
-            "hosts" => reader.hosts(),
+            "detector" => detector as Read,
+            "hosts" => hosts as Read,
             _ => {
                 let reason = format!("unknown key `{key}`; expected `[[detector]]` or `[[hosts]]`");
                 reader.mistake(Some(line), None, reason);
@@ -155,51 +155,39 @@ struct Reader<'a> {
     mistakes: &'a mut Vec<RuleError>,
 }
 
+fn detector(reader: &mut Reader<'_>, value: Value<'_>) -> Option<Checked> {
+    let (raw, line): (RawDetector, _) = reader.deserialize(value)?;
+    let mut reasons = Vec::new();
+    let detector = check::detector(&raw, &mut reasons);
+    reader.mistakes(line, &raw.id, reasons);
+    Some(Checked {
+        detector: detector?,
+        file: reader.file.to_owned(),
+        line,
+        positive: raw.positive.iter().map(Pieces::join).collect(),
+        negative: raw.negative.iter().map(Pieces::join).collect(),
+    })
+}
+
+fn hosts(reader: &mut Reader<'_>, value: Value<'_>) -> Option<Checked> {
+    let (raw, line): (RawHosts, _) = reader.deserialize(value)?;
+    let mut reasons = Vec::new();
+    let id = raw
+        .id
+        .clone()
+        .unwrap_or_else(|| format!("host-{}", raw.label));
+    let detector = check::hosts(&raw, &id, &mut reasons);
+    reader.mistakes(line, &id, reasons);
+    Some(Checked {
+        detector: detector?,
+        file: reader.file.to_owned(),
+        line,
+        positive: Vec::new(),
+        negative: Vec::new(),
+    })
+}
+
 impl Reader<'_> {
-    #[expect(
-        clippy::unused_self,
-        reason = "reads as a list of kinds where it is called"
-    )]
-    fn detector(&self) -> Read {
-        |reader, value| {
-            let (raw, line): (RawDetector, _) = reader.deserialize(value)?;
-            let mut reasons = Vec::new();
-            let detector = check::detector(&raw, &mut reasons);
-            reader.mistakes(line, &raw.id, reasons);
-            Some(Checked {
-                detector: detector?,
-                file: reader.file.to_owned(),
-                line,
-                positive: raw.positive.iter().map(Pieces::join).collect(),
-                negative: raw.negative.iter().map(Pieces::join).collect(),
-            })
-        }
-    }
-
-    #[expect(
-        clippy::unused_self,
-        reason = "reads as a list of kinds where it is called"
-    )]
-    fn hosts(&self) -> Read {
-        |reader, value| {
-            let (raw, line): (RawHosts, _) = reader.deserialize(value)?;
-            let mut reasons = Vec::new();
-            let id = raw
-                .id
-                .clone()
-                .unwrap_or_else(|| format!("host-{}", raw.label));
-            let detector = check::hosts(&raw, &id, &mut reasons);
-            reader.mistakes(line, &id, reasons);
-            Some(Checked {
-                detector: detector?,
-                file: reader.file.to_owned(),
-                line,
-                positive: Vec::new(),
-                negative: Vec::new(),
-            })
-        }
-    }
-
     fn deserialize<T: DeserializeOwned>(&mut self, value: Value<'_>) -> Option<(T, usize)> {
         let line = self.line_of(value.span().start);
         let id = value

@@ -1,4 +1,4 @@
-//! Addresses that carry data away when they are only shown.
+//! Images whose addresses carry data away when they are shown.
 
 use std::ops::Range;
 
@@ -16,12 +16,6 @@ pub(crate) fn markdown_image(candidate: &Candidate<'_>) -> Option<Range<usize>> 
     let address = address(candidate)?;
     let span = carries(candidate, address)?;
     Some(candidate.literal.start - (before.len() - open) - 1..span.end)
-}
-
-/// The literal begins an address, or stands right before one, whose query is there to be filled.
-pub(crate) fn carries_data(candidate: &Candidate<'_>) -> Option<Range<usize>> {
-    let address = address(candidate)?;
-    carries(candidate, address)
 }
 
 /// The address that the window shows, to its end.
@@ -55,7 +49,7 @@ fn carries(candidate: &Candidate<'_>, address: Range<usize>) -> Option<Range<usi
 const SLOTS: [&[u8]; 4] = [b"%7B", b"%5B", b"%3C", b"%s"];
 
 /// Names of parameters that carry what somebody collected.
-const DATA: [&[u8]; 16] = [
-    b"q", b"d", b"data", b"payload", b"content", b"secret", b"secrets", b"key", b"leak", b"exfil",
-    b"c", b"text", b"info", b"msg", b"env", b"stolen",
+const DATA: [&[u8]; 14] = [
+    b"q", b"data", b"payload", b"content", b"secret", b"secrets", b"key", b"leak", b"exfil",
+    b"text", b"info", b"msg", b"env", b"stolen",
 ];

@@ -57,7 +57,7 @@ const fn check(name: &'static str, check: fn(&Candidate<'_>) -> Option<Range<usi
 }
 
 /// Every validator. The documentation of the crate tells what each is for.
-const ALL: [Validator; 25] = [
+const ALL: [Validator; 24] = [
     check("rm-machine", shell::rm_machine),
     check("rm-here", shell::rm_here),
     check("find-delete", shell::find_delete),
@@ -79,7 +79,6 @@ const ALL: [Validator; 25] = [
     check("markdown-image", image::markdown_image),
     check("payment-card", numbers::payment_card),
     check("iban", numbers::iban),
-    check("carries-data", image::carries_data),
     Validator {
         name: "tag-characters",
         check: unseen::tags,

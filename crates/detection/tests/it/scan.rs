@@ -89,7 +89,7 @@ fn a_text_that_is_made_to_keep_the_engine_busy_is_told() {
         scan.text(Place::tool_use("Bash"), text);
         scan.finish().labels
     };
-    assert!(labels(&"ignore\nrm x\n".repeat(20_000)).is_empty());
+    assert!(labels(&"rm a/b/file-123.txt\n".repeat(4_000)).is_empty());
     assert!(labels(&"UPDATE t SET a = 1 WHERE id = 7;\n".repeat(20_000)).is_empty());
     assert!(labels(&"rm \n".repeat(60_000)).contains(OVERLOAD));
 }

@@ -17,6 +17,9 @@ use tollbook_exchange::{Exchange, Principal, Timestamp};
 use super::{Admin, No, action};
 use crate::approvals::{granted, shown};
 
+/// The most approvals that are looked through for a list.
+const MOST: usize = 1_000;
+
 #[derive(Deserialize)]
 pub(super) struct Page {
     state: Option<String>,
@@ -32,7 +35,9 @@ pub(super) async fn list(
 ) -> Result<Json<Value>, No> {
     admin.note(&exchange, &action("approvals.list", &[]));
     admin.roles().enter(&principal)?;
-    let mut filter = Filter::default().limit(page.limit.unwrap_or(50).min(1_000));
+    let limit = page.limit.unwrap_or(50).min(MOST);
+    // Those of others are left out afterwards, and must not take the place of the caller's.
+    let mut filter = Filter::default().limit(MOST);
     if let Some(state) = page.state {
         filter.state = Step::ALL.into_iter().find(|known| known.as_str() == state);
         if filter.state.is_none() {
@@ -44,6 +49,7 @@ pub(super) async fn list(
     let all: Vec<Value> = found
         .iter()
         .filter(|approval| admin.concerns(&principal, approval))
+        .take(limit)
         .map(|approval| shown(approval, now))
         .collect();
     Ok(Json(json!({ "approvals": all })))
@@ -69,6 +75,19 @@ pub(super) struct Decision {
     reason: Option<String>,
 }
 
+/// Where a caller's message sends people: how to see and decide it. Says nothing about it, for
+/// everybody who can reach the listener may read this.
+pub(super) async fn how(Path(id): Path<String>) -> Result<String, No> {
+    let id = approval_id(&id)?;
+    Ok(format!(
+        "To see what {id} is about, and to decide:\n\n    \
+         tollbook approvals show {id} --gateway ADDRESS\n    \
+         tollbook approvals approve {id} --gateway ADDRESS\n    \
+         tollbook approvals deny {id} --gateway ADDRESS --reason TEXT\n\n\
+         ADDRESS is this listener's, and your own token is in TOLLBOOK_TOKEN.\n"
+    ))
+}
+
 /// One person's word.
 pub(super) async fn decide(
     State(admin): State<Admin>,
@@ -88,7 +107,7 @@ pub(super) async fn decide(
         ("hash", &*decision.hash),
     ];
     admin.note(&exchange, &action("approvals.decide", &facts));
-    admin.roles().enter(&principal)?;
+    admin.roles().speak(&principal)?;
     let id = admin.find(&principal, &id).await?.id;
     admin.commit(&exchange).await?;
     let ballot = Ballot {
@@ -96,7 +115,7 @@ pub(super) async fn decide(
         via: Via::SignIn,
         choice: decision.vote,
         hash: Some(decision.hash),
-        reason: decision.reason,
+        reason: decision.reason.map(|reason| admin.masked(&reason)),
     };
     let approval = admin.approvals.decide(&id, ballot).await.map_err(failed)?;
     Ok(Json(shown(&approval, Timestamp::now())))
@@ -187,7 +206,7 @@ pub(super) async fn grant(
         Kind::BreakGlass => "grants.break_glass",
     };
     admin.note(&exchange, &action(name, &facts));
-    admin.roles().enter(&principal)?;
+    admin.roles().speak(&principal)?;
     let kind = match (wish.kind, wish.group) {
         (Kind::Standing, Some(group)) => GrantKind::Standing { group },
         (Kind::Standing, None) => {
@@ -202,7 +221,7 @@ pub(super) async fn grant(
         kind,
         by: principal,
         via: Via::SignIn,
-        reason: wish.reason,
+        reason: admin.masked(&wish.reason),
         scope: Scope {
             identity: wish.identity,
             connection: wish.connection,
@@ -231,7 +250,7 @@ pub(super) async fn revoke(
     admin.commit(&exchange).await?;
     let grant = admin
         .approvals
-        .revoke_grant(&id, &principal, Some(&why.reason))
+        .revoke_grant(&id, &principal, Some(&admin.masked(&why.reason)))
         .await
         .map_err(failed)?;
     Ok(Json(granted(&grant, Timestamp::now())))
@@ -248,12 +267,17 @@ pub(super) async fn review(
     let Json(why) = body.map_err(|error| No::wrong(error.body_text()))?;
     let facts = [("grant", &*id), ("why", &*why.reason)];
     admin.note(&exchange, &action("grants.review", &facts));
-    admin.roles().enter(&principal)?;
+    admin.roles().speak(&principal)?;
     let id = grant_id(&id)?;
     admin.commit(&exchange).await?;
     let grant = admin
         .approvals
-        .review(&id, &principal, Via::SignIn, Some(&why.reason))
+        .review(
+            &id,
+            &principal,
+            Via::SignIn,
+            Some(&admin.masked(&why.reason)),
+        )
         .await
         .map_err(failed)?;
     Ok(Json(granted(&grant, Timestamp::now())))

@@ -33,6 +33,22 @@ impl<'a> Roles<'a> {
         }
     }
 
+    /// Refuses those who may not give their word about what an agent wants: beside whoever may not
+    /// enter, gateway tokens. Those are what agents are given to work with, a person's agent among
+    /// them, and an agent decides nothing.
+    pub(super) fn speak(&self, principal: &Principal) -> Result<(), No> {
+        self.enter(principal)?;
+        let access = principal.access.as_ref();
+        if access.is_some_and(|access| access.token.is_some()) {
+            Err(No::denied(
+                "a gateway token is for agents: decide with the token of your own sign-in",
+                "gateway_token",
+            ))
+        } else {
+            Ok(())
+        }
+    }
+
     /// May see everything that goes on.
     pub(super) fn sees(&self, principal: &Principal) -> bool {
         let config = self.config;
@@ -75,7 +91,7 @@ fn holds(principal: &Principal, groups: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tollbook_exchange::Groups;
+    use tollbook_exchange::{Access, Groups};
 
     use super::*;
 
@@ -110,6 +126,21 @@ mod tests {
         }
         let unknown = human(&[]).with_groups(Groups::Unknown);
         assert!(roles.may_see(&unknown).is_err());
+    }
+
+    #[test]
+    fn what_agents_are_given_decides_nothing() {
+        let config = AdminConfig::default();
+        let roles = Roles::new(&config);
+        let mut ana = human(&["leads"]);
+        assert!(roles.speak(&ana).is_ok());
+        ana.access = Some(Access {
+            token: Some("00112233aabbccdd".to_owned()),
+            signed_in: Some(1),
+            ..Access::default()
+        });
+        assert!(roles.enter(&ana).is_ok());
+        assert!(roles.speak(&ana).is_err());
     }
 
     #[test]

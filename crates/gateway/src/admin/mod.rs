@@ -16,13 +16,13 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{any, get, post},
 };
 use http::Request;
 use http_body_util::BodyExt;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollbook_approvals::{Approvals, channel::Slack};
-use tollbook_exchange::{Action, Code, Exchange, Fact, Refusal, http::refuse};
+use tollbook_exchange::{Action, Code, Exchange, Fact, Redact, Refusal, http::refuse};
 use tollbook_identity::{GateAuthenticator, IdentityLayer};
 use tollbook_masking::Masker;
 use tollbook_recording::{RecordLayer, Recorder};
@@ -57,19 +57,20 @@ pub(crate) fn router(admin: Admin) -> Router {
             .redact(Arc::new(admin.masker.clone()))
     };
     let people = Router::new()
-        .route("/approvals", get(approvals::list))
-        .route("/approvals/{id}", get(approvals::show))
-        .route("/approvals/{id}/decision", post(approvals::decide))
-        .route("/approvals/{id}/cancel", post(approvals::cancel))
-        .route("/grants", get(approvals::grants).post(approvals::grant))
-        .route("/grants/{id}/revoke", post(approvals::revoke))
-        .route("/grants/{id}/review", post(approvals::review))
-        .route("/tokens", get(tokens::list))
-        .route("/tokens/revoke", post(tokens::revoke))
-        .route("/issuers", get(tokens::issuers))
-        .route("/policy", get(policy::show))
-        .route("/policy/reload", post(policy::reload))
-        .fallback(nowhere)
+        .route("/v1/approvals", get(approvals::list))
+        .route("/v1/approvals/{id}", get(approvals::show))
+        .route("/v1/approvals/{id}/decision", post(approvals::decide))
+        .route("/v1/approvals/{id}/cancel", post(approvals::cancel))
+        .route("/v1/grants", get(approvals::grants).post(approvals::grant))
+        .route("/v1/grants/{id}/revoke", post(approvals::revoke))
+        .route("/v1/grants/{id}/review", post(approvals::review))
+        .route("/v1/tokens", get(tokens::list))
+        .route("/v1/tokens/revoke", post(tokens::revoke))
+        .route("/v1/issuers", get(tokens::issuers))
+        .route("/v1/policy", get(policy::show))
+        .route("/v1/policy/reload", post(policy::reload))
+        // No nested router, which would take the prefix off: records tell the path as it came.
+        .route("/v1/{*rest}", any(nowhere))
         .layer(
             ServiceBuilder::new()
                 // Outside identity, so that strangers are in the book.
@@ -78,10 +79,12 @@ pub(crate) fn router(admin: Admin) -> Router {
         );
     // Slack signs what it sends and has no token of ours.
     let slack = Router::new()
-        .route("/slack/interactions", post(slack::interaction))
+        .route("/v1/slack/interactions", post(slack::interaction))
         .layer(record());
     Router::new()
-        .nest("/v1", people.merge(slack))
+        .merge(people)
+        .merge(slack)
+        .route("/approvals/{id}", get(approvals::how))
         .route("/livez", get(async || "ok\n"))
         .route("/healthz", get(health::ready))
         .route("/readyz", get(health::ready))
@@ -99,6 +102,11 @@ impl Admin {
     fn note(&self, exchange: &Exchange, action: &Action) {
         let action = events::masked(&self.masker, action);
         exchange.draft(|draft| draft.action = Some(action));
+    }
+
+    /// What a person wrote, as it may be kept and told to others.
+    fn masked(&self, text: &str) -> String {
+        self.masker.redact("reason", text).0.into_inner()
     }
 
     /// Makes what is asked for durable, before it takes effect.

@@ -64,7 +64,7 @@ pub(super) async fn revoke(
     }
     admin.commit(&exchange).await?;
     let now = Timestamp::now().as_micros().div_euclid(1_000_000);
-    let revocation = Revocation::new(selector, &revoke.reason, now);
+    let revocation = Revocation::new(selector, admin.masked(&revoke.reason), now);
     let ended = admin.gate.revoke(revocation).await.map_err(|error| {
         tracing::warn!(%error, "a revocation could not be kept");
         No::failed(

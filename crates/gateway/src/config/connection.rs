@@ -5,10 +5,14 @@ use std::{
     time::Duration,
 };
 
+use tollbook_policy::PolicySet;
+
 use super::document::Section;
 
 /// The protocols that this version speaks.
 const PROTOCOLS: &[&str] = &[CLAUDE];
+/// The first segment of a path that is the gate's own.
+const RESERVED: &str = crate::mounts::OAUTH;
 /// The protocol that stands in for one that is wrong.
 const CLAUDE: &str = "claude";
 /// Names of protocols to come, so that their users get a better answer than "unknown".
@@ -54,6 +58,17 @@ pub enum ToolCalls {
     Judge,
     /// Never.
     Pass,
+}
+
+impl ToolCalls {
+    /// Whether they are judged where these are the policies.
+    pub(crate) fn judged(self, policies: &PolicySet) -> bool {
+        match self {
+            Self::Judge => true,
+            Self::Pass => false,
+            Self::Auto => policies.speaks_of(&["tool.call", "tools"]),
+        }
+    }
 }
 
 /// How a request waits for its approval.
@@ -167,6 +182,12 @@ impl ConnectionConfig {
             name.wrong(
                 section.notes(),
                 "a connection's `name` holds letters, digits, `-` and `_`, at most 64 of them",
+            );
+        }
+        if let Some(name) = name.as_ref().filter(|name| name.value == RESERVED) {
+            name.wrong(
+                section.notes(),
+                "no connection can be named `oauth`: tokens are exchanged at /oauth/token",
             );
         }
         let protocol = protocol(&section);

@@ -13,7 +13,7 @@ use super::{document::Section, mistake::Located};
 pub struct GatewayConfig {
     /// The data plane: connections are mounted at `/<connection name>/`.
     pub listen: SocketAddr,
-    /// Health of the gateway.
+    /// Health of the gateway, and the admin API.
     pub admin: SocketAddr,
     /// The folder of the book.
     pub data: PathBuf,

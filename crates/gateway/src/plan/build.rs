@@ -161,6 +161,22 @@ impl Builder<'_> {
     }
 
     pub(super) fn people(&mut self, configs: &[PersonConfig]) -> Option<People> {
+        for config in configs {
+            // Nobody could tell that such a person approves what they asked for themselves.
+            if config
+                .accounts
+                .iter()
+                .all(|account| account.value.starts_with("slack/"))
+                && !config.accounts.is_empty()
+            {
+                let message = format!(
+                    "person `{}` has no account but in Slack: name the account by which they sign \
+                     in, or nobody can tell their own requests",
+                    config.name
+                );
+                self.wrong(Some(config.line), message);
+            }
+        }
         let people = configs.iter().map(|config| {
             let accounts = config.accounts.iter().map(|account| account.value.clone());
             Person::new(&config.name, accounts).in_groups(config.groups.iter().cloned())
@@ -637,3 +653,36 @@ fn secret_file(path: &Path) -> Result<Zeroizing<String>, String> {
 const MAX_KEY_SET: u64 = 512 << 10;
 /// The largest credential file, in bytes.
 const MAX_SECRET: u64 = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_has_an_account_to_sign_in_with() {
+        for (accounts, sound) in [
+            (&["slack/T1/U1"][..], false),
+            (&["slack/T1/U1", "slack/T2/U1"], false),
+            (&["slack/T1/U1", "corp/ana"], true),
+            (&["corp/ana"], true),
+        ] {
+            let mut builder = Builder {
+                folder: Path::new("."),
+                environment: BTreeMap::new(),
+                all: Vec::new(),
+            };
+            let accounts = accounts.iter().map(|account| Located {
+                value: (*account).to_owned(),
+                line: Some(7),
+            });
+            let person = PersonConfig {
+                line: 5,
+                name: "ana".to_owned(),
+                accounts: accounts.collect(),
+                groups: Vec::new(),
+            };
+            builder.people(&[person]);
+            assert_eq!(builder.all.is_empty(), sound, "{:?}", builder.all);
+        }
+    }
+}

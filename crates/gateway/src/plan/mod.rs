@@ -70,6 +70,14 @@ pub struct Summary {
     pub detectors: usize,
     /// The budgets, by id.
     pub budgets: Vec<String>,
+    /// The people whose accounts are known to belong together, by name.
+    pub people: Vec<String>,
+    /// The groups that may change how the gate works.
+    pub operators: Vec<String>,
+    /// The groups that may break the glass.
+    pub break_glass: Vec<String>,
+    /// Where approvals are announced: the addresses of webhooks, and `slack`.
+    pub channels: Vec<String>,
     /// How many masking rules there are.
     pub rules: usize,
 }
@@ -88,6 +96,10 @@ pub struct ConnectionSummary {
     pub allow: Vec<String>,
     /// Whether bodies are masked on the wire.
     pub mask_wire: bool,
+    /// Whether the tool calls of answers are judged before they are released.
+    pub judges_tools: bool,
+    /// Whether a request that needs approval is turned away at once instead of held.
+    pub fail_fast: bool,
 }
 
 impl Plan {
@@ -277,6 +289,8 @@ impl Plan {
                     upstream: connection.upstream.clone(),
                     allow: connection.allow.clone(),
                     mask_wire: connection.wire == WireMasking::On,
+                    judges_tools: connection.tools.judged(&self.policies),
+                    fail_fast: connection.approvals.fail_fast,
                 })
                 .collect(),
             policy_hash: self.policies.hash().to_owned(),
@@ -300,8 +314,33 @@ impl Plan {
                 .iter()
                 .map(|budget| budget.id.clone())
                 .collect(),
+            people: self
+                .config
+                .people
+                .iter()
+                .map(|person| person.name.clone())
+                .collect(),
+            operators: self.config.admin.operator.clone(),
+            break_glass: self.config.approvals.break_glass.clone(),
+            channels: self.announced(),
             rules: self.masker.rules().count(),
         }
+    }
+
+    /// Where approvals are announced. An address may have a secret in its path or query, so only
+    /// its host is shown.
+    fn announced(&self) -> Vec<String> {
+        let approvals = &self.config.approvals;
+        let webhooks = approvals.webhooks.iter();
+        let host = |url: &str| {
+            let uri = url.parse::<http::Uri>().ok();
+            uri.and_then(|uri| uri.host().map(str::to_owned))
+        };
+        let mut all: Vec<String> = webhooks
+            .map(|webhook| format!("webhook {}", host(&webhook.url).unwrap_or_default()))
+            .collect();
+        all.extend(approvals.slack.as_ref().map(|_| "slack".to_owned()));
+        all
     }
 
     /// The folder of the book.

@@ -182,11 +182,11 @@ async fn no_secret_reaches_the_record() {
     );
 }
 
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
+pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
-fn look(folder: &Path, see: &mut impl FnMut(&Path, &[u8])) {
+pub(crate) fn look(folder: &Path, see: &mut impl FnMut(&Path, &[u8])) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

@@ -2,14 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod admin;
+mod approvals;
+mod budgets;
 mod canary;
+mod channels;
 mod edge;
+mod federation;
 mod load;
 mod mistakes;
 mod operations;
 mod panics;
 mod policies;
 mod refusals;
+mod reload;
+mod revocation;
 mod stage;
+mod tools;
 mod transparency;
 mod wire;

@@ -3,11 +3,19 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
-use crate::{PeerCertificate, Reason};
+use crate::{PeerCertificate, Reason, Verified};
 
 /// The confirmation that this gate can check: the thumbprint of a client certificate
 /// (RFC 8705 §3.1).
 const THUMBPRINT: &str = "cnf/x5t#S256";
+
+impl Verified {
+    /// Whether the token is worth nothing without the certificate that it names. What is handed out
+    /// for it must not be worth more.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.claims.contains_key(THUMBPRINT)
+    }
+}
 
 /// Whether the caller has shown the key that the token is bound to, if it is bound to one.
 ///

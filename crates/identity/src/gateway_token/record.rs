@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tollbook_exchange::Principal;
 
-use crate::{AssertionHash, PeerCertificate, TokenHash, TokenId};
+use crate::{AssertionHash, PeerCertificate, SigningKey, TokenHash, TokenId};
 
 /// All that a store keeps of a gateway token. The token itself is not in it and cannot be had
 /// from it. Times are in seconds since 1970.
@@ -25,6 +25,9 @@ pub struct TokenRecord {
     pub assertion: AssertionHash,
     /// When the issuer made that token; with a token for somebody else beside it, the older one.
     pub assertion_issued: i64,
+    /// The keys that signed the issuers' tokens behind it. A token does not outlive one of them.
+    #[serde(default)]
+    pub signed_by: Vec<SigningKey>,
     /// The certificate without which the token is worth nothing, where it is bound to one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub certificate: Option<PeerCertificate>,

@@ -10,9 +10,9 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tollbook_exchange::{Exchange, Outcome, http::Cut};
+use tollbook_exchange::{Exchange, http::Cut};
 
-use super::refusal::refusal;
+use super::{note, refusal::refusal};
 use crate::Watch;
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -58,9 +58,7 @@ where
         if let Poll::Ready(rejection) = Pin::new(&mut *this.revoked).poll(cx) {
             let refusal = refusal(&rejection);
             if let Some(exchange) = this.exchange.take() {
-                // Before the refusal, which would make a denial of it: it was let in, and cut off.
-                exchange.conclude(Outcome::PolicyCut);
-                exchange.refused(&refusal);
+                note(&exchange, &refusal);
             }
             this.inner.set(None);
             return Poll::Ready(Some(Err(Cut(refusal).into())));

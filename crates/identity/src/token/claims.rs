@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 use tollbook_exchange::{Access, Groups, Principal, PrincipalKind, Timestamp};
 
-use super::{Verified, flat::flat};
+use super::{SigningKey, Verified, flat::flat};
 use crate::{
     Issuer, Reason,
     digest::{sha256, write_hex},
@@ -39,7 +39,12 @@ impl<'a> Claims<'a> {
     }
 
     /// Whom the token is about, if `issuer` may vouch for it here and now, and when it counts.
-    pub(crate) fn hold(self, issuer: &Issuer, now: Timestamp) -> Result<(Verified, Times), Reason> {
+    pub(crate) fn hold(
+        self,
+        issuer: &Issuer,
+        signed_by: SigningKey,
+        now: Timestamp,
+    ) -> Result<(Verified, Times), Reason> {
         let times = self.times()?;
         times.check(issuer, now)?;
         self.for_us(issuer)?;
@@ -78,6 +83,7 @@ impl<'a> Claims<'a> {
             issued: times.issued,
             assertion,
             claims: claims.claims,
+            signed_by,
         };
         Ok((verified, times))
     }

@@ -124,6 +124,7 @@ mod tests {
     use tollbook_exchange::{Principal, PrincipalKind};
 
     use super::*;
+    use crate::SigningKey;
 
     fn held(subject: &str) -> Held {
         Held {
@@ -133,6 +134,12 @@ mod tests {
                 issued: 0,
                 assertion: [0; 32],
                 claims: Map::new(),
+                signed_by: SigningKey {
+                    issuer: "https://ci.example".to_owned(),
+                    kid: None,
+                    algorithm: "EdDSA".to_owned(),
+                    fingerprint: String::new(),
+                },
             },
             times: Times::for_test(0, 300),
             issuer: "https://ci.example".to_owned(),

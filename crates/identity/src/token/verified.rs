@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tollbook_exchange::Principal;
 
@@ -22,6 +23,23 @@ pub struct Verified {
     /// All claims, for rules to match. A member `b` of an object `a` is called `a/b`, or `ab` where
     /// `a` ends in a slash; lists stay lists.
     pub claims: Map<String, Value>,
+    /// The key that signed the token.
+    pub signed_by: SigningKey,
+}
+
+/// Names the key that signed a token, so that whatever came of the token can end with the key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SigningKey {
+    /// The issuer's own name for itself.
+    pub issuer: String,
+    /// The key's id (`kid`) in the token, if that had one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub kid: Option<String>,
+    /// The algorithm it signs with.
+    pub algorithm: String,
+    /// The SHA-256 of the public key, in hexadecimal.
+    pub fingerprint: String,
 }
 
 impl fmt::Debug for Verified {

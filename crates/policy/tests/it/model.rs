@@ -324,7 +324,7 @@ fn build(text: String) -> PolicySet {
 
 fn check(law: impl Fn((Vec<Rule>, Vec<Request>)) -> Result<(), TestCaseError>) {
     let mut runner = TestRunner::new(ProptestConfig {
-        cases: 24,
+        cases: 48,
         failure_persistence: None,
         ..ProptestConfig::default()
     });

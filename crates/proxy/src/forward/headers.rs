@@ -25,7 +25,8 @@ pub(super) fn outgoing(
     let mut headers = HeaderMap::with_capacity(caller.keys_len() + 2);
     let kind = credential.map_or(Kind::Other, Credential::kind);
     for (name, value) in caller {
-        if is_hop_by_hop(name) || listed.contains(name) || is_taken_off(name, credential) {
+        let listed = listed.contains(name) && !is_judged(name);
+        if is_hop_by_hop(name) || listed || is_taken_off(name, credential) {
             continue;
         }
         match kind {
@@ -154,6 +155,12 @@ fn listed_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .collect()
+}
+
+/// Whether what was judged and approved depends on the header. Such a header is for the upstream,
+/// and no `Connection` header takes it out of what people have seen.
+fn is_judged(name: &HeaderName) -> bool {
+    *name == header::CONTENT_TYPE || name.as_str().starts_with("anthropic-")
 }
 
 /// Whether a caller's header is not for the upstream: credentials, words of proxies about the
@@ -369,6 +376,18 @@ mod tests {
             ]),
             ADDED
         );
+    }
+
+    #[test]
+    fn a_connection_header_takes_nothing_off_that_was_judged() {
+        let kept = [
+            "anthropic-beta: a",
+            "anthropic-version: 2023-06-01",
+            "content-type: application/json",
+        ];
+        let mut caller = vec!["connection: anthropic-beta, Anthropic-Version, content-type"];
+        caller.extend(kept);
+        assert_eq!(sent(&caller), [&kept[..], &ADDED].concat());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::{self, Client};
 use tokio::time::timeout;
 use tollbook_exchange::{
-    Code, Decision, Exchange, Outcome, Refusal, Retry,
+    Code, Decision, Exchange, Outcome, Refusal, Retry, Verdict,
     http::{Refusable, refuse},
 };
 use tower_service::Service;
@@ -108,16 +108,20 @@ impl Upstream {
     /// What policy let pass, without the extensions: they are the gate's.
     fn judged(&self, request: Request<Full<Bytes>>) -> Result<Judged, Refusal> {
         let (head, body) = request.into_parts();
-        if !head
-            .extensions
-            .get::<Decision>()
-            .is_some_and(Decision::is_allow)
-        {
-            return Err(Refusal::new(
-                Code::Misassembled,
-                "the gate does not forward what was not allowed",
-            )
-            .because("no_decision"));
+        match head.extensions.get::<Decision>() {
+            Some(decision) if decision.is_allow() => {}
+            // A stack without a layer that asks people: nobody can approve anything.
+            Some(decision) if decision.verdict == Verdict::Approve => {
+                let message = "tollbook_policy_denied: this needs approval, and nobody is asked";
+                return Err(Refusal::new(Code::PolicyDenied, message).because("nobody_asked"));
+            }
+            _ => {
+                return Err(Refusal::new(
+                    Code::Misassembled,
+                    "the gate does not forward what was not allowed",
+                )
+                .because("no_decision"));
+            }
         }
         let uri = self
             .target(&head.method, &head.uri)

@@ -10,6 +10,9 @@ use super::{RenderRefusal, RequestInfo};
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+/// The longest that a client is told to sleep before it asks again by itself, in seconds.
+const LONGEST_SLEEP: u32 = 60;
+
 /// Renders refusals as errors of the Claude API: its envelope, with `request-id`,
 /// `x-should-retry` and `retry-after` as its SDKs read them. The message ends with the id of the
 /// exchange, by which an operator finds the record.
@@ -34,10 +37,12 @@ impl RenderRefusal for ClaudeRefusals {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
         );
-        let retry = if refusal.retry == Retry::Never {
-            "false"
-        } else {
-            "true"
+        let retry = match refusal.retry {
+            Retry::Never => "false",
+            // The SDKs sleep for as long as they are told, without an end (measured: 90 s): a
+            // spent daily budget would keep a job asleep for a day.
+            Retry::After(seconds) if seconds > LONGEST_SLEEP => "false",
+            _ => "true",
         };
         // Without a word on a 401: clients that can renew their credential do so and ask once more,
         // and a "false" keeps Claude Code 2.1.197 from running its apiKeyHelper again.

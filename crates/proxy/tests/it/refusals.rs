@@ -122,6 +122,8 @@ async fn clients_are_told_whether_to_try_again() {
         (Retry::Never, "false", None),
         (Retry::Anytime, "true", None),
         (Retry::After(7), "true", Some("7")),
+        (Retry::After(60), "true", Some("60")),
+        (Retry::After(61), "false", Some("61")),
     ] {
         // Without a word the SDKs would try a 409, a 429 and a 503 again, and a 403 not.
         for code in [

@@ -32,6 +32,7 @@ fn token(byte: u8) -> (GatewayToken, TokenRecord) {
         expires: 2000 + i64::from(byte),
         assertion: AssertionHash([byte; 32]),
         assertion_issued: 990,
+        signed_by: Vec::new(),
         certificate: None,
         revoked: None,
     };

@@ -271,7 +271,8 @@ async fn a_request_that_waits_is_answered_when_its_credential_ends() {
 #[tokio::test]
 async fn an_answer_that_streams_is_cut_when_its_credential_ends() {
     let scene = Scene::new();
-    for bare in [false, true] {
+    // With an answer of the upstream, and with one that was begun while its request was held.
+    for (bare, committed) in [(false, true), (true, true), (true, false)] {
         let gate = scene.gate([deploy()]);
         let jwt = scene.jwt(json!({}));
         let token = if bare {
@@ -280,6 +281,7 @@ async fn an_answer_that_streams_is_cut_when_its_credential_ends() {
             token_for(&gate, &jwt).await
         };
         let exchange = exchange();
+        exchange.draft(|draft| draft.committed = committed);
         let (frames, receiver) = mpsc::channel(4);
         let answer = send(&gate, &token, &exchange, async { Frames(receiver) }).await;
         assert_eq!(answer.status(), 200);
@@ -308,9 +310,14 @@ async fn an_answer_that_streams_is_cut_when_its_credential_ends() {
         );
         // The upstream's answer is let go.
         assert!(frames.is_closed());
+        let outcome = if committed {
+            Outcome::PolicyCut
+        } else {
+            Outcome::Denied
+        };
         assert_eq!(
             exchange.draft(|draft| (draft.outcome, draft.refusal.clone().unwrap().reason)),
-            (Some(Outcome::PolicyCut), "revoked")
+            (Some(outcome), "revoked")
         );
     }
 }

@@ -49,6 +49,21 @@ async fn a_token_ends_with_its_rule_or_issuer() {
     }
 }
 
+/// A key that the issuer takes back may have signed for a thief: what came of it ends with it.
+#[tokio::test]
+async fn a_token_ends_with_the_key_that_signed_for_it() {
+    let scene = Scene::new();
+    let store = Arc::new(MemoryTokenStore::new());
+    let gate = scene.builder([deploy()]).store(Arc::clone(&store)).build();
+    let token = token_for(&gate, &scene.jwt(json!({}))).await;
+    assert!(show(&gate, &token).await.is_ok());
+
+    let mut rotated = Scene::new();
+    rotated.clock = scene.clock.clone();
+    let gate = rotated.builder([deploy()]).store(store).build();
+    assert_eq!(show(&gate, &token).await, Err("key_removed"));
+}
+
 #[tokio::test]
 async fn a_token_bound_to_a_certificate_is_nothing_without_it() {
     let scene = Scene::new();
@@ -90,8 +105,19 @@ async fn an_issuers_token_bound_to_a_certificate_is_nothing_without_it() {
         Err("certificate_mismatch")
     );
     assert_eq!(show(&gate, &jwt).await, Err("certificate_missing"));
-    let answer = post(&TokenExchange::new(gate), &call(&jwt, None), None).await;
+    let exchange = TokenExchange::new(gate.clone());
+    let answer = post(&exchange, &call(&jwt, None), None).await;
     assert_eq!(answer.record.reason, Some("certificate_missing"));
+
+    // What it is exchanged for is worth no more, although the rule asks for no certificate.
+    let answer = post(&exchange, &call(&jwt, None), Some(CERTIFICATE)).await;
+    let token = json_of(&answer)["access_token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(show(&gate, &token).await, Err("certificate_missing"));
+    let with = |certificate| Credentials::new(token.clone()).with_certificate(certificate);
+    assert!(judge(&gate, with(CERTIFICATE)).await.is_ok());
 }
 
 /// Answers nothing, or never.
