@@ -13,6 +13,9 @@ use crate::{
     Subject, Ticket, engine::micros, quorum, refusal,
 };
 
+/// How long an issuer's token may count beyond its end, in seconds.
+const LEEWAY: i64 = 120;
+
 /// A request that people have to approve.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -91,6 +94,17 @@ impl Ask {
         self
     }
 
+    /// When what the caller was let in with ends.
+    ///
+    /// A gateway token ends to the second. An issuer's token gets the two minutes that a gate may at
+    /// most be told to allow its clock; which issuer is allowed how much is not known here.
+    pub(crate) fn credential_end(&self) -> Option<Timestamp> {
+        let access = self.principal.access.as_ref()?;
+        let leeway = if access.token.is_some() { 0 } else { LEEWAY };
+        let end = access.expires?.saturating_add(leeway);
+        Some(Timestamp::from_micros(end.saturating_mul(1_000_000)))
+    }
+
     /// Who asks, by what rules they were let in, and who stands behind them, as one text.
     ///
     /// The person behind a job belongs to it: whoever may approve what another has started could
@@ -145,8 +159,8 @@ impl Approvals {
     ///
     /// # Errors
     ///
-    /// What the caller is to be told: that it was denied or expired, that too many are open, that
-    /// the decision asks for nothing, or that the store or the book does not take it.
+    /// What the caller is to be told: that it was denied or expired, that its credential ended, that
+    /// too many are open, that the decision asks for nothing, or that the store or the book does not take it.
     pub async fn ask(&self, ask: &Arc<Ask>) -> Result<Asked, Refusal> {
         if ask.decision.requires.is_empty() {
             return Err(refusal::nothing_required());
@@ -165,6 +179,13 @@ impl Approvals {
             Ok(open) => open,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        // It may have waited for its turn, and for people before that.
+        let now = self.0.clock.now();
+        if ask.credential_end().is_some_and(|end| now >= end) {
+            return Ok(Err(refusal::credential_ended(
+                open.as_ref().map(|it| &it.id),
+            )));
+        }
         if let Some(passed) = self.granted(ask).await? {
             return Ok(Ok(Asked::Granted(passed)));
         }

@@ -29,6 +29,10 @@ pub struct Limits {
     pub fresh_login_age: Duration,
     /// From which risk on a request is risky: 70.
     pub high_risk: u8,
+    /// Whether people may decide about a job that names who started it, when that person is in no
+    /// [`Person`](crate::Person)'s accounts: no. If they may, whoever started it may decide with an
+    /// account that the directory does not know to be theirs.
+    pub unlinked_actors: bool,
     /// The longest standing grant: 4 hours.
     pub standing: Duration,
     /// The longest break-glass grant: 15 minutes.
@@ -53,6 +57,7 @@ impl Default for Limits {
             login_age: 12 * 60 * MINUTE,
             fresh_login_age: 15 * MINUTE,
             high_risk: 70,
+            unlinked_actors: false,
             standing: 4 * 60 * MINUTE,
             break_glass: 15 * MINUTE,
             excerpt: 16 << 10,

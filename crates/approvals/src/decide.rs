@@ -13,6 +13,18 @@ const MAX_REASON: usize = 500;
 const SKEW: Duration = Duration::from_secs(60);
 const MESSAGE_AGE: Duration = Duration::from_secs(5 * 60);
 
+/// How surely a person has to have signed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SignIn {
+    /// Within the usual time.
+    Usual,
+    /// Within the usual time, and their issuer has to say when: a token that is only new may have
+    /// been renewed in silence.
+    Told,
+    /// Just now, and their issuer has to say when.
+    Fresh,
+}
+
 /// What a person says about an approval.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ballot {
@@ -36,7 +48,7 @@ pub enum Via {
     /// Signed in, at the time the principal's [`access`](Principal::access) tells.
     SignIn,
     /// By a message that a messenger has signed, at this time. There is no sign-in behind it, so it
-    /// is never enough for what is risky.
+    /// is never enough for what is risky, nor for what has to do with breaking glass.
     Message {
         /// When the messenger signed it.
         at: Timestamp,
@@ -51,7 +63,11 @@ impl Approvals {
     ///
     /// Only people decide, who signed in lately, who are in a group that is asked, and who are
     /// neither the requester nor the person behind the requester. There is no other right: the
-    /// engine knows no administrators.
+    /// engine knows no administrators. Where nobody knows which person is behind the requester's
+    /// job, nobody can say it is another, and nobody decides; see
+    /// [`Limits::unlinked_actors`](crate::Limits::unlinked_actors).
+    ///
+    /// What is risky needs a sign-in of which the issuer itself says when it was.
     ///
     /// # Errors
     ///
@@ -61,6 +77,7 @@ impl Approvals {
         let (this, by) = (self.clone(), Some(person.clone()));
         self.step(id.clone(), by, None, move |approval, now| {
             this.may_decide(approval, &ballot, now)?;
+            let approval = &this.with_people_as_they_are(approval);
             let vote = Vote {
                 person: person.clone(),
                 identity: ballot.voter.identity(),
@@ -93,30 +110,57 @@ impl Approvals {
         if self.0.people.is_self(voter, &approval.requester) {
             return Err(Refused::OwnRequest);
         }
-        let risky = approval.risk >= self.0.limits.high_risk;
-        self.must_be_fresh(voter, ballot.via, risky, now)
+        if self.hides_its_actor(&approval.requester) {
+            return Err(Refused::UnknownActor);
+        }
+        let sign_in = if approval.risk >= self.0.limits.high_risk {
+            SignIn::Fresh
+        } else {
+            SignIn::Usual
+        };
+        self.must_be_fresh(voter, ballot.via, sign_in, now)
     }
 
-    /// Refuses whoever signed in too long ago, or nobody knows when.
+    /// Whether a job names a person behind it of whom the directory knows no account, so that any
+    /// voter could be that person.
+    pub(crate) fn hides_its_actor(&self, requester: &Principal) -> bool {
+        !self.0.limits.unlinked_actors && self.0.people.misses_actor(requester)
+    }
+
+    /// The same approval with its votes told apart by the people of today: two accounts may have
+    /// been linked since one of them voted.
+    fn with_people_as_they_are(&self, approval: &Approval) -> Approval {
+        let mut approval = approval.clone();
+        for vote in &mut approval.votes {
+            if let Some(person) = self.0.people.owner(&vote.identity) {
+                vote.person = person;
+            }
+        }
+        approval
+    }
+
+    /// Refuses whoever signed in too long ago, or nobody knows when, or not surely enough.
     pub(crate) fn must_be_fresh(
         &self,
         voter: &Principal,
         via: Via,
-        risky: bool,
+        sign_in: SignIn,
         now: Timestamp,
     ) -> Result<(), Refused> {
         let limits = &self.0.limits;
         let (at, age) = match via {
-            Via::Message { .. } if risky => return Err(Refused::StaleSignIn),
+            Via::Message { .. } if sign_in != SignIn::Usual => return Err(Refused::StaleSignIn),
             Via::Message { at } => (at, MESSAGE_AGE),
             Via::SignIn => {
-                let seconds = voter.access.as_ref().and_then(|access| access.signed_in);
-                let at = seconds.and_then(|it| it.checked_mul(1_000_000));
+                let access = voter.access.as_ref().ok_or(Refused::StaleSignIn)?;
+                if sign_in != SignIn::Usual && !access.sign_in_told {
+                    return Err(Refused::StaleSignIn);
+                }
+                let at = access.signed_in.and_then(|it| it.checked_mul(1_000_000));
                 let at = Timestamp::from_micros(at.ok_or(Refused::StaleSignIn)?);
-                let age = if risky {
-                    limits.fresh_login_age
-                } else {
-                    limits.login_age
+                let age = match sign_in {
+                    SignIn::Fresh => limits.fresh_login_age,
+                    SignIn::Usual | SignIn::Told => limits.login_age,
                 };
                 (at, age)
             }

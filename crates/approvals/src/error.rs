@@ -58,6 +58,9 @@ pub enum Refused {
     /// The request is not the one that was approved.
     #[error("the request is not the one that was approved")]
     OtherRequest,
+    /// The credential of the request has ended since the request came.
+    #[error("the credential of the request has ended")]
+    CredentialEnded,
     /// Only people decide.
     #[error("only people decide")]
     NotHuman,
@@ -70,6 +73,13 @@ pub enum Refused {
     /// Nobody decides about their own request.
     #[error("nobody decides about their own request")]
     OwnRequest,
+    /// The request comes from a job of whose starter the directory knows no account, so that
+    /// nobody can say that a voter is somebody else.
+    #[error(
+        "nobody knows who started this job: an operator has to add the account \
+         `issuer/actor/id` of whoever did to a [[person]]"
+    )]
+    UnknownActor,
     /// The person has said this before.
     #[error("you have said so already")]
     AlreadyVoted,
@@ -103,10 +113,12 @@ impl Refused {
             Self::TooLate => "too_late",
             Self::TooEarly => "too_early",
             Self::OtherRequest => "other_request",
+            Self::CredentialEnded => "credential_ended",
             Self::NotHuman => "not_human",
             Self::StaleSignIn => "stale_sign_in",
             Self::NotInGroup => "not_in_group",
             Self::OwnRequest => "own_request",
+            Self::UnknownActor => "unknown_actor",
             Self::AlreadyVoted => "already_voted",
             Self::WrongHash => "wrong_hash",
             Self::NoReason => "no_reason",

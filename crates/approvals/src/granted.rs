@@ -45,6 +45,9 @@ impl Approvals {
             grants.into_iter().partition(Grant::is_break_glass);
         // That its maker stands behind this very request is found out only now.
         standing.retain(|grant| !self.0.people.is_self(&grant.by, &ask.principal));
+        if self.hides_its_actor(&ask.principal) {
+            standing.clear();
+        }
         standing.retain(|grant| requires.iter().any(|it| speaks(grant, it)));
 
         // People as the directory has them now: two accounts may have been linked since.

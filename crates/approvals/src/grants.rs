@@ -6,7 +6,9 @@ use tollbook_exchange::{Principal, PrincipalKind, Timestamp};
 
 use crate::{
     Approvals, Closed, Error, EventKind, Grant, GrantFilter, GrantId, GrantKind, Refused, Scope,
-    Subject, Via, decide::plain, engine::micros,
+    Subject, Via,
+    decide::{SignIn, plain},
+    engine::micros,
 };
 
 /// A person's wish to make a grant.
@@ -32,7 +34,7 @@ impl Approvals {
     /// A standing one is made by a person of the group it speaks for, never for themselves, for
     /// some rules or actions, and for at most [`Limits::standing`](crate::Limits::standing). A
     /// break-glass one is made by a person of the groups that may break glass who has just signed
-    /// in, also for their own agent, and for at most
+    /// in, as their issuer itself says, also for their own agent, and for at most
     /// [`Limits::break_glass`](crate::Limits::break_glass).
     ///
     /// # Errors
@@ -100,7 +102,7 @@ impl Approvals {
     }
 
     /// Closes the review of a break-glass grant. Somebody else than its maker does, of the
-    /// reviewers' groups.
+    /// reviewers' groups, after a sign-in of which the issuer itself says when it was.
     ///
     /// # Errors
     ///
@@ -120,7 +122,7 @@ impl Approvals {
             false => &self.0.reviewers,
         };
         Self::must_be_in(by, reviewers)?;
-        self.must_be_fresh(by, via, false, self.0.clock.now())?;
+        self.must_be_fresh(by, via, SignIn::Told, self.0.clock.now())?;
         let reviewer = by.clone();
         self.change(
             id,
@@ -155,7 +157,12 @@ impl Approvals {
         };
         Self::must_be_in(by, groups)?;
         let break_glass = matches!(wish.kind, GrantKind::BreakGlass);
-        self.must_be_fresh(by, wish.via, break_glass, now)?;
+        let sign_in = if break_glass {
+            SignIn::Fresh
+        } else {
+            SignIn::Usual
+        };
+        self.must_be_fresh(by, wish.via, sign_in, now)?;
         let anything = scope.rules.is_empty() && scope.actions.is_empty();
         if scope.identity.is_empty() || scope.connection.is_empty() || anything && !break_glass {
             return Err(Refused::WideScope);

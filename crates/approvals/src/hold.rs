@@ -9,7 +9,8 @@ use tokio::time::{self, Instant};
 use tollbook_exchange::Refusal;
 
 use crate::{
-    Approval, ApprovalId, Approvals, Ask, Asked, Error, Passed, State, Ticket, Use, refusal,
+    Approval, ApprovalId, Approvals, Ask, Asked, Error, Passed, Refused, State, Ticket, Use,
+    refusal,
 };
 
 /// How often a request asks anew when the approval it waited for was used by an equal one, lapsed
@@ -51,12 +52,18 @@ impl Approvals {
     ///
     /// # Errors
     ///
-    /// When it is not approved, was used, is not for this request, or the step cannot be taken.
+    /// When it is not approved, was used, is not for this request, the request's credential has
+    /// ended, or the step cannot be taken.
     pub async fn consume(&self, id: &ApprovalId, ask: &Ask) -> Result<Passed, Error> {
         let (owner, connection) = (ask.owner(), ask.connection.clone());
         let (digests, exchange) = (ask.digests.clone(), ask.exchange);
+        let ended = ask.credential_end();
         let used = self
             .step(id.clone(), None, exchange, move |approval, now| {
+                // It stays approved, for the same request with a credential that counts.
+                if ended.is_some_and(|ended| now >= ended) {
+                    return Err(Refused::CredentialEnded);
+                }
                 let by = Use {
                     owner: &owner,
                     connection: &connection,
@@ -83,6 +90,9 @@ impl Approvals {
             match approval.state {
                 State::Approved => match self.consume(&approval.id, ask).await {
                     Ok(passed) => return Ok(passed),
+                    Err(Error::Refused(Refused::CredentialEnded)) => {
+                        return Err(refusal::credential_ended(Some(&approval.id)));
+                    }
                     // An equal request was faster, or it lapsed just now: ask anew.
                     Err(Error::Refused(_)) => {}
                     Err(error) => return Err(refusal::failed(&error)),

@@ -10,7 +10,8 @@
 //!   request, to the caller and the person behind it, to connection, method, path and upstream. It
 //!   is used once, by compare and set, within minutes; the bytes that were held are what goes on.
 //! - **Nobody approves themselves.** People are compared as people, not as accounts: the actor of a
-//!   job and whom it acts for are the requester. One person in two groups is one person. Any no of
+//!   job and whom it acts for are the requester, and where nobody knows who that actor is, nobody
+//!   decides. One person in two groups is one person. Any no of
 //!   somebody who may decide is final. The engine knows no administrators.
 //! - **Nobody approves what they did not see.** What people see is masked and bounded, what is left
 //!   out is counted, and the beginning of its digest has to be given back with a yes.

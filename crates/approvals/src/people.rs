@@ -132,7 +132,7 @@ impl People {
     /// The person who is this principal.
     pub fn person(&self, principal: &Principal) -> PersonId {
         let accounts = [principal.identity(), subject(principal)];
-        let named = accounts.iter().find_map(|account| self.named(account));
+        let named = accounts.iter().find_map(|account| self.owner(account));
         named.unwrap_or_else(|| PersonId::account(&accounts[0]))
     }
 
@@ -161,18 +161,27 @@ impl People {
         Some(principal.with_groups(Groups::Known(person.groups.clone())))
     }
 
+    /// Whether a job names a person behind it, none of whose accounts is in the directory.
+    pub fn misses_actor(&self, requester: &Principal) -> bool {
+        let accounts = actor_accounts(requester);
+        requester.kind != PrincipalKind::Human
+            && !accounts.is_empty()
+            && !accounts.iter().any(|it| self.owner(it).is_some())
+    }
+
+    /// The person to whom the directory gives this account.
+    pub(crate) fn owner(&self, account: &str) -> Option<PersonId> {
+        (self.by_account.get(&fold(account))).map(|name| PersonId::named(name))
+    }
+
     /// Both what the accounts are linked to and the accounts themselves.
     fn people_of(&self, accounts: impl IntoIterator<Item = String>) -> BTreeSet<PersonId> {
         let mut people = BTreeSet::new();
         for account in accounts {
-            people.extend(self.named(&account));
+            people.extend(self.owner(&account));
             people.insert(PersonId::account(&account));
         }
         people
-    }
-
-    fn named(&self, account: &str) -> Option<PersonId> {
-        (self.by_account.get(&fold(account))).map(|name| PersonId::named(name))
     }
 }
 
@@ -180,13 +189,18 @@ impl People {
 fn accounts_behind(requester: &Principal) -> Vec<String> {
     let mut accounts = vec![requester.identity(), subject(requester)];
     accounts.extend(requester.on_behalf_of.clone());
-    if let Some(actor) = &requester.actor {
-        for name in [&actor.id, &actor.login].into_iter().flatten() {
-            accounts.push(format!("{}/actor/{name}", requester.issuer));
-            accounts.push(format!("{}/{name}", requester.issuer));
-        }
-    }
+    accounts.extend(actor_accounts(requester));
     accounts
+}
+
+/// Every account by which the person behind the requester's job may be known.
+fn actor_accounts(requester: &Principal) -> Vec<String> {
+    let names = (requester.actor.iter()).flat_map(|actor| [&actor.id, &actor.login]);
+    let issuer = &requester.issuer;
+    names
+        .flatten()
+        .flat_map(|name| [format!("{issuer}/actor/{name}"), format!("{issuer}/{name}")])
+        .collect()
 }
 
 fn subject(principal: &Principal) -> String {
@@ -235,6 +249,36 @@ mod tests {
         ] {
             let voter = human(issuer, subject);
             assert_eq!(people.is_self(&voter, &job), is_self, "{issuer}/{subject}");
+        }
+    }
+
+    #[test]
+    fn a_job_whose_starter_is_in_nobodys_accounts_is_known() {
+        let people = People::new([
+            Person::new("ann", ["ci/actor/7"]),
+            Person::new("bob", ["ci/octo-bob"]),
+        ])
+        .unwrap();
+        for (id, login, misses) in [
+            (Some("7"), None, false),
+            (None, Some("Octo-Bob"), false),
+            (Some("8"), Some("octo-bob"), false),
+            (Some("8"), Some("octo-ann"), true),
+            (None, Some("octo-ann"), true),
+            (None, None, false),
+        ] {
+            let mut job = Principal::new(PrincipalKind::Ci, "ci", "repo:acme/pay");
+            assert!(!people.misses_actor(&job), "it names nobody");
+            job.actor = Some(Actor {
+                id: id.map(str::to_owned),
+                login: login.map(str::to_owned),
+            });
+            assert_eq!(people.misses_actor(&job), misses, "{id:?} {login:?}");
+            // Another issuer's ids are other people.
+            job.issuer = "ci2".to_owned();
+            assert_eq!(people.misses_actor(&job), id.or(login).is_some());
+            job.kind = PrincipalKind::Human;
+            assert!(!people.misses_actor(&job), "a person is the requester");
         }
     }
 

@@ -30,6 +30,17 @@ pub(crate) fn expired(id: &ApprovalId) -> Refusal {
     Refusal::new(Code::ApprovalExpired, message)
 }
 
+/// The caller was let in with something that has ended since.
+pub(crate) fn credential_ended(id: Option<&ApprovalId>) -> Refusal {
+    let stands = id.map_or_else(String::new, |id| {
+        format!(" (the approval {id} still stands)")
+    });
+    let message = format!(
+        "the credential ended while the request waited; send it again with a new one{stands}"
+    );
+    Refusal::new(Code::AuthenticationFailed, message).because("expired_while_held")
+}
+
 pub(crate) fn too_many() -> Refusal {
     let message = "tollbook_too_many_approvals: too many of your requests wait for approval";
     Refusal::new(Code::TooManyApprovals, message).retry(Retry::After(30))

@@ -2,7 +2,7 @@
 
 use tollbook_exchange::{Action, Fact, Groups, Principal, SessionId};
 
-use crate::{Bill, Budget, Per, Usage, counters::Key};
+use crate::{Bill, Budget, Per, Prices, Usage, batch::Batch, counters::Key};
 
 /// One request that wants to spend.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,7 @@ impl<'a> Ask<'a> {
     }
 
     /// For this action. Its facts `repeated_tool_calls`, `model`, `max_tokens` and `body_bytes` are
-    /// read.
+    /// read; of a batch, which is the action `batches.create`, also `requests` and `models`.
     pub const fn action(mut self, action: &'a Action) -> Self {
         self.action = Some(action);
         self
@@ -53,6 +53,11 @@ impl<'a> Ask<'a> {
                 .map(str::to_owned),
             region: None,
         }
+    }
+
+    /// The batch that is asked for, if it is one.
+    pub(crate) fn batch(&self, prices: &Prices) -> Option<Batch> {
+        self.action.and_then(|action| Batch::of(action, prices))
     }
 
     /// The session, or what stands in for it.

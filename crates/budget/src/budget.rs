@@ -12,6 +12,15 @@ use crate::{Usage, window::Amounts};
 /// Requests are counted when they come, so that a limit on them is exact however many come at once.
 /// Tokens and cost are known when an answer ends: requests that are under way when such a limit is
 /// reached may go beyond it by what they take, unless the budget is [`reserving`](Self::reserving).
+///
+/// A batch (the action `batches.create`) counts as many requests as are in it, all at once or not at
+/// all. Its answers are made later, so that nobody here sees what they take: it counts by the most
+/// that they may take, whether the budget is reserving or not. That is held back as it comes and
+/// spent once it is accepted: the largest `max_tokens` in it for each request, and for all prompts a
+/// token for every four bytes of body, at the full price of the dearest model in it. A batch that may
+/// take more than is left is refused; so is, where tokens or cost are limited, one without any
+/// `max_tokens`. What web searches cost is not in it, nor prompts that are kept elsewhere, in files
+/// or behind URLs, nor what a fallback takes after another model refused.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Budget {
@@ -52,7 +61,7 @@ impl Budget {
         }
     }
 
-    /// At most so many requests.
+    /// At most so many requests, each one in a batch included.
     pub fn requests(mut self, limit: u64) -> Self {
         self.limits.requests = Some(limit);
         self

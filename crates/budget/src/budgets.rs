@@ -6,12 +6,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tollbook_exchange::{Code, Draft, Outcome};
+use tollbook_exchange::Code;
 
 use crate::{
-    Amounts, Ask, Bill, Budget, BudgetsBuilder, Clock, Prices, Refused, RepeatLimit,
+    Admission, Amounts, Ask, Budget, BudgetsBuilder, Clock, Prices, Refused, RepeatLimit,
+    admission::Taken,
+    batch::Batch,
     budget::Kind,
-    counters::{At, Counters, Key},
+    counters::{At, Counter, Counters, Key},
     window::Grid,
 };
 
@@ -24,7 +26,7 @@ pub struct Budgets(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) rules: Vec<Rule>,
     repeat: Option<RepeatLimit>,
-    prices: Prices,
+    pub(crate) prices: Prices,
     clock: Box<dyn Clock>,
     pub(crate) most: usize,
     state: Mutex<State>,
@@ -76,7 +78,8 @@ impl Budgets {
         }))
     }
 
-    /// Counts one request in every budget that is for it, if it is within all of them.
+    /// Counts one request in every budget that is for it, if it is within all of them. A batch
+    /// counts as [`Budget`] says.
     ///
     /// Counting and looking are one step: of any number of requests at once, exactly as many pass
     /// as a limit on requests says. One that is refused is counted nowhere.
@@ -88,14 +91,15 @@ impl Budgets {
     pub fn check(&self, ask: &Ask<'_>) -> Result<Admission, Refused> {
         let inner = &*self.0;
         let now = inner.clock.now().as_micros();
-        let mut wanted = inner.wanted(ask);
+        let batch = ask.batch(&inner.prices);
+        let mut wanted = inner.wanted(ask, batch.as_ref());
         let mut state = inner.lock();
         let now = state.tick(now);
         let paused = inner.paused(&mut state, ask, now)?;
 
         let refusals = wanted
             .iter()
-            .filter_map(|it| inner.refusal(&mut state, it, now));
+            .filter_map(|it| inner.refusal(&mut state, it, batch.is_some(), now));
         if let Some((_, refused)) = refusals.max_by_key(|(free, _)| *free) {
             return Err(refused);
         }
@@ -112,10 +116,7 @@ impl Budgets {
         }
         state.revision += 1;
         drop(state);
-        Ok(Admission {
-            budgets: self.clone(),
-            taken: wanted,
-        })
+        Ok(Admission::new(self.clone(), wanted, batch))
     }
 
     /// What has been spent, by budget and then by whom: at most `limit` counters.
@@ -163,28 +164,36 @@ impl Inner {
     }
 
     /// Where the request will be counted, and what it holds back.
-    fn wanted(&self, ask: &Ask<'_>) -> Vec<Taken> {
+    fn wanted(&self, ask: &Ask<'_>, batch: Option<&Batch>) -> Vec<Taken> {
         let mut most = None;
         let mut wanted = Vec::new();
         for (index, Rule { budget, .. }) in self.rules.iter().enumerate() {
             let mut held = Amounts::default();
             let keys = ask.keys(budget);
-            if budget.reserving && !keys.is_empty() {
-                let (bill, cost) = most.get_or_insert_with(|| {
-                    let bill = ask.most();
-                    let cost = self.prices.cost(&bill);
-                    (bill, cost)
+            if (batch.is_some() || budget.reserving) && !keys.is_empty() {
+                let most = most.get_or_insert_with(|| {
+                    let bill = batch.map_or_else(|| Some(ask.most()), |it| it.most.clone());
+                    bill.map(|bill| (bill.usage, self.prices.cost(&bill)))
                 });
-                let limits = &budget.limits;
-                // More than everything cannot be held back: such a request waits to be alone.
-                held.tokens = (limits.tokens)
-                    .map_or(0, |limit| budget.weights.tokens(&bill.usage).min(limit));
-                held.cost = limits.cost.map_or(0, |limit| limit.min(*cost));
+                // What sets no bound fits into no limit.
+                let (tokens, cost) = most.map_or((u64::MAX, u64::MAX), |(usage, cost)| {
+                    (budget.weights.tokens(&usage), cost)
+                });
+                // One request that may take more than everything waits to be alone. A batch that may
+                // is refused: its bound is what it will be counted.
+                let hold = |limit: Option<u64>, most: u64| match limit {
+                    Some(limit) if batch.is_none() => most.min(limit),
+                    Some(_) => most,
+                    None => 0,
+                };
+                held.tokens = hold(budget.limits.tokens, tokens);
+                held.cost = hold(budget.limits.cost, cost);
             }
             wanted.extend(keys.into_iter().map(|key| Taken {
                 rule: index,
                 key,
                 slot: 0,
+                requests: batch.map_or(1, |batch| batch.requests),
                 held,
             }));
         }
@@ -237,30 +246,47 @@ impl Inner {
     }
 
     /// Why the request is not within this counter, and until when.
-    fn refusal(&self, state: &mut State, wanted: &Taken, now: i64) -> Option<(i64, Refused)> {
+    fn refusal(
+        &self,
+        state: &mut State,
+        wanted: &Taken,
+        batch: bool,
+        now: i64,
+    ) -> Option<(i64, Refused)> {
         let Rule { budget, grid } = &self.rules[wanted.rule];
         let at = At { now, grid: *grid };
         let counters = &mut state.counters[wanted.rule];
-        let counter = counters.at(&wanted.key, at)?;
+        // Even where nothing was spent yet, not every batch fits.
+        let nothing = Counter::default();
+        let counter = counters.at(&wanted.key, at).map_or(&nothing, |it| it);
         let refused = Kind::ALL.into_iter().filter_map(|kind| {
             let limit = kind.limit(&budget.limits)?;
-            let need = kind.amount()(&wanted.held).max(1);
+            let need = kind.amount()(&wanted.needs()).max(1);
             let free = counter.fits(kind, need, limit, at).err()?;
-            Some((free, kind, limit))
+            Some((free, kind, limit, need))
         });
-        let (free, kind, limit) = refused.max_by_key(|(free, ..)| *free)?;
+        let (free, kind, limit, need) = refused.max_by_key(|(free, ..)| *free)?;
         let reason = match kind {
             Kind::Requests => "budget_requests",
             Kind::Tokens => "budget_tokens",
             Kind::Cost => "budget_cost",
         };
-        let message = || Some(told(budget, kind, limit));
+        let mut message = match &budget.reason {
+            Some(reason) => reason.clone(),
+            None => told(budget, kind, limit),
+        };
+        if batch {
+            message.push_str("; a batch counts with all its requests and the most they may use");
+            if need > limit {
+                message.push_str(", and this one is too large ever to pass");
+            }
+        }
         Some((
             free,
             Refused {
                 code: Code::BudgetExceeded,
                 id: budget.id.clone(),
-                message: budget.reason.clone().or_else(message).unwrap_or_default(),
+                message,
                 reason,
                 retry_after: seconds(free, now),
             },
@@ -283,23 +309,23 @@ impl Inner {
             });
         };
         wanted.slot = at.slot();
-        counter.window.add(wanted.slot, REQUEST);
+        counter.window.add(wanted.slot, wanted.counted());
         counter.held.add(wanted.held);
         counter.open += 1;
         Ok(())
     }
 
     /// Undoes [`take`](Self::take).
-    fn put_back(&self, state: &mut State, taken: &Taken, now: i64) {
+    pub(crate) fn put_back(&self, state: &mut State, taken: &Taken, now: i64) {
         self.end(state, taken, now);
         let at = self.at(taken, now);
         if let Some(counter) = state.counters[taken.rule].at(&taken.key, at) {
-            counter.window.take_back(taken.slot, REQUEST);
+            counter.window.take_back(taken.slot, taken.counted());
         }
     }
 
     /// Lets go of what the request held back.
-    fn end(&self, state: &mut State, taken: &Taken, now: i64) {
+    pub(crate) fn end(&self, state: &mut State, taken: &Taken, now: i64) {
         let at = self.at(taken, now);
         if let Some(counter) = state.counters[taken.rule].at(&taken.key, at) {
             counter.held.subtract(taken.held);
@@ -307,7 +333,7 @@ impl Inner {
         }
     }
 
-    fn at(&self, taken: &Taken, now: i64) -> At {
+    pub(crate) fn at(&self, taken: &Taken, now: i64) -> At {
         At {
             now,
             grid: self.rules[taken.rule].grid,
@@ -329,82 +355,6 @@ impl fmt::Debug for Budgets {
             .field("rules", &self.0.rules)
             .field("repeat", &self.0.repeat)
             .finish_non_exhaustive()
-    }
-}
-
-/// A request that was counted and is under way.
-///
-/// Say how it ended: [`settle`](Self::settle), [`withdraw`](Self::withdraw), or
-/// [`conclude`](Self::conclude) with the exchange's draft. One that is dropped was a request that
-/// took no tokens.
-#[derive(Debug)]
-#[must_use]
-pub struct Admission {
-    budgets: Budgets,
-    taken: Vec<Taken>,
-}
-
-/// One counter in which a request was counted.
-#[derive(Debug)]
-struct Taken {
-    rule: usize,
-    key: Key,
-    slot: i64,
-    held: Amounts,
-}
-
-impl Admission {
-    /// Adds what the answer took. It counts from now on, which is when it is known.
-    pub fn settle(mut self, bill: &Bill) {
-        let inner = &*self.budgets.0;
-        let cost = inner.prices.cost(bill);
-        let (mut state, now) = self.budgets.state();
-        for taken in self.taken.drain(..) {
-            inner.end(&mut state, &taken, now);
-            let at = inner.at(&taken, now);
-            let budget = &inner.rules[taken.rule].budget;
-            let amounts = Amounts {
-                requests: 0,
-                tokens: budget.weights.tokens(&bill.usage),
-                cost,
-            };
-            if let Some(counter) = state.counters[taken.rule].at(&taken.key, at) {
-                counter.window.add(at.slot(), amounts);
-                counter.last = now;
-            }
-        }
-        state.revision += 1;
-    }
-
-    /// Takes the request back: it was refused further in and never left the gate.
-    pub fn withdraw(mut self) {
-        let (mut state, now) = self.budgets.state();
-        for taken in self.taken.drain(..) {
-            self.budgets.0.put_back(&mut state, &taken, now);
-        }
-        state.revision += 1;
-    }
-
-    /// Settles or withdraws, whichever the finished exchange calls for.
-    pub fn conclude(self, draft: &Draft) {
-        match Bill::of(draft) {
-            Some(bill) => self.settle(&bill),
-            None if draft.outcome == Some(Outcome::Denied) => self.withdraw(),
-            None => drop(self),
-        }
-    }
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        if self.taken.is_empty() {
-            return;
-        }
-        let (mut state, now) = self.budgets.state();
-        for taken in self.taken.drain(..) {
-            self.budgets.0.end(&mut state, &taken, now);
-        }
-        state.revision += 1;
     }
 }
 
@@ -480,9 +430,3 @@ fn seconds(free: i64, now: i64) -> u32 {
     let micros = u64::try_from(free.saturating_sub(now)).unwrap_or(0);
     u32::try_from(micros.div_ceil(1_000_000).max(1)).unwrap_or(u32::MAX)
 }
-
-const REQUEST: Amounts = Amounts {
-    requests: 1,
-    tokens: 0,
-    cost: 0,
-};

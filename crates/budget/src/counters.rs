@@ -40,6 +40,10 @@ pub(crate) struct Counter {
 impl Counter {
     /// Whether `need` more of this kind is within the limit; if not, when it may be.
     pub(crate) fn fits(&self, kind: Kind, need: u64, limit: u64, at: At) -> Result<(), i64> {
+        // What will never fit may as well come again a window later.
+        if need > limit {
+            return Err(at.grid.free(at.slot()));
+        }
         let of = kind.amount();
         let held = of(&self.held).saturating_add(need);
         if of(&self.window.total()).saturating_add(held) <= limit {

@@ -48,10 +48,19 @@
 //!
 //! A limit on requests is exact: in no stretch of the window's length do more pass. Tokens and cost
 //! are counted when an exchange is over, a moment after its answer has ended; see [`Budget`] for
-//! what that means and for [`Budget::reserving`]. Each budget keeps a bounded number of counters.
+//! what that means and for [`Budget::reserving`].
+//!
+//! A batch of ten thousand requests counts as ten thousand. It is counted by the most that they may
+//! take, because their answers come in no exchange that could be billed: see [`Budget`]. Nothing is
+//! given back when they take less or the batch is cancelled, so whoever sends batches needs a budget
+//! for what they ask, not for what they get.
+//!
+//! Each budget keeps a bounded number of counters.
 //! One gate counts for itself: two gates side by side grant twice as much.
 
+mod admission;
 mod ask;
+mod batch;
 mod budget;
 mod budgets;
 mod builder;
@@ -66,9 +75,10 @@ mod snapshot;
 mod usage;
 mod window;
 
+pub use admission::Admission;
 pub use ask::Ask;
 pub use budget::{Budget, Per, Weights};
-pub use budgets::{Admission, Budgets, Standing};
+pub use budgets::{Budgets, Standing};
 pub use builder::{BudgetsBuilder, BuildError};
 pub use clock::{Clock, SystemClock};
 #[cfg(feature = "tower")]

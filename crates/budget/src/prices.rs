@@ -115,6 +115,18 @@ impl Prices {
         u64::try_from(sum.div_ceil(MILLION)).unwrap_or(u64::MAX)
     }
 
+    /// The bill of whichever of these models costs most for this usage. Without any, it is one that
+    /// costs as much as the dearest in the list.
+    pub(crate) fn dearest(&self, models: &[&str], usage: Usage) -> Bill {
+        let bills = models.iter().map(|model| Bill::new(*model, usage));
+        let dearest = bills.max_by_key(|bill| self.cost(bill));
+        dearest.unwrap_or(Bill {
+            usage,
+            model: None,
+            region: None,
+        })
+    }
+
     fn model(&self, name: &str) -> Option<&Model> {
         let matches = |model: &&Model| model.patterns.iter().any(|it| matches(it, name));
         self.models.iter().find(matches)

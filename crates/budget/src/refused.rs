@@ -16,7 +16,8 @@ pub struct Refused {
     /// A stable word for the record: `budget_requests`, `budget_tokens`, `budget_cost`,
     /// `budget_counters`, `loop_detected`.
     pub reason: &'static str,
-    /// In how many seconds the same request may pass, at least one.
+    /// In how many seconds the same request may pass, at least one. For a batch that never will, the
+    /// length of the window.
     pub retry_after: u32,
 }
 

@@ -75,7 +75,7 @@ impl Grid {
     }
 
     /// From when on a slot does not count any more.
-    const fn free(self, slot: i64) -> i64 {
+    pub(crate) const fn free(self, slot: i64) -> i64 {
         slot.saturating_add(SLOTS + 1).saturating_mul(self.width)
     }
 }

@@ -400,6 +400,7 @@ fn limits(config: &ApprovalsConfig) -> Limits {
     set(&mut limits.login_age, config.login_age);
     set(&mut limits.fresh_login_age, config.high_risk_login_age);
     set(&mut limits.cool_down, config.cool_down);
+    limits.unlinked_actors = config.unlinked_actors;
     if let Some(open) = config.per_caller {
         limits.open = open;
         // Each that may be open may be held, and some may wait for the same.

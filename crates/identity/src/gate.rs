@@ -188,8 +188,11 @@ impl GateAuthenticator {
             }
             _ => {}
         }
+        let mut principal = record.principal;
+        // Whatever the record says of its bearer: this is what is held to.
+        principal.access.get_or_insert_default().expires = Some(record.expires);
         Ok(Known {
-            principal: record.principal,
+            principal,
             issued: record.assertion_issued,
         })
     }

@@ -288,7 +288,9 @@ impl TokenExchange {
                 .filter(|_| rule.requires_certificate() || bearer.all().any(Verified::is_bound)),
             revoked: None,
         };
-        principal.access.get_or_insert_default().token = Some(record.id().to_string());
+        let access = principal.access.get_or_insert_default();
+        access.token = Some(record.id().to_string());
+        access.expires = Some(record.expires);
         record.principal = principal;
         let issued = Issued::new(token, &record, exchanges);
         self.insert(record).await.map_err(closed)?;

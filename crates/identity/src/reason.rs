@@ -238,6 +238,7 @@ mod tests {
                 "unknown_token",
                 "revoked",
                 "rule_changed",
+                "key_removed",
                 "certificate_missing",
                 "certificate_mismatch",
                 "proof_unsupported",

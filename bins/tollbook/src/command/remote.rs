@@ -25,8 +25,8 @@ pub(crate) struct Remote {
         hide_env_values = true
     )]
     url: Option<String>,
-    /// A file with your token: an OIDC token of your own, or a gateway token; else the token is in
-    /// $TOLLBOOK_TOKEN.
+    /// A file with your own OIDC token; else the token is in $TOLLBOOK_TOKEN. With a gateway token
+    /// you may look and operate, but not decide.
     #[arg(
         long,
         value_name = "FILE",

@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::{
     command::{Form, remote::Remote},
@@ -228,7 +229,8 @@ impl With {
         if !status.is_success() {
             let said = answer["error"]["message"]
                 .as_str()
-                .unwrap_or("no reason given");
+                .unwrap_or("no reason given")
+                .trim_end_matches('.');
             return Err(Failure::no(format!(
                 "the gate refuses the exchange with {status}: {said}. It does not say why; the \
                  record of the exchange does, and `tollbook doctor` finds the usual mistakes"
@@ -261,12 +263,13 @@ impl With {
         }
     }
 
-    /// Where the helper keeps its token: a file of its own for each gate and rule.
+    /// Where the helper keeps its token: a file of its own for each gate, rule and job. On a machine
+    /// that runs one job after another, a job must not be taken for the one before it.
     fn kept(&self) -> Result<Option<PathBuf>, Failure> {
         let folder = env::var_os("XDG_RUNTIME_DIR")
             .map(PathBuf::from)
             .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-        let Some(folder) = folder else {
+        let (Some(folder), Some(job)) = (folder, self.job()) else {
             return Ok(None);
         };
         let folder = folder.join("tollbook");
@@ -277,17 +280,25 @@ impl With {
                 error,
             )
         })?;
-        let mut name = String::new();
-        for byte in format!("{}-{}", self.base_url, self.rule).bytes() {
-            let plain = byte.is_ascii_alphanumeric();
-            name.push_str(&if plain {
-                char::from(byte).to_string()
-            } else {
-                format!("_{byte:02x}")
-            });
+        let mut hash = Sha256::new();
+        for part in [&*self.base_url, &self.rule, &job] {
+            hash.update(part.len().to_be_bytes());
+            hash.update(part);
         }
-        name.truncate(200);
-        Ok(Some(folder.join(format!("{name}.json"))))
+        let hash = hash.finalize();
+        let name: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Some(folder.join(format!("token-{name}.json"))))
+    }
+
+    /// What only this job has: its token, or the secret with which it asks for one.
+    fn job(&self) -> Option<String> {
+        let set = |name| env::var(name).ok().filter(|value| !value.trim().is_empty());
+        match &self.identity_token_file {
+            Some(file) => fs::read_to_string(file).ok(),
+            None => {
+                set("ANTHROPIC_IDENTITY_TOKEN").or_else(|| set("ACTIONS_ID_TOKEN_REQUEST_TOKEN"))
+            }
+        }
     }
 }
 

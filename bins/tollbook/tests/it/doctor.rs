@@ -19,8 +19,11 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
+/// Variables and their values.
+type Set<'a> = &'a [(&'a str, &'a str)];
+
 /// The doctor with these variables and nothing else.
-fn doctor(folder: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
+fn doctor(folder: &Path, variables: Set<'_>, arguments: &[&str]) -> Output {
     Command::new(TOLLBOOK)
         .arg("doctor")
         .args(arguments)
@@ -91,7 +94,7 @@ fn the_doctor_finds_the_usual_mistakes() {
 
     // What is set otherwise, whether with the configuration, and what is told.
     let secret = "sk-ant-api03-not-to-be-printed";
-    let cases: [(&[(&str, &str)], bool, &str); 14] = [
+    let cases: [(Set<'_>, bool, &str); 14] = [
         (
             &[("ANTHROPIC_API_KEY", "")],
             false,

@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use serde_json::Value;
@@ -159,12 +159,15 @@ operator = ["platform"]
             .unwrap()
     }
 
-    /// The token of a person.
+    /// The token of a person who has just signed in.
     pub(crate) fn person(&self, subject: &str, groups: &[&str]) -> String {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = now.unwrap().as_secs();
         self.people
             .token(subject)
             .audience("tollbook")
             .groups(groups.iter().copied())
+            .claim("auth_time", now)
             .lifetime(Duration::from_secs(600))
             .sign()
             .unwrap()

@@ -140,7 +140,11 @@ fn a_helper_keeps_its_token_to_itself() {
     assert_eq!(mode(&kept[0]), 0o600, "and is replaced");
     // Nor is a file that is no file of ours.
     fs::write(&kept[0], "{").unwrap();
-    assert!(helper(&[]).starts_with("gws_"));
+    let last = helper(&[]);
+    assert!(last.starts_with("gws_"));
+    // The next job on the same machine is not taken for this one.
+    fs::write(home.join("token"), stage.job("repo:acme/pay:next")).unwrap();
+    assert_ne!(helper(&[]), last);
     // Another rule has another token, and is refused here.
     let named = [
         "token",

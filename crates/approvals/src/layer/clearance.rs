@@ -7,16 +7,19 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, request::Parts};
-use tokio::time::Instant;
+use tokio::{task, time::Instant};
 use tollbook_exchange::{
     Action, Code, Decision, Exchange, Fact, Finding, Findings, Masked, Principal, Refusal, Verdict,
 };
 
 use super::settings::Settings;
-use crate::{ApprovalId, Ask, Digests, Mode, Payload, hold::Hold, refusal};
+use crate::{ApprovalId, Ask, Digests, Error, Mode, Payload, hold::Hold, refusal};
 
 /// How often a request may be let through by people and then meet rules that they were not shown.
 const ROUNDS: usize = 4;
+
+/// The largest body, in bytes, that is digested on the thread that serves the connection.
+const SMALL_BODY: usize = 256 << 10;
 
 /// A request whose decision is *approve*, without what goes on the wire.
 pub(super) struct Candidate {
@@ -32,8 +35,8 @@ pub(super) struct Candidate {
 
 impl Candidate {
     /// Reads what the layers before have left.
-    pub(super) fn of(
-        settings: &Settings,
+    pub(super) async fn of(
+        settings: &Arc<Settings>,
         head: &Parts,
         body: &Bytes,
         decision: Decision,
@@ -57,9 +60,11 @@ impl Candidate {
                 Findings::default(),
             ),
         };
+        let principal = principal.clone();
+        let digesting = Digesting::of(settings, head, &action, body);
         Ok(Self {
-            principal: principal.clone(),
-            digests: digests(settings, head, &action, body),
+            principal,
+            digests: digesting.digests().await?,
             action,
             masked,
             found: findings.found,
@@ -137,26 +142,53 @@ impl Candidate {
 
 /// What goes on when people have approved is what is digested here: method, path and query, upstream,
 /// the headers that change what the body does, and the body.
-fn digests(settings: &Settings, head: &Parts, action: &Action, body: &Bytes) -> Digests {
-    let target = head.uri.path_and_query().map_or("/", |it| it.as_str());
-    let headers: Vec<(&str, Vec<u8>)> = (settings.headers.iter())
-        .map(|name| (name.as_str(), values(&head.headers, name.as_str())))
-        .collect();
-    let mut parts: Vec<&[u8]> = vec![
-        head.method.as_str().as_bytes(),
-        settings.upstream.as_bytes(),
-        target.as_bytes(),
-    ];
-    for (name, values) in &headers {
-        parts.push(name.as_bytes());
-        parts.push(values);
+struct Digesting {
+    settings: Arc<Settings>,
+    head: Vec<Vec<u8>>,
+    action: Action,
+    body: Bytes,
+}
+
+impl Digesting {
+    fn of(settings: &Arc<Settings>, head: &Parts, action: &Action, body: &Bytes) -> Self {
+        let target = head.uri.path_and_query().map_or("/", |it| it.as_str());
+        let mut parts = vec![
+            head.method.as_str().into(),
+            settings.upstream.as_bytes().into(),
+            target.into(),
+        ];
+        for name in &*settings.headers {
+            parts.push(name.as_str().into());
+            parts.push(values(&head.headers, name.as_str()));
+        }
+        Self {
+            settings: Arc::clone(settings),
+            head: parts,
+            action: action.clone(),
+            body: body.clone(),
+        }
     }
-    let semantic = (settings.meaning.as_ref()).and_then(|meaning| meaning(action, body));
-    settings.approvals.digests(Payload {
-        head: &parts,
-        body,
-        semantic: semantic.as_ref(),
-    })
+
+    /// The digests of a large body are made where nobody else waits for the thread.
+    async fn digests(self) -> Result<Digests, Refusal> {
+        if self.body.len() <= SMALL_BODY {
+            return Ok(self.digest());
+        }
+        let digests = task::spawn_blocking(move || self.digest()).await;
+        digests.map_err(|_| refusal::failed(&Error::Interrupted))
+    }
+
+    fn digest(&self) -> Digests {
+        let settings = &self.settings;
+        let meaning = settings.meaning.as_ref();
+        let semantic = meaning.and_then(|meaning| meaning(&self.action, &self.body));
+        let head: Vec<&[u8]> = self.head.iter().map(Vec::as_slice).collect();
+        settings.approvals.digests(Payload {
+            head: &head,
+            body: &self.body,
+            semantic: semantic.as_ref(),
+        })
+    }
 }
 
 /// All values of a header, each with a line end, which no value can hold.

@@ -119,7 +119,7 @@ async fn choose(settings: Arc<Settings>, head: &mut Parts, body: Bytes) -> Resul
         // Policy refuses these itself, unless the layers were put together in another way.
         _ => return Err(misassembled("not_allowed")),
     }
-    let candidate = Candidate::of(&settings, head, &body, decision)?;
+    let candidate = Candidate::of(&settings, head, &body, decision).await?;
     let streams = settings.streams.clone();
     let streams = streams.filter(|_| candidate.wants_stream() && settings.mode == Mode::Hold);
     let until = match (&streams, settings.mode) {

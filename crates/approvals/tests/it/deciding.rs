@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tollbook_approvals::{Ballot, Choice, Error, EventKind, People, Person, Refused, State, Via};
+use tollbook_approvals::{
+    ApprovalsBuilder, Ballot, Choice, Error, EventKind, Limits, People, Person, Refused, State, Via,
+};
 use tollbook_exchange::{Groups, Principal, PrincipalKind};
 
 use crate::{World, job};
@@ -94,7 +96,7 @@ async fn the_table_of_people() {
 async fn one_person_in_two_groups_is_one_person() {
     let world = World::with(|builder| {
         let bob = Person::new("bob", ["okta/bob", "okta/bob2"]);
-        builder.people(People::new([bob]).unwrap())
+        builder.people(People::new([bob, crate::ann()]).unwrap())
     });
     let approval = world.open(&world.ask("x", "r:leads:1 s:security:1")).await;
     let both: &[&str] = &["leads", "security"];
@@ -230,7 +232,76 @@ async fn what_is_risky_takes_a_fresh_sign_in() {
     ask.action =
         crate::masked(tollbook_exchange::Action::new("messages.create").with("risk", 99_i64));
     let approval = world.open(&ask).await;
+    // A token that is new says nothing of its person: it may have been renewed in silence.
+    gus.access.as_mut().unwrap().sign_in_told = false;
+    let untold = world.approve(&approval.id, &gus).await;
+    assert_eq!(refused(untold), Refused::StaleSignIn);
+    let usual = world.open(&world.ask("usual", "r:leads:1")).await;
+    assert!(world.approve(&usual.id, &gus).await.is_ok());
+    gus.access.as_mut().unwrap().sign_in_told = true;
     assert!(world.approve(&approval.id, &gus).await.is_ok());
+}
+
+/// Whoever started the job may have any account that the directory does not know.
+#[tokio::test(start_paused = true)]
+async fn nobody_decides_about_a_job_whose_starter_nobody_knows() {
+    let world = World::with(|builder| builder.people(People::default()));
+    let gus = world.human("gus", &["leads"]);
+    let approval = world.open(&world.ask("x", "r:leads:1")).await;
+    let yes = world.approve(&approval.id, &gus).await;
+    assert_eq!(refused(yes), Refused::UnknownActor);
+    let no = world.deny(&approval.id, &gus).await;
+    assert_eq!(refused(no), Refused::UnknownActor);
+    assert_eq!(
+        world.approvals.show(&approval.id).await.unwrap(),
+        approval,
+        "it waits for an operator"
+    );
+
+    let mut nobody = job();
+    nobody.actor = None;
+    let mut person = world.human("hal", &[]);
+    person.actor = job().actor;
+    for requester in [nobody, person] {
+        let ask = world.ask_as(requester, "x", "r:leads:1");
+        let approval = world.open(&ask).await;
+        assert!(world.approve(&approval.id, &gus).await.is_ok());
+    }
+
+    // The same records, once the person is linked, and where it is not asked for.
+    let again = |change: fn(ApprovalsBuilder) -> ApprovalsBuilder| {
+        World::on(world.store.clone(), world.clock.clone(), change)
+    };
+    let linked = again(|builder| builder);
+    assert!(linked.approve(&approval.id, &gus).await.is_ok());
+    let lax = again(|builder| {
+        builder.people(People::default()).limits(Limits {
+            unlinked_actors: true,
+            ..Limits::default()
+        })
+    });
+    let approval = lax.open(&lax.ask("y", "r:leads:1")).await;
+    assert!(lax.approve(&approval.id, &gus).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn accounts_that_were_linked_after_a_vote_are_one_person_from_then_on() {
+    let world = World::new();
+    let approval = world.open(&world.ask("x", "r:leads:2")).await;
+    let (one, other) = (
+        world.human("bob", &["leads"]),
+        world.human("bob2", &["leads"]),
+    );
+    world.approve(&approval.id, &one).await.unwrap();
+    let linked = World::on(world.store.clone(), world.clock.clone(), |builder| {
+        let bob = Person::new("bob", ["okta/bob", "okta/bob2"]);
+        builder.people(People::new([bob, crate::ann()]).unwrap())
+    });
+    let again = linked.approve(&approval.id, &other).await;
+    assert_eq!(refused(again), Refused::AlreadyVoted);
+    let gus = linked.human("gus", &["leads"]);
+    let done = linked.approve(&approval.id, &gus).await.unwrap();
+    assert_eq!(done.state, State::Approved);
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,6 +20,12 @@ fn world() -> World {
     })
 }
 
+/// Somebody of whose sign-in the issuer says nothing.
+fn untold(mut person: Principal) -> Principal {
+    person.access.as_mut().unwrap().sign_in_told = false;
+    person
+}
+
 fn scope() -> Scope {
     Scope {
         identity: "ci/4711".to_owned(),
@@ -149,6 +155,44 @@ async fn nobody_grants_themselves() {
     assert_eq!(refused, Some(Refused::OwnRequest));
 }
 
+/// Whoever made it may have started the job.
+#[tokio::test(start_paused = true)]
+async fn a_standing_grant_does_not_speak_for_a_job_whose_starter_nobody_knows() {
+    let world = World::with(|builder| {
+        let people = People::default();
+        builder.people(people).break_glass(["oncall"])
+    });
+    let gus = world.human("gus", &["leads"]);
+    world.approvals.grant(standing(gus)).await.unwrap();
+    assert_eq!(passes(&world, "a", "r:leads:1").await, None);
+    let linked = World::on(world.store.clone(), world.clock.clone(), |builder| builder);
+    assert!(passes(&linked, "b", "r:leads:1").await.is_some());
+    // In an emergency, people may help their own jobs as well.
+    let ivy = world.human("ivy", &["oncall"]);
+    world.approvals.grant(break_glass(ivy)).await.unwrap();
+    assert!(passes(&world, "c", "r:leads:1").await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_lets_nobody_pass_whose_credential_has_ended() {
+    let world = world();
+    let gus = world.human("gus", &["leads"]);
+    world.approvals.grant(standing(gus)).await.unwrap();
+    let mut caller = job();
+    let access = caller.access.as_mut().unwrap();
+    access.token = Some("t1".to_owned());
+    access.expires = Some(crate::START + 60);
+    let ask = Arc::new(world.ask_as(caller, "a", "r:leads:1"));
+    assert!(matches!(
+        world.approvals.ask(&ask).await,
+        Ok(Asked::Granted(_))
+    ));
+    sleep(Duration::from_secs(60)).await;
+    let refusal = world.approvals.ask(&ask).await.unwrap_err();
+    assert_eq!(refusal.code, Code::AuthenticationFailed);
+    assert_eq!(refusal.reason, "expired_while_held");
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_table_of_wishes() {
     let world = world();
@@ -204,6 +248,11 @@ async fn the_table_of_wishes() {
         (
             "signed in long ago",
             break_glass(stale),
+            Refused::StaleSignIn,
+        ),
+        (
+            "nobody says when they signed in",
+            break_glass(untold(oncall())),
             Refused::StaleSignIn,
         ),
     ] {
@@ -276,6 +325,10 @@ async fn breaking_glass_is_loud_and_stays_open_for_review() {
     assert_eq!(
         refused(review(world.human("gus", &["leads"])).await),
         Refused::NotInGroup
+    );
+    assert_eq!(
+        refused(review(untold(world.human("ivy", &["oncall"]))).await),
+        Refused::StaleSignIn
     );
     let reviewed = review(world.human("ivy", &["oncall"])).await.unwrap();
     assert!(!reviewed.review_is_open());

@@ -656,3 +656,32 @@ async fn alone_it_shows_nothing_that_nobody_masked() {
     assert_eq!(approval.risk, 7);
     assert!(!serde_json::to_string(&approval).unwrap().contains("secret"));
 }
+
+/// The threads that serve connections are not held up by the digest of megabytes.
+#[tokio::test(start_paused = true)]
+async fn a_large_body_is_digested_on_a_thread_of_its_own() {
+    for (length, elsewhere) in [(256 << 10, false), ((256 << 10) + 1, true)] {
+        let threads = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&threads);
+        let gate = Arc::new(Gate::new(|layer| {
+            layer.fail_fast().meaning(move |_, body| {
+                seen.lock().unwrap().push(std::thread::current().id());
+                Some(Semantic {
+                    canonical: body.to_vec(),
+                    max_tokens: None,
+                })
+            })
+        }));
+        let body = "x".repeat(length);
+        let told = gate.send(request(&body, &exchange())).await;
+        assert_eq!(refusal(&told).code, Code::ApprovalPending);
+        let thread = threads.lock().unwrap()[0];
+        assert_eq!(thread != std::thread::current().id(), elsewhere, "{length}");
+        // What was digested there is what was approved.
+        gate.approve().await;
+        gate.answers(200, &[], "answer");
+        let passed = gate.send(request(&body, &exchange())).await;
+        assert_eq!(passed.status(), 200);
+        assert_eq!(gate.seen()[0].body, body);
+    }
+}

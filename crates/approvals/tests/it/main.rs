@@ -23,8 +23,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tollbook_approvals::{
     Approval, ApprovalId, Approvals, ApprovalsBuilder, Ask, Ballot, BoxFuture, Choice, Clock,
-    Digests, Error, Event, EventKind, Key, MemoryStore, Notify, Payload, Semantic, Unwitnessed,
-    Via, Witness,
+    Digests, Error, Event, EventKind, Key, MemoryStore, Notify, Payload, People, Person, Semantic,
+    Unwitnessed, Via, Witness,
 };
 use tollbook_exchange::{
     Access, Action, Actor, Decision, Groups, Masked, Principal, PrincipalKind, Requirement,
@@ -121,6 +121,7 @@ impl World {
     ) -> Self {
         let log = Arc::new(Log::default());
         let builder = Approvals::builder(store.clone(), Key::new([7; 32]), log.clone())
+            .people(People::new([ann()]).unwrap())
             .clock(clock.clone())
             .notify(log.clone());
         Self {
@@ -200,10 +201,16 @@ impl World {
             .with_groups(Groups::from_iter(groups.iter().copied()));
         human.access = Some(Access {
             signed_in: Some(self.clock.now().as_micros() / 1_000_000),
+            sign_in_told: true,
             ..Access::default()
         });
         human
     }
+}
+
+/// Who started the job.
+fn ann() -> Person {
+    Person::new("ann", ["okta/ann", "ci/actor/583231"])
 }
 
 /// A job that octo-ann started.

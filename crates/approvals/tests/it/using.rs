@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 use tollbook_approvals::{Ask, Asked, Bind, Error, EventKind, Refused, State};
-use tollbook_exchange::Code;
+use tollbook_exchange::{Access, Code, Principal};
 
-use crate::{World, job};
+use crate::{START, World, job};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_a_hundred_that_try_at_once_one_passes() {
@@ -199,4 +199,57 @@ async fn a_hold_ends_with_what_the_caller_can_do() {
     other.stable_id = Some("1".to_owned());
     let ask = world.ask_as(other, "x", "r:leads:1");
     assert!(world.approvals.hold(ask, Duration::ZERO).await.is_err());
+}
+
+/// The job, let in with a gateway token or an issuer's, which ends so long after the beginning.
+fn until(token: Option<&str>, seconds: u32) -> Principal {
+    let mut job = job();
+    let access: &mut Access = job.access.as_mut().unwrap();
+    access.token = token.map(str::to_owned);
+    access.expires = Some(START + i64::from(seconds));
+    job
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ends_while_a_request_is_held_does_not_let_it_pass() {
+    // An issuer's clock may be two minutes late.
+    for (token, end) in [(Some("t1"), 60), (None, 180)] {
+        let world = World::new();
+        let body = "x";
+        let ask = world.ask_as(until(token, 60), body, "r:leads:1");
+        let approvals = world.approvals.clone();
+        let hold = ask.clone();
+        let held =
+            tokio::spawn(async move { approvals.hold(hold, Duration::from_secs(600)).await });
+        sleep(Duration::from_secs(end.into())).await;
+        let pending = tollbook_approvals::Filter::state(State::Pending);
+        let id = world.approvals.list(&pending).await.unwrap()[0].id.clone();
+        let gus = world.human("gus", &["leads"]);
+        world.approve(&id, &gus).await.unwrap();
+
+        let refusal = held.await.unwrap().unwrap_err();
+        assert_eq!(refusal.code, Code::AuthenticationFailed);
+        assert_eq!(refusal.reason, "expired_while_held");
+        assert!(refusal.message.contains(&id.to_string()), "{refusal:?}");
+        let consumed = world.approvals.consume(&id, &ask).await;
+        let refused = consumed.unwrap_err().refused();
+        assert_eq!(refused, Some(Refused::CredentialEnded));
+        let state = world.approvals.show(&id).await.unwrap().state;
+        assert_eq!(state, State::Approved, "it was not used");
+
+        // The same caller with a new one, of which the last second counts.
+        let renewed = until(token.map(|_| "t2"), end + 1);
+        let ask = world.ask_as(renewed, body, "r:leads:1");
+        let passed = world.approvals.hold(ask, Duration::ZERO).await.unwrap();
+        assert_eq!(passed.by, id.to_string());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_nothing_any_more_asks_for_nothing() {
+    let world = World::new();
+    let ask = Arc::new(world.ask_as(until(Some("t1"), 0), "x", "r:leads:1"));
+    let refusal = world.approvals.ask(&ask).await.unwrap_err();
+    assert_eq!(refusal.reason, "expired_while_held");
+    assert!(world.log.noted().is_empty());
 }

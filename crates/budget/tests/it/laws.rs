@@ -5,12 +5,14 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tollbook_budget::{Admission, Ask, Bill, Budget, Budgets, Per, Usage};
 
-use crate::{Manual, caller, one};
+use crate::{Manual, batch, caller, one};
 
 /// What happens next, some time after what happened before.
 #[derive(Clone, Debug)]
 enum Step {
     Ask,
+    /// A batch of so many requests of so many tokens each, accepted at once.
+    Batch(u64, u64),
     /// The request that has been under way for longest took so many tokens.
     Settle(u64),
     Withdraw,
@@ -20,6 +22,7 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<(i64, Step)>> {
     let step = prop_oneof![
         6 => Just(Step::Ask),
+        2 => (1..9_u64, 0..30_u64).prop_map(|(requests, each)| Step::Batch(requests, each)),
         2 => (0..60_u64).prop_map(Step::Settle),
         1 => Just(Step::Withdraw),
         1 => Just(Step::Restart),
@@ -70,7 +73,8 @@ struct Run {
 impl Run {
     fn ask(&mut self) -> Result<(), TestCaseError> {
         let me = caller("me");
-        match self.budgets.check(&Ask::new(&me, "claude")) {
+        let ask = Ask::new(&me, "claude");
+        match self.budgets.check(&ask) {
             Ok(admission) => {
                 // Never more than the limit in any stretch as long as the window.
                 let requests = self.model.requests(self.now - WINDOW);
@@ -86,21 +90,46 @@ impl Run {
                 let spent =
                     self.model.requests(early) >= REQUESTS || self.model.tokens(early) >= TOKENS;
                 prop_assert!(spent, "refused with something left");
-                self.come_again(i64::from(refused.retry_after))?;
+                self.come_again(&ask, i64::from(refused.retry_after))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, count: u64, each: u64) -> Result<(), TestCaseError> {
+        let me = caller("me");
+        let action = batch(count.cast_signed(), each.cast_signed());
+        let ask = Ask::new(&me, "claude").action(&action);
+        let most = count * each;
+        let fits = |after| {
+            self.model.requests(after) + count <= REQUESTS
+                && self.model.tokens(after) + most.max(1) <= TOKENS
+        };
+        match self.budgets.check(&ask) {
+            Ok(admission) => {
+                prop_assert!(fits(self.now - WINDOW), "more than what was left");
+                drop(admission);
+                (self.model.requests).extend((0..count).map(|_| self.now));
+                self.model.tokens.push((self.now, most));
+            }
+            Err(refused) => {
+                prop_assert!(!fits(self.now - WINDOW - SLOT), "it would have fit");
+                if count <= REQUESTS && most <= TOKENS {
+                    self.come_again(&ask, i64::from(refused.retry_after))?;
+                }
             }
         }
         Ok(())
     }
 
     /// Whoever comes again when told to may pass, if nobody else spent in between.
-    fn come_again(&self, seconds: i64) -> Result<(), TestCaseError> {
+    fn come_again(&self, ask: &Ask<'_>, seconds: i64) -> Result<(), TestCaseError> {
         let (twin, clock) = one(budget());
         clock.set_micros(self.now);
         twin.restore(&self.budgets.snapshot()).unwrap();
-        let me = caller("me");
         let then = self.now + seconds * 1_000_000;
         clock.set_micros(then);
-        prop_assert!(twin.check(&Ask::new(&me, "claude")).is_ok());
+        prop_assert!(twin.check(ask).is_ok());
         // And nobody is told to wait for much longer than the window asks.
         prop_assert!(seconds <= 62);
         Ok(())
@@ -109,6 +138,7 @@ impl Run {
     fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
         match step {
             Step::Ask => self.ask()?,
+            Step::Batch(count, each) => self.batch(*count, *each)?,
             Step::Settle(tokens) if !self.open.is_empty() => {
                 let (admission, _) = self.open.remove(0);
                 admission.settle(&Bill::new("claude-opus-5", Usage::tokens(0, *tokens)));

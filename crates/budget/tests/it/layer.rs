@@ -12,7 +12,7 @@ use tollbook_exchange::{
 };
 use tower::{Layer, ServiceExt, service_fn};
 
-use crate::{Manual, caller, one, per_caller};
+use crate::{Manual, batch, caller, one, per_caller};
 
 fn exchange() -> Exchange {
     Exchange::open(ExchangeId::generate(), "claude", "claude", Timestamp::now())
@@ -24,6 +24,16 @@ async fn send(
     exchange: &Exchange,
     inside: impl Fn(&Exchange) + Clone + Send + 'static,
 ) -> Option<Refusal> {
+    let action = Action::new("messages.create").with("repeated_tool_calls", 2_i64);
+    send_action(budgets, exchange, action, inside).await
+}
+
+async fn send_action(
+    budgets: &Budgets,
+    exchange: &Exchange,
+    action: Action,
+    inside: impl Fn(&Exchange) + Clone + Send + 'static,
+) -> Option<Refusal> {
     let inner = service_fn(move |request: Request<()>| {
         inside(request.extensions().get().unwrap());
         async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("passed")))) }
@@ -31,7 +41,6 @@ async fn send(
     let mut request = Request::new(());
     request.extensions_mut().insert(exchange.clone());
     request.extensions_mut().insert(caller("me"));
-    let action = Action::new("messages.create").with("repeated_tool_calls", 2_i64);
     request.extensions_mut().insert(action);
     let service = BudgetLayer::new(budgets.clone()).layer(inner);
     let response = service.oneshot(request).await.unwrap();
@@ -106,6 +115,49 @@ async fn a_refusal_after_the_upstream_answered_spends_all_the_same() {
     drop(exchange);
     let spent = budgets.standing(1)[0].spent;
     assert_eq!((spent.requests, spent.tokens), (1, 7));
+}
+
+#[tokio::test]
+async fn a_batch_counts_by_how_its_exchange_ended() {
+    type Ended = (&'static str, fn(&Exchange), (u64, u64));
+    let cases: [Ended; 5] = [
+        ("accepted", |it| it.conclude(Outcome::Complete), (10, 70)),
+        (
+            "the upstream said no",
+            |it| it.conclude(Outcome::UpstreamError),
+            (10, 0),
+        ),
+        (
+            "the caller left when it was on its way",
+            |it| {
+                it.draft(|draft| draft.committed = true);
+                it.conclude(Outcome::ClientGone);
+            },
+            (10, 70),
+        ),
+        (
+            "the caller left before",
+            |it| it.conclude(Outcome::ClientGone),
+            (10, 0),
+        ),
+        (
+            "denied",
+            |it| it.refused(&Refusal::new(Code::ApprovalPending, "wait")),
+            (0, 0),
+        ),
+    ];
+    for (case, ended, expected) in cases {
+        let (budgets, _) = one(per_caller().requests(15).tokens(100));
+        let exchange = exchange();
+        let sent = send_action(&budgets, &exchange, batch(10, 7), ended).await;
+        assert_eq!(sent, None, "{case}");
+        assert_eq!(budgets.standing(1)[0].held.tokens, 70, "{case}");
+        drop(exchange);
+        let standing = budgets.standing(1);
+        let spent = standing.first().map(|it| it.spent).unwrap_or_default();
+        assert_eq!((spent.requests, spent.tokens), expected, "{case}");
+        assert!(standing.iter().all(|it| it.held.tokens == 0), "{case}");
+    }
 }
 
 #[tokio::test]

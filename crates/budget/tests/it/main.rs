@@ -1,6 +1,7 @@
 //! What the public surface of the crate promises.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod batches;
 mod laws;
 #[cfg(feature = "tower")]
 mod layer;
@@ -10,6 +11,7 @@ mod snapshots;
 mod spending;
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -18,7 +20,7 @@ use std::{
 };
 
 use tollbook_budget::{Budget, Budgets, Clock, Per};
-use tollbook_exchange::{Groups, Principal, PrincipalKind, Timestamp};
+use tollbook_exchange::{Action, Groups, Principal, PrincipalKind, Timestamp};
 
 /// A clock that stands still until it is told the time.
 #[derive(Clone, Default)]
@@ -54,6 +56,14 @@ fn caller(subject: &str) -> Principal {
 
 fn per_caller() -> Budget {
     Budget::new("b", Per::Principal, MINUTE)
+}
+
+/// A batch of so many requests, each with this `max_tokens`, and without a prompt.
+fn batch(requests: i64, max_tokens: i64) -> Action {
+    Action::new("batches.create")
+        .with("requests", requests)
+        .with("max_tokens", max_tokens)
+        .with("models", BTreeSet::from(["claude-haiku-4-5".to_owned()]))
 }
 
 /// An engine with one budget, at second 0.

@@ -1,14 +1,25 @@
 //! Many at once.
 
-use std::{sync::Barrier, thread};
+use std::{
+    sync::{Barrier, Mutex},
+    thread,
+};
 
 use tollbook_budget::{Ask, Bill, Budget, Budgets, Per, Usage};
-use tollbook_exchange::Groups;
+use tollbook_exchange::{Action, Groups};
 
-use crate::{MINUTE, caller, one, per_caller};
+use crate::{MINUTE, batch, caller, one, per_caller};
 
 /// Lets a hundred threads ask at the same moment; how many pass.
 fn hundred(budgets: &Budgets, then: impl Fn(tollbook_budget::Admission) + Sync) -> usize {
+    hundred_of(budgets, &Action::new("messages.create"), then)
+}
+
+fn hundred_of(
+    budgets: &Budgets,
+    action: &Action,
+    then: impl Fn(tollbook_budget::Admission) + Sync,
+) -> usize {
     let start = Barrier::new(100);
     thread::scope(|scope| {
         let asking: Vec<_> = (0..100)
@@ -16,7 +27,8 @@ fn hundred(budgets: &Budgets, then: impl Fn(tollbook_budget::Admission) + Sync) 
                 scope.spawn(|| {
                     let me = caller("me");
                     start.wait();
-                    budgets.check(&Ask::new(&me, "claude")).map(&then).is_ok()
+                    let ask = Ask::new(&me, "claude").action(action);
+                    budgets.check(&ask).map(&then).is_ok()
                 })
             })
             .collect();
@@ -35,6 +47,26 @@ fn of_a_hundred_requests_at_once_exactly_as_many_pass_as_the_budget_says() {
             standing[0].spent.requests, 10,
             "the refused are not counted"
         );
+    }
+}
+
+#[test]
+fn of_a_hundred_batches_at_once_as_many_pass_as_fit_whole() {
+    for _ in 0..20 {
+        let (budgets, _) = one(per_caller().requests(50));
+        assert_eq!(hundred_of(&budgets, &batch(7, 1), drop), 7);
+        assert_eq!(budgets.standing(9)[0].spent.requests, 49);
+        assert_eq!(hundred(&budgets, drop), 1, "one is left for one request");
+
+        let (budgets, _) = one(per_caller().tokens(500));
+        let open = Mutex::new(Vec::new());
+        let keep = |admission| open.lock().unwrap().push(admission);
+        assert_eq!(hundred_of(&budgets, &batch(10, 7), keep), 7);
+        assert_eq!(budgets.standing(9)[0].held.tokens, 490);
+        drop(open);
+        assert_eq!(hundred_of(&budgets, &batch(1, 11), drop), 0);
+        let standing = &budgets.standing(9)[0];
+        assert_eq!((standing.spent.tokens, standing.held.tokens), (490, 0));
     }
 }
 

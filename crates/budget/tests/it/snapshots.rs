@@ -5,7 +5,7 @@ use std::time::Duration;
 use tollbook_budget::{Ask, Bill, Budget, Budgets, Per, Usage};
 use tollbook_exchange::Action;
 
-use crate::{MINUTE, Manual, caller, one, per_caller};
+use crate::{MINUTE, Manual, batch, caller, one, per_caller};
 
 fn pass(budgets: &Budgets) -> bool {
     let me = caller("me");
@@ -49,6 +49,21 @@ fn what_was_under_way_counts_as_spent() {
         .unwrap();
     let (after, _) = restarted(&before, per_caller().tokens(100), 0);
     assert_eq!(after.standing(9)[0].spent.tokens, 70);
+}
+
+#[test]
+fn a_batch_counts_after_a_restart_however_far_it_had_come() {
+    let budget = || per_caller().requests(100).tokens(1000).cost(1_000_000);
+    for ended in [false, true] {
+        let (before, _) = one(budget());
+        let (me, action) = (caller("me"), batch(20, 30));
+        let admission = before.check(&Ask::new(&me, "claude").action(&action));
+        let open = admission.ok().filter(|_| !ended);
+        let (after, _) = restarted(&before, budget(), 0);
+        let spent = after.standing(9)[0].spent;
+        assert_eq!((spent.requests, spent.tokens, spent.cost), (20, 600, 3000));
+        drop(open);
+    }
 }
 
 #[test]

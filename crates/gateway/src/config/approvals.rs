@@ -23,6 +23,8 @@ pub struct ApprovalsConfig {
     pub address: Option<String>,
     /// The groups that may break the glass.
     pub break_glass: Vec<String>,
+    /// Whether people may decide about jobs whose starter is in no `[[person]]`.
+    pub unlinked_actors: bool,
     /// Where approvals are announced.
     pub webhooks: Vec<WebhookConfig>,
     /// The Slack workspace in which approvals are announced and given.
@@ -83,6 +85,7 @@ impl ApprovalsConfig {
             cool_down: section.duration("cool_down"),
             address: section.text("address").map(|text| text.value),
             break_glass: section.values("break_glass"),
+            unlinked_actors: section.flag("unlinked_actors").unwrap_or(false),
             webhooks: section
                 .tables("webhook")
                 .into_iter()

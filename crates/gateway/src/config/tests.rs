@@ -62,6 +62,7 @@ known_mcp_servers = ["mcp.example"]
 expires = "20m"
 per_caller = 5
 break_glass = ["oncall"]
+unlinked_actors = true
 
 [[approvals.webhook]]
 url = "https://hooks.example/tollbook"
@@ -126,6 +127,7 @@ fn a_whole_configuration_is_read() {
             .contains(&("run_attempt".to_owned(), vec!["1".to_owned()]))
     );
     assert_eq!(config.approvals.per_caller, Some(5));
+    assert!(config.approvals.unlinked_actors);
     assert_eq!(config.approvals.webhooks.len(), 1);
     let slack = config.approvals.slack.as_ref().unwrap();
     assert!(matches!(&slack.bot_token, Some(SecretSource::Command(argv)) if argv.len() == 3));

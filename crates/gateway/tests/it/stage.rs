@@ -4,7 +4,7 @@ use std::{
     fs,
     path::Path,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -252,6 +252,8 @@ impl Stage {
     /// The token of a person who has just signed in.
     pub(crate) fn person(&self, subject: &str, groups: &[&str]) -> String {
         let token = self.people.token(subject).groups(groups.iter().copied());
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let token = token.claim("auth_time", now.unwrap().as_secs());
         token.lifetime(Duration::from_secs(600)).sign().unwrap()
     }
 

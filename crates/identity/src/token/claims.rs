@@ -75,6 +75,8 @@ impl<'a> Claims<'a> {
                 None if principal.kind == PrincipalKind::Human => Some(times.issued),
                 None => None,
             },
+            sign_in_told: signed_in.is_some(),
+            expires: Some(times.expires),
             ..access
         });
         let verified = Verified {

@@ -408,6 +408,8 @@ async fn people_have_a_time_at_which_they_signed_in_and_jobs_have_none() {
         let principal = principal(shape, changes.clone()).await.unwrap();
         let access = principal.access.unwrap();
         assert_eq!(access.signed_in, signed_in, "{shape:?} {changes}");
+        assert_eq!(access.sign_in_told, changes["auth_time"].is_u64());
+        assert!(access.expires.is_some_and(|it| it > now), "{shape:?}");
     }
     let odd = principal(Shape::EntraUser, json!({"auth_time": "yesterday"})).await;
     assert_eq!(odd.err(), Some("claim_type"));

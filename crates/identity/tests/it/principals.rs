@@ -65,7 +65,7 @@ async fn a_ci_job_becomes_a_principal_with_the_claims_that_are_kept() {
                 "repository_id": "123456",
                 "run_attempt": 2,
             },
-            "access": {"assertion": "7692c3ad3540bb80"},
+            "access": {"assertion": "7692c3ad3540bb80", "expires": NOW + 300},
         })
     );
 }

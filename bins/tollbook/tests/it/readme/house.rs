@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use serde_json::{Value, json};
@@ -198,7 +198,9 @@ impl House {
             .people
             .token("ana@acme.example")
             .claim("uid", "00u1ana");
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let token = token.claim("cid", "0oa1cli");
+        let token = token.claim("auth_time", now.unwrap().as_secs());
         let groups = ["leads", "platform", "oncall", "developers"];
         token.groups(groups).sign().unwrap()
     }

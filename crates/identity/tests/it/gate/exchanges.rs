@@ -226,7 +226,9 @@ async fn a_life_follows_the_rule_and_the_rest_of_the_token() {
 
         let token = body["access_token"].as_str().unwrap();
         scene.clock.advance(expected - 1);
-        assert!(show(&gate, token).await.is_ok());
+        let access = show(&gate, token).await.unwrap().access.unwrap();
+        let end = i64::try_from(NOW + expected).unwrap();
+        assert_eq!(access.expires, Some(end), "not that of the token behind it");
         scene.clock.advance(1);
         assert_eq!(show(&gate, token).await, Err("expired"));
     }
