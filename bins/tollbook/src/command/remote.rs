@@ -16,7 +16,7 @@ const MAX_ANSWER: usize = 16 << 20;
 /// Which gateway, and who asks.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Remote {
-    /// The admin address of the gateway, such as http://127.0.0.1:8081; else the configuration
+    /// The admin address of the gateway, such as `http://127.0.0.1:8081`; else the configuration
     /// says.
     #[arg(
         long = "gateway",

@@ -62,7 +62,7 @@ pub(crate) struct Helper {
 /// What is exchanged, and where.
 #[derive(Clone, Debug, Args)]
 struct With {
-    /// The connection's address, such as https://gate.example/claude.
+    /// The connection's address, such as `https://gate.example/claude`.
     #[arg(
         long,
         value_name = "URL",
