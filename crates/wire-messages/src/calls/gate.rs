@@ -161,8 +161,10 @@ impl CallGate {
     /// read it. Calls that have not ended do not pass.
     pub fn finish(&mut self) {
         let rest = Frame::from_bytes(self.splitter.finish());
+        // A stream may end in the carriage return that would have ended its last event.
+        let ended = matches!(**rest.as_bytes(), [.., b'\r' | b'\n', b'\r']);
         let readable = rest.data().is_empty() || json::check(&rest.data()).is_ok();
-        if readable && !rest.as_bytes().is_empty() && matches!(self.next, Next::Read) {
+        if (ended || readable) && !rest.as_bytes().is_empty() && matches!(self.next, Next::Read) {
             self.next = self.take(rest).unwrap_or_else(Next::Fail);
         }
     }

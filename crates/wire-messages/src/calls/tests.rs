@@ -385,6 +385,15 @@ fn a_call_that_is_too_large_does_not_pass() {
 }
 
 #[test]
+fn an_event_that_ends_with_the_stream_is_read() {
+    let came = whole(&(begin() + &tool(0, "yes") + &stop(0) + "data: {\"ty: c\r\r"));
+    assert_eq!(came.error, Some(CallsError::Unreadable));
+    // Without its blank line it is no event, and nobody will read it.
+    let came = whole(&(begin() + "data: {\"ty: c\r"));
+    assert_eq!((came.error, came.passed), (None, begin()));
+}
+
+#[test]
 fn a_whole_answer_holds_its_calls() {
     let call = |id: &str| json!({"type": "tool_use", "id": id, "name": "Bash", "input": {"command": "ls"}});
     let server = json!({"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}});
