@@ -1,15 +1,11 @@
 //! The tower layer.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use std::task::{Context, Poll};
 
 use http::{Request, Response};
-use pin_project_lite::pin_project;
 use tollbook_exchange::{
     Action, Code, Exchange, Principal, Refusal,
-    http::{Refusable, refuse},
+    http::{Refusable, RefusableFuture},
 };
 use tower_layer::Layer;
 use tower_service::Service;
@@ -56,7 +52,7 @@ where
 {
     type Response = Response<Refusable<R>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = RefusableFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -64,20 +60,12 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match admit(&self.budgets, &request) {
-            Ok(()) => ResponseFuture {
-                kind: Kind::Passed {
-                    future: self.inner.call(request),
-                },
-            },
+            Ok(()) => RefusableFuture::passed(self.inner.call(request)),
             Err(refusal) => {
                 if let Some(exchange) = request.extensions().get::<Exchange>() {
                     exchange.refused(&refusal);
                 }
-                ResponseFuture {
-                    kind: Kind::Refused {
-                        refusal: Some(refusal),
-                    },
-                }
+                RefusableFuture::refused(refusal)
             }
         }
     }
@@ -104,43 +92,4 @@ fn admit<B>(budgets: &Budgets, request: &Request<B>) -> Result<(), Refusal> {
     let admission = budgets.check(&ask)?;
     exchange.afterwards(move |draft| admission.conclude(draft));
     Ok(())
-}
-
-pin_project! {
-    /// The response of the inner service, or a refusal.
-    #[derive(Debug)]
-    pub struct ResponseFuture<F> {
-        #[pin]
-        kind: Kind<F>,
-    }
-}
-
-pin_project! {
-    #[derive(Debug)]
-    #[project = KindProj]
-    enum Kind<F> {
-        Passed { #[pin] future: F },
-        Refused { refusal: Option<Refusal> },
-    }
-}
-
-impl<F, R, E> Future for ResponseFuture<F>
-where
-    F: Future<Output = Result<Response<R>, E>>,
-{
-    type Output = Result<Response<Refusable<R>>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().kind.project() {
-            KindProj::Passed { future } => {
-                let response = ready!(future.poll(cx))?;
-                Poll::Ready(Ok(response.map(Refusable::passed)))
-            }
-            KindProj::Refused { refusal } => match refusal.take() {
-                Some(refusal) => Poll::Ready(Ok(refuse(refusal))),
-                // Polled after it was ready, which a future may answer as it likes.
-                None => Poll::Pending,
-            },
-        }
-    }
 }

@@ -82,7 +82,7 @@ pub use budgets::{Budgets, Standing};
 pub use builder::{BudgetsBuilder, BuildError};
 pub use clock::{Clock, SystemClock};
 #[cfg(feature = "tower")]
-pub use layer::{BudgetLayer, Budgeted, ResponseFuture};
+pub use layer::{BudgetLayer, Budgeted};
 pub use prices::{Prices, PricesError, micro_dollars};
 pub use refused::Refused;
 pub use repeat::RepeatLimit;

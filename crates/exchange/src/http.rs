@@ -86,6 +86,55 @@ pin_project_lite::pin_project! {
     }
 }
 
+pin_project_lite::pin_project! {
+    /// What a layer answers that either lets a request pass or refuses it at once: the inner
+    /// service's response, or the refusal.
+    #[derive(Debug)]
+    pub struct RefusableFuture<F> {
+        #[pin]
+        inner: Option<F>,
+        refusal: Option<Refusal>,
+    }
+}
+
+impl<F> RefusableFuture<F> {
+    /// The inner service's response.
+    pub const fn passed(inner: F) -> Self {
+        Self {
+            inner: Some(inner),
+            refusal: None,
+        }
+    }
+
+    /// A refusal; the inner service was not called.
+    pub const fn refused(refusal: Refusal) -> Self {
+        Self {
+            inner: None,
+            refusal: Some(refusal),
+        }
+    }
+}
+
+impl<F, R, E> Future for RefusableFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = Result<Response<Refusable<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Some(inner) = this.inner.as_pin_mut() {
+            let response = ready!(inner.poll(cx))?;
+            return Poll::Ready(Ok(response.map(Refusable::passed)));
+        }
+        match this.refusal.take() {
+            Some(refusal) => Poll::Ready(Ok(refuse(refusal))),
+            // Polled after it was ready, which a future may answer as it likes.
+            None => Poll::Pending,
+        }
+    }
+}
+
 impl<B> Refusable<B> {
     /// The inner service's body.
     pub const fn passed(body: B) -> Self {

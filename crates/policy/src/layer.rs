@@ -1,16 +1,14 @@
 //! The tower layer.
 
 use std::{
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http::{Request, Response};
-use pin_project_lite::pin_project;
 use tollbook_exchange::{
     Action, Code, Decision, Exchange, Findings, Principal, Refusal, Verdict,
-    http::{Refusable, refuse},
+    http::{Refusable, RefusableFuture},
 };
 use tower_layer::Layer;
 use tower_service::Service;
@@ -89,7 +87,7 @@ where
 {
     type Response = Response<Refusable<R>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = RefusableFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -97,20 +95,12 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.judge.judge(&mut request) {
-            Ok(()) => ResponseFuture {
-                kind: Kind::Passed {
-                    future: self.inner.call(request),
-                },
-            },
+            Ok(()) => RefusableFuture::passed(self.inner.call(request)),
             Err(refusal) => {
                 if let Some(exchange) = request.extensions().get::<Exchange>() {
                     exchange.refused(&refusal);
                 }
-                ResponseFuture {
-                    kind: Kind::Refused {
-                        refusal: Some(refusal),
-                    },
-                }
+                RefusableFuture::refused(refusal)
             }
         }
     }
@@ -193,44 +183,5 @@ fn denied(rules: &str, reason: Option<&str>) -> String {
     match reason {
         Some(reason) => format!("tollbook_policy_denied: {rules}: {reason}"),
         None => format!("tollbook_policy_denied: {rules}"),
-    }
-}
-
-pin_project! {
-    /// The response of the inner service, or a refusal.
-    #[derive(Debug)]
-    pub struct ResponseFuture<F> {
-        #[pin]
-        kind: Kind<F>,
-    }
-}
-
-pin_project! {
-    #[derive(Debug)]
-    #[project = KindProj]
-    enum Kind<F> {
-        Passed { #[pin] future: F },
-        Refused { refusal: Option<Refusal> },
-    }
-}
-
-impl<F, R, E> Future for ResponseFuture<F>
-where
-    F: Future<Output = Result<Response<R>, E>>,
-{
-    type Output = Result<Response<Refusable<R>>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().kind.project() {
-            KindProj::Passed { future } => {
-                let response = ready!(future.poll(cx))?;
-                Poll::Ready(Ok(response.map(Refusable::passed)))
-            }
-            KindProj::Refused { refusal } => match refusal.take() {
-                Some(refusal) => Poll::Ready(Ok(refuse(refusal))),
-                // Polled after it was ready, which a future may answer as it likes.
-                None => Poll::Pending,
-            },
-        }
     }
 }
