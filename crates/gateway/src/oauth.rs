@@ -22,10 +22,7 @@ use tollbook_recording::{RecordLayer, Recorder};
 use tower::{ServiceBuilder, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{
-    events,
-    stack::{ConnectionStack, boxed, panicked},
-};
+use crate::stack::{ConnectionStack, boxed, panicked};
 
 /// How long a caller may take to send its request.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -129,7 +126,7 @@ impl Desk {
             .fold(Action::new(ACTION), |action, (name, fact)| {
                 action.with(name, fact)
             });
-        let action = events::masked(&self.masker, &action);
+        let action = self.masker.action(&action);
         exchange.draft(|draft| draft.action = Some(action));
         match reason {
             None => exchange.conclude(Outcome::Complete),

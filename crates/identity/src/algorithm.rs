@@ -1,5 +1,7 @@
 //! The signature algorithms that a token may use.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
 /// A signature algorithm (RFC 7518 §3.1, RFC 8037 §3.1).
 ///
 /// There is no word here for `none` or for the HMAC family: what cannot be named cannot be allowed
@@ -25,6 +27,19 @@ pub enum Algorithm {
     Es384,
     /// Ed25519.
     EdDsa,
+}
+
+impl Serialize for Algorithm {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Algorithm {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Self::from_name(&name).ok_or_else(|| D::Error::custom("not a signature algorithm"))
+    }
 }
 
 impl Algorithm {

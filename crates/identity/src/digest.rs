@@ -67,6 +67,8 @@ digests! {
     TokenHash;
     /// Names an issuer's token by what cannot be turned back into it.
     AssertionHash;
+    /// Tells an issuer's key from every other, and from itself with another algorithm.
+    KeyFingerprint;
     /// The SHA-256 of the DER form of the certificate that a client proved to hold when its TLS
     /// connection was made (RFC 8705 §3.1).
     ///

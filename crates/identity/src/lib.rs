@@ -85,7 +85,7 @@ pub use algorithm::Algorithm;
 pub use authenticate::{Admitted, Authenticate};
 pub use clock::{Clock, SystemClock};
 pub use credentials::Credentials;
-pub use digest::{AssertionHash, PeerCertificate, TokenHash};
+pub use digest::{AssertionHash, KeyFingerprint, PeerCertificate, TokenHash};
 pub use error::{BuildError, Problem};
 pub use federation::{Rule, RuleBuilder, RuleProblem, Rules, RulesError};
 pub use gate::{GateAuthenticator, GateBuilder};

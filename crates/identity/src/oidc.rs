@@ -127,26 +127,20 @@ impl OidcAuthenticator {
 
     /// Whether the issuer still publishes this key, or did when it was last reached.
     pub(crate) async fn still_publishes(&self, key: &SigningKey) -> bool {
-        let (Some(trusted), Some(algorithm)) = (
-            self.0.issuers.get(&key.issuer),
-            Algorithm::from_name(&key.algorithm),
-        ) else {
+        let Some(trusted) = self.0.issuers.get(&key.issuer) else {
             return false;
         };
-        let published = trusted.key(key.kid.as_deref(), algorithm).await;
-        published.is_ok_and(|published| hex(published.fingerprint()) == key.fingerprint)
+        let published = trusted.key(key.kid.as_deref(), key.algorithm).await;
+        published.is_ok_and(|published| *published.fingerprint() == key.fingerprint)
     }
 
     async fn still_holds(&self, held: &Held) -> bool {
-        let Some(trusted) = self.0.issuers.get(&held.issuer) else {
+        let key = &held.verified.signed_by;
+        let Some(trusted) = self.0.issuers.get(&key.issuer) else {
             return false;
         };
-        let key = trusted.key(held.kid.as_deref(), held.algorithm).await;
-        key.is_ok_and(|key| *key.fingerprint() == held.key)
-            && held
-                .times
-                .check(&trusted.issuer, self.0.clock.wall())
-                .is_ok()
+        let now = self.0.clock.wall();
+        held.times.check(&trusted.issuer, now).is_ok() && self.still_publishes(key).await
     }
 
     async fn examine(&self, token: &str) -> Result<Held, Reason> {
@@ -170,25 +164,14 @@ impl OidcAuthenticator {
         let key = trusted.key(kid.as_deref(), algorithm).await?;
         let signed_by = SigningKey {
             issuer: issuer.identifier().to_owned(),
-            kid: kid.clone(),
-            algorithm: algorithm.as_str().to_owned(),
-            fingerprint: hex(key.fingerprint()),
+            kid,
+            algorithm,
+            fingerprint: *key.fingerprint(),
         };
         let now = self.0.clock.wall();
         let (verified, times) = token.verify(&key)?.hold(issuer, signed_by, now)?;
-        Ok(Held {
-            verified,
-            times,
-            issuer: issuer.identifier().to_owned(),
-            kid,
-            algorithm,
-            key: *key.fingerprint(),
-        })
+        Ok(Held { verified, times })
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Authenticate for OidcAuthenticator {

@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::DecodingKey;
 use serde_json::{Map, Value};
 
-use crate::{Algorithm, digest::sha256};
+use crate::{Algorithm, KeyFingerprint, digest::sha256};
 
 /// A public key fit to verify tokens.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub(crate) struct Key {
     /// The only algorithm that the issuer uses the key with, if it says so.
     algorithm: Option<Algorithm>,
     decoding: DecodingKey,
-    fingerprint: [u8; 32],
+    fingerprint: KeyFingerprint,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Key {
     }
 
     /// Tells the key from every other, and from itself with another algorithm.
-    pub(crate) fn fingerprint(&self) -> &[u8; 32] {
+    pub(crate) const fn fingerprint(&self) -> &KeyFingerprint {
         &self.fingerprint
     }
 }
@@ -107,9 +107,15 @@ fn is_for_verification(ops: &[Value]) -> bool {
 }
 
 /// The members that make the key (RFC 7638 §3.2) and those that say how it is used.
-fn fingerprint(jwk: &Map<String, Value>, kind: Kind, algorithm: Option<Algorithm>) -> [u8; 32] {
+fn fingerprint(
+    jwk: &Map<String, Value>,
+    kind: Kind,
+    algorithm: Option<Algorithm>,
+) -> KeyFingerprint {
     let members = ["crv", "x", "y", "n", "e"].map(|member| text(jwk, member));
-    sha256(format!("{kind:?} {algorithm:?} {members:?}").as_bytes())
+    KeyFingerprint(sha256(
+        format!("{kind:?} {algorithm:?} {members:?}").as_bytes(),
+    ))
 }
 
 fn rsa(jwk: &Map<String, Value>) -> Result<DecodingKey, &'static str> {

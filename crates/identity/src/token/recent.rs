@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{TOKEN_LIMIT, Verified, claims::Times};
-use crate::{Algorithm, digest::sha256};
+use crate::digest::sha256;
 
 /// What is remembered of tokens: never the token, and never that one was refused.
 ///
@@ -25,12 +25,6 @@ pub(crate) struct Recent {
 pub(crate) struct Held {
     pub(crate) verified: Verified,
     pub(crate) times: Times,
-    /// The issuer's own name for itself.
-    pub(crate) issuer: String,
-    pub(crate) kid: Option<String>,
-    pub(crate) algorithm: Algorithm,
-    /// The fingerprint of the key that verified it.
-    pub(crate) key: [u8; 32],
 }
 
 /// Names a token: the SHA-256 of all of it, its signature included, so that another signature is
@@ -124,7 +118,7 @@ mod tests {
     use tollbook_exchange::{Principal, PrincipalKind};
 
     use super::*;
-    use crate::SigningKey;
+    use crate::{Algorithm, KeyFingerprint, SigningKey};
 
     fn held(subject: &str) -> Held {
         Held {
@@ -137,15 +131,11 @@ mod tests {
                 signed_by: SigningKey {
                     issuer: "https://ci.example".to_owned(),
                     kid: None,
-                    algorithm: "EdDSA".to_owned(),
-                    fingerprint: String::new(),
+                    algorithm: Algorithm::EdDsa,
+                    fingerprint: KeyFingerprint([0; 32]),
                 },
             },
             times: Times::for_test(0, 300),
-            issuer: "https://ci.example".to_owned(),
-            kid: None,
-            algorithm: Algorithm::EdDsa,
-            key: [0; 32],
         }
     }
 

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tollbook_exchange::Principal;
 
+use crate::{Algorithm, KeyFingerprint};
+
 /// A token that held: whom it is about, until when, and everything it says.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -37,9 +39,9 @@ pub struct SigningKey {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub kid: Option<String>,
     /// The algorithm it signs with.
-    pub algorithm: String,
-    /// The SHA-256 of the public key, in hexadecimal.
-    pub fingerprint: String,
+    pub algorithm: Algorithm,
+    /// Tells the key from every other.
+    pub fingerprint: KeyFingerprint,
 }
 
 impl fmt::Debug for Verified {
