@@ -6,8 +6,7 @@
 use std::fmt;
 
 use tollbook_exchange::{
-    Action, Code, Decision, Exchange, ExchangeId, Fact, Masked, Outcome, Principal, Redact,
-    Refusal, Timestamp,
+    Action, Code, Exchange, ExchangeId, Fact, Outcome, Principal, Refusal, Timestamp,
 };
 use tollbook_masking::Masker;
 use tollbook_recording::Recorder;
@@ -25,7 +24,6 @@ pub(crate) struct Events {
 pub(crate) struct Event {
     action: Action,
     principal: Option<Principal>,
-    decision: Option<Decision>,
     refusal: Option<Refusal>,
 }
 
@@ -35,7 +33,6 @@ impl Event {
         Self {
             action: Action::new(name),
             principal: None,
-            decision: None,
             refusal: None,
         }
     }
@@ -89,10 +86,7 @@ impl Events {
         if let Some(principal) = &event.principal {
             exchange.identified(principal);
         }
-        if let Some(decision) = &event.decision {
-            exchange.decided(decision);
-        }
-        let action = self.masked(&event.action);
+        let action = self.masker.action(&event.action);
         exchange.draft(|draft| draft.action = Some(action));
         let written = self.recorder.commit(&exchange).await;
         match (&written, &event.refusal) {
@@ -108,29 +102,6 @@ impl Events {
         drop(recording);
         written.map(|_| id)
     }
-
-    /// The action with every text in it masked.
-    pub(crate) fn masked(&self, action: &Action) -> Masked<Action> {
-        masked(&self.masker, action)
-    }
-}
-
-/// The action with every text in it masked.
-pub(crate) fn masked(masker: &Masker, action: &Action) -> Masked<Action> {
-    let redact = |text: &String| masker.redact("action", text).0.into_inner();
-    let mut masked = action.clone();
-    for fact in masked.facts.values_mut() {
-        match fact {
-            Fact::Text(text) => *text = redact(text),
-            Fact::Set(names) => *names = names.iter().map(redact).collect(),
-            _ => {}
-        }
-    }
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "every text in it was redacted just now"
-    )]
-    Masked::assume_masked(masked)
 }
 
 impl fmt::Debug for Events {

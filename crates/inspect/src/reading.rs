@@ -13,7 +13,7 @@ use crate::{
     Accepts, JudgeToolCall, Malformed, Protocol,
     detect::{self, Look},
     request, session,
-    tools::{self, Asker},
+    tools::Asker,
 };
 
 /// Bodies larger than this are read on a thread that may be busy for a while.
@@ -101,7 +101,7 @@ impl<P: Protocol> Shared<P> {
             Refusal::new(Code::MalformedBody, malformed.message).because(malformed.reason)
         })?;
         let (action, findings) = complete(accepts, action, findings, detected, exchange.as_ref());
-        let masked = tools::masked_action(&self.masker, &action);
+        let masked = self.masker.action(&action);
         if let Some(exchange) = &exchange {
             exchange.draft(|draft| draft.action = Some(masked.clone()));
         }
@@ -179,7 +179,8 @@ impl<P: Protocol> Shared<P> {
         exchange: Option<Exchange>,
         action: &Action,
     ) -> Result<Option<Asker>, Refusal> {
-        let (Some(judge), Some(hold)) = (&self.judge, self.protocol.calls(operation)) else {
+        let judge = self.judge.as_ref().filter(|judge| judge.is_asked());
+        let (Some(judge), Some(hold)) = (judge, self.protocol.calls(operation)) else {
             return Ok(None);
         };
         let Some(principal) = head.extensions.get::<Principal>().cloned() else {

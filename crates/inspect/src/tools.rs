@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tollbook_detection::{Detectors, Place};
 use tollbook_exchange::{
-    Action, Code, Exchange, Fact, Finding, Masked, Outcome, Principal, Redact, Refusal,
+    Action, Code, Exchange, Finding, Masked, Outcome, Principal, Redact, Refusal,
 };
 use tollbook_masking::Masker;
 
@@ -22,6 +22,12 @@ use crate::{
 /// It may take its time, minutes even: the answer is kept alive meanwhile, and nothing more of it is
 /// read. When the caller leaves, the future is dropped.
 pub trait JudgeToolCall: Send + Sync + 'static {
+    /// Whether the calls in the answer to a request that comes now are to be judged: always, unless an
+    /// implementation says otherwise.
+    fn is_asked(&self) -> bool {
+        true
+    }
+
     /// The judgement of one call.
     fn judge(&self, call: ToolCall) -> Judging;
 }
@@ -316,7 +322,7 @@ impl Question {
         ToolCall {
             exchange: self.exchange,
             principal: self.principal,
-            masked_action: masked_action(&self.masker, &action),
+            masked_action: self.masker.action(&action),
             action,
             id,
             input: input.into(),
@@ -328,24 +334,6 @@ impl Question {
 
 /// How a call is called in findings.
 const PLACE: &str = "response.tool_call";
-
-/// The action with every text in it masked.
-pub(crate) fn masked_action(masker: &Masker, action: &Action) -> Masked<Action> {
-    let redact = |text: &String| masker.redact("action", text).0.into_inner();
-    let mut masked = action.clone();
-    for fact in masked.facts.values_mut() {
-        match fact {
-            Fact::Text(text) => *text = redact(text),
-            Fact::Set(names) => *names = names.iter().map(redact).collect(),
-            _ => {}
-        }
-    }
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "every text in it was redacted just now"
-    )]
-    Masked::assume_masked(masked)
-}
 
 /// The value with every text in it masked.
 fn masked(masker: &Masker, value: Value) -> Value {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tollbook_exchange::{Coverage, Finding, Masked, Operator, Redact};
+use tollbook_exchange::{Action, Coverage, Fact, Finding, Masked, Operator, Redact};
 
 use crate::{
     MaskStream,
@@ -200,6 +200,22 @@ impl fmt::Debug for Masker {
         f.debug_struct("Masker")
             .field("rules", &self.engine.rules.len())
             .finish_non_exhaustive()
+    }
+}
+
+impl Masker {
+    /// The action with every text in it masked.
+    pub fn action(&self, action: &Action) -> Masked<Action> {
+        let redact = |text: &String| self.redact("action", text).0.into_inner();
+        let mut action = action.clone();
+        for fact in action.facts.values_mut() {
+            match fact {
+                Fact::Text(text) => *text = redact(text),
+                Fact::Set(names) => *names = names.iter().map(redact).collect(),
+                _ => {}
+            }
+        }
+        masked(action)
     }
 }
 
