@@ -96,7 +96,7 @@ pub(super) async fn decide(
     Path(id): Path<String>,
     body: Result<Json<Decision>, JsonRejection>,
 ) -> Result<Json<Value>, No> {
-    let Json(decision) = body.map_err(|error| No::wrong(error.body_text()))?;
+    let Json(decision) = body.map_err(|error| admin.unreadable(&error))?;
     let vote = match decision.vote {
         Choice::Approve => "approve",
         _ => "deny",
@@ -135,7 +135,7 @@ pub(super) async fn cancel(
     Path(id): Path<String>,
     body: Result<Json<Why>, JsonRejection>,
 ) -> Result<Json<Value>, No> {
-    let Json(why) = body.map_err(|error| No::wrong(error.body_text()))?;
+    let Json(why) = body.map_err(|error| admin.unreadable(&error))?;
     let facts = [("approval", &*id), ("why", &*why.reason)];
     admin.note(&exchange, &action("approvals.cancel", &facts));
     admin.roles().may_operate(&principal)?;
@@ -195,7 +195,7 @@ pub(super) async fn grant(
     Extension(exchange): Extension<Exchange>,
     body: Result<Json<NewGrant>, JsonRejection>,
 ) -> Result<Json<Value>, No> {
-    let Json(wish) = body.map_err(|error| No::wrong(error.body_text()))?;
+    let Json(wish) = body.map_err(|error| admin.unreadable(&error))?;
     let facts = [
         ("for", &*wish.identity),
         ("connection", &*wish.connection),
@@ -242,7 +242,7 @@ pub(super) async fn revoke(
     Path(id): Path<String>,
     body: Result<Json<Why>, JsonRejection>,
 ) -> Result<Json<Value>, No> {
-    let Json(why) = body.map_err(|error| No::wrong(error.body_text()))?;
+    let Json(why) = body.map_err(|error| admin.unreadable(&error))?;
     let facts = [("grant", &*id), ("why", &*why.reason)];
     admin.note(&exchange, &action("grants.revoke", &facts));
     admin.roles().enter(&principal)?;
@@ -264,7 +264,7 @@ pub(super) async fn review(
     Path(id): Path<String>,
     body: Result<Json<Why>, JsonRejection>,
 ) -> Result<Json<Value>, No> {
-    let Json(why) = body.map_err(|error| No::wrong(error.body_text()))?;
+    let Json(why) = body.map_err(|error| admin.unreadable(&error))?;
     let facts = [("grant", &*id), ("why", &*why.reason)];
     admin.note(&exchange, &action("grants.review", &facts));
     admin.roles().speak(&principal)?;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, rejection::JsonRejection},
     response::{IntoResponse, Response},
     routing::{any, get, post},
 };
@@ -29,7 +29,7 @@ use tollbook_recording::{RecordLayer, Recorder};
 use tower::ServiceBuilder;
 
 use self::auth::Roles;
-use crate::{config::AdminConfig, events, policies::LivePolicies};
+use crate::{config::AdminConfig, policies::LivePolicies};
 
 /// The connection under which calls of the API stand in the book.
 const CONNECTION: &str = "(admin)";
@@ -100,13 +100,20 @@ impl Admin {
 
     /// Notes what is asked for.
     fn note(&self, exchange: &Exchange, action: &Action) {
-        let action = events::masked(&self.masker, action);
+        let action = self.masker.action(action);
         exchange.draft(|draft| draft.action = Some(action));
     }
 
     /// What a person wrote, as it may be kept and told to others.
     fn masked(&self, text: &str) -> String {
         self.masker.redact("reason", text).0.into_inner()
+    }
+
+    /// Refuses a body that is not what the call takes. The reader's message may quote it, and stands in
+    /// the record.
+    fn unreadable(&self, error: &JsonRejection) -> No {
+        let message = self.masker.redact("request.body", &error.body_text());
+        No::wrong(message.0.into_inner())
     }
 
     /// Makes what is asked for durable, before it takes effect.

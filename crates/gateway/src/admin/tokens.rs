@@ -54,7 +54,7 @@ pub(super) async fn revoke(
     Extension(exchange): Extension<Exchange>,
     body: Result<Json<Revoke>, JsonRejection>,
 ) -> Result<Json<Value>, No> {
-    let Json(revoke) = body.map_err(|error| No::wrong(error.body_text()))?;
+    let Json(revoke) = body.map_err(|error| admin.unreadable(&error))?;
     let (name, value, selector) = selector(&revoke)?;
     let facts = [("by", name), ("value", &value), ("why", &revoke.reason)];
     admin.note(&exchange, &action("tokens.revoke", &facts));

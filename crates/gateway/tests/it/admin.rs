@@ -296,6 +296,9 @@ async fn what_a_caller_wrote_comes_out_as_data() {
     }
 }
 
+/// A token that the built-in rules know.
+const SECRET: &str = concat!("ghp_", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8");
+
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_that_say_too_much_are_refused() {
     let stage = scene().set().await;
@@ -319,6 +322,8 @@ async fn calls_that_say_too_much_are_refused() {
             json!({ "vote": "approve", "hash": hash, "groups": ["security"] }),
         ),
         (&lead, &*decide, json!({ "vote": "APPROVE", "hash": hash })),
+        // A reader that quotes what it cannot read would write this into the book.
+        (&lead, &*decide, json!({ "vote": SECRET, "hash": hash })),
         (&lead, &*decide, json!({ "vote": "approve" })),
         (
             &lead,
@@ -386,5 +391,11 @@ async fn calls_that_say_too_much_are_refused() {
     assert_eq!(stage.client.request(request).await.unwrap().status(), 400);
     let after = stage.approvals("pending", 1).await;
     assert_eq!(after[0]["votes"], json!([]), "nothing was decided");
-    stage.end().await;
+    let records = stage.end().await;
+    let told = json!(records.all).to_string();
+    assert!(
+        told.contains("unknown variant"),
+        "the record says what was wrong"
+    );
+    assert!(!told.contains(SECRET));
 }
