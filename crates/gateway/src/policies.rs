@@ -11,7 +11,7 @@ use tollbook_exchange::Principal;
 use tollbook_policy::{Outcome, Policies, PolicySet, PolicyTests};
 
 use crate::{
-    config::{Config, ToolCalls},
+    config::Config,
     events::{Event, Events},
 };
 
@@ -181,8 +181,6 @@ pub(crate) struct LivePolicies {
     source: Arc<PolicySource>,
     policies: Policies,
     events: Events,
-    /// The connections that began without judging tool calls because no policy spoke of them.
-    unjudged: Arc<[String]>,
     /// One at a time: of two that load at once, the later must win.
     loading: Arc<tokio::sync::Mutex<()>>,
 }
@@ -195,19 +193,11 @@ pub(crate) struct Reloaded {
 }
 
 impl LivePolicies {
-    /// `unjudged` are the connections that begin without judging tool calls because `set` does not
-    /// speak of them.
-    pub(crate) fn new(
-        source: PolicySource,
-        set: PolicySet,
-        events: Events,
-        unjudged: Vec<String>,
-    ) -> Self {
+    pub(crate) fn new(source: PolicySource, set: PolicySet, events: Events) -> Self {
         Self {
             source: Arc::new(source),
             policies: Policies::new(set),
             events,
-            unjudged: unjudged.into(),
             loading: Arc::default(),
         }
     }
@@ -224,7 +214,6 @@ impl LivePolicies {
         let source = Arc::clone(&self.source);
         let loaded = tokio::task::spawn_blocking(move || source.load()).await;
         let loaded = loaded.unwrap_or_else(|_| Err(vec!["loading met a fault".to_owned()]));
-        let loaded = loaded.and_then(|set| self.effective(set));
         let event = Event::new("policy.reloaded")
             .by(by)
             .with("before", before.as_str());
@@ -260,21 +249,6 @@ impl LivePolicies {
                 Err(mistakes)
             }
         }
-    }
-
-    /// The set, unless it says what this gateway would not do: whether tool calls are held back is
-    /// settled when a connection begins.
-    fn effective(&self, set: PolicySet) -> Result<PolicySet, Vec<String>> {
-        if self.unjudged.is_empty() || !ToolCalls::Auto.judged(&set) {
-            return Ok(set);
-        }
-        let mistake = |name: &String| {
-            format!(
-                "these policies speak of tool calls, and connection `{name}` began without judging \
-                 them: write `tools = \"judge\"` there, or start the gateway anew"
-            )
-        };
-        Err(self.unjudged.iter().map(mistake).collect())
     }
 
     /// What is in force, for the admin API.

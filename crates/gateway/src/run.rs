@@ -180,16 +180,9 @@ impl Gateway {
         tasks.spawn(keep(state.clone(), budgets.clone()));
         tasks.spawn(purge(gate.clone()));
 
-        let unjudged = connections
-            .iter()
-            .filter(|(config, _)| {
-                config.tools == ToolCalls::Auto && !config.tools.judged(&policies)
-            })
-            .map(|(config, _)| config.name.clone())
-            .collect();
         let shared = Shared {
             tokens: TokenExchange::new(gate.clone()),
-            policies: LivePolicies::new(source, policies, events, unjudged),
+            policies: LivePolicies::new(source, policies, events),
             recorder: recorder.clone(),
             gate: gate.clone(),
             approvals: approvals.clone(),
@@ -325,13 +318,13 @@ impl Shared {
 
     /// Who judges the tool calls of this connection's answers.
     fn tools(&self, config: &ConnectionConfig) -> Option<Arc<dyn JudgeToolCall>> {
-        let judged = config.tools.judged(&self.policies.handle().current());
-        judged.then(|| {
+        (config.tools != ToolCalls::Pass).then(|| {
             Arc::new(ToolGate {
                 policies: self.policies.handle().clone(),
                 approvals: self.approvals.clone(),
                 connection: config.name.clone(),
                 upstream: config.upstream.clone(),
+                always: config.tools == ToolCalls::Judge,
                 hold: config.approvals.hold.unwrap_or(HOLD),
             }) as Arc<dyn JudgeToolCall>
         })

@@ -18,11 +18,17 @@ pub(crate) struct ToolGate {
     pub(crate) connection: String,
     /// The upstream's address, to which an approval is bound as well.
     pub(crate) upstream: String,
+    /// Whether calls are judged whatever the policies are about.
+    pub(crate) always: bool,
     /// How long an answer that is no stream waits for people.
     pub(crate) hold: Duration,
 }
 
 impl JudgeToolCall for ToolGate {
+    fn is_asked(&self) -> bool {
+        self.always || self.policies.current().judges_calls()
+    }
+
     fn judge(&self, call: ToolCall) -> Judging {
         let gate = self.clone();
         Box::pin(async move {

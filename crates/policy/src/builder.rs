@@ -14,6 +14,7 @@ use crate::{
     load::{Loaded, load},
     mentions::Mentions,
     names::Names,
+    rule::Rule,
     set::Inner,
     short::{self, Allowed},
     source::Source,
@@ -139,7 +140,10 @@ impl PolicySetBuilder {
                 add(&mut unknown, ready).map_err(broken)?;
             }
         }
+        // Built-in rules are about what every set has to be about.
+        let mut written = rules.values().filter(|rule| rule.origin.0 != 0);
         let set = PolicySet(Arc::new(Inner {
+            judges_calls: written.any(Rule::is_about_calls),
             hash: hash(&sources, &bound, zone_name.as_deref().unwrap_or("UTC")),
             rules,
             known,

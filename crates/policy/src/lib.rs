@@ -131,7 +131,7 @@ pub use decide::{Decide, PolicyFn, policy_fn};
 pub use error::{LoadError, Mistake};
 pub use explain::{Considered, Explanation, Part, PolicyResult};
 #[cfg(feature = "tower")]
-pub use layer::{Policy, PolicyLayer, ResponseFuture, refusal};
+pub use layer::{Policy, PolicyLayer, refusal};
 pub use live::Policies;
 pub use replay::{Change, Recorded, Report, UnreadableExchange, replay};
 pub use set::PolicySet;

@@ -4,7 +4,22 @@ use std::sync::Arc;
 
 use cedar_policy::{Effect, Policy};
 
-use crate::{annotations::Annotations, names::Names, reach::Reach, unknown_groups, watch::Watch};
+use crate::{
+    annotations::Annotations, mentions::Mentions, names::Names, reach::Reach, unknown_groups,
+    watch::Watch,
+};
+
+/// The actions that are tool calls.
+const CALLS: [&str; 2] = ["tool.call", "tools"];
+/// The facts by which one tool call differs from another.
+const OF_CALLS: [&str; 6] = [
+    "input_bytes",
+    "input_parsed",
+    "labels",
+    "mcp_server",
+    "risk",
+    "tool",
+];
 
 /// A policy and everything that is kept of it.
 #[derive(Debug)]
@@ -72,6 +87,22 @@ impl Rule {
             unknown,
             annotations,
         })
+    }
+
+    /// Whether it has something to say of a tool call that it did not say of the request.
+    pub(crate) fn is_about_calls(&self) -> bool {
+        let Ready { policy, reach } = &self.known;
+        let Some(actions) = &reach.actions else {
+            let Ok(parts) = policy.to_json() else {
+                return true;
+            };
+            let mut mentions = Mentions::default();
+            mentions.add(&parts["conditions"]);
+            return OF_CALLS.iter().any(|fact| mentions.name(fact));
+        };
+        actions
+            .iter()
+            .any(|action| CALLS.contains(&action.id().unescaped()))
     }
 
     pub(crate) fn role(&self) -> Role {

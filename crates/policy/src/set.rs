@@ -7,8 +7,8 @@ use std::{
 };
 
 use cedar_policy::{
-    ActionConstraint, AuthorizationError, Authorizer, Decision as CedarDecision, Effect, EntityUid,
-    PolicyId, PolicySet as CedarSet,
+    AuthorizationError, Authorizer, Decision as CedarDecision, Effect, PolicyId,
+    PolicySet as CedarSet,
 };
 use jiff::tz::TimeZone;
 use tollbook_exchange::{Action, Decision, Finding, Principal, Requirement, Timestamp, Verdict};
@@ -41,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) hash: String,
     pub(crate) authorizer: Authorizer,
+    pub(crate) judges_calls: bool,
 }
 
 /// What one round over some of the policies brought.
@@ -98,19 +99,11 @@ impl PolicySet {
             .map(|(_, text)| text)
     }
 
-    /// Whether a policy names one of these actions, or groups of actions, in its scope: that it was
-    /// written for them, and not only applies to them as it does to everything.
-    pub fn speaks_of(&self, actions: &[&str]) -> bool {
-        let named = |uid: &EntityUid| actions.contains(&uid.id().unescaped());
-        self.0.rules.values().any(|rule| {
-            // Built-in rules are about what every set has to be about.
-            rule.origin.0 != 0
-                && match rule.known.policy.action_constraint() {
-                    ActionConstraint::Any => false,
-                    ActionConstraint::Eq(action) => named(&action),
-                    ActionConstraint::In(all) => all.iter().any(named),
-                }
-        })
+    /// Whether the policies have something to say of the tool calls in answers: one names them in its
+    /// scope, or applies to every action and looks at what tells one call from another, such as
+    /// `labels` or `tool`. A rule about the caller or the model alone has said it of the request.
+    pub fn judges_calls(&self) -> bool {
+        self.0.judges_calls
     }
 
     /// What is no mistake and deserves a look: policies that have expired by now.

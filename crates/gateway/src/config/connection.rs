@@ -52,7 +52,7 @@ pub struct ConnectionConfig {
 /// Whether the tool calls of an answer are judged before they are released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ToolCalls {
-    /// Where a policy speaks about tool calls.
+    /// While the policies in force have something to say of them.
     Auto,
     /// Always.
     Judge,
@@ -66,7 +66,7 @@ impl ToolCalls {
         match self {
             Self::Judge => true,
             Self::Pass => false,
-            Self::Auto => policies.speaks_of(&["tool.call", "tools"]),
+            Self::Auto => policies.judges_calls(),
         }
     }
 }

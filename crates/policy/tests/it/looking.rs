@@ -310,3 +310,54 @@ fn two_cases_of_one_name_are_a_mistake() {
         "a:4: the name is taken by the case in line 1"
     );
 }
+
+/// A gate that judges tool calls "where the policies are about them" has to know where that is.
+#[test]
+fn a_set_knows_whether_it_is_about_tool_calls() {
+    for (rule, expected) in [
+        ("permit (principal, action, resource);", false),
+        (
+            "forbid (principal, action, resource) when { context has model && context.model == \"m\" };",
+            false,
+        ),
+        (
+            "permit (principal, action in Tollbook::Action::\"messages\", resource);",
+            false,
+        ),
+        (
+            "forbid (principal, action in Tollbook::Action::\"messages\", resource) when { context has labels };",
+            false,
+        ),
+        (
+            "forbid (principal, action == Tollbook::Action::\"tool.call\", resource);",
+            true,
+        ),
+        (
+            "permit (principal, action in Tollbook::Action::\"tools\", resource);",
+            true,
+        ),
+        (
+            "forbid (principal, action, resource) when { context has labels && context.labels.contains(\"publish\") };",
+            true,
+        ),
+        (
+            "forbid (principal, action, resource) unless { context has risk && context.risk < 50 };",
+            true,
+        ),
+        (
+            "forbid (principal, action, resource) when { context has tool && context.tool == \"Bash\" };",
+            true,
+        ),
+    ] {
+        let set = PolicySet::builder()
+            .allow("claude", ["ci".to_owned()])
+            .file("a.cedar", format!("@id(\"a\")\n{rule}"))
+            .build()
+            .unwrap();
+        assert_eq!(set.judges_calls(), expected, "{rule}");
+    }
+    let none = PolicySet::builder()
+        .allow("claude", ["ci".to_owned()])
+        .build();
+    assert!(!none.unwrap().judges_calls(), "built-in rules do not count");
+}
