@@ -56,6 +56,18 @@ impl Finding {
 pub enum Operator {
     /// Replaced by `[REDACTED:rule]`.
     Redact,
+    /// The last few characters stay.
+    Partial,
+    /// Replaced by a keyed digest: equal values give equal digests.
+    Hash,
+    /// Replaced by a token that the gate can turn back for the same principal.
+    Token,
+    /// Replaced by a value of the same form from a range that is reserved for examples.
+    Surrogate,
+    /// The field that holds it is emptied.
+    Drop,
+    /// What holds it does not pass.
+    Block,
     /// Noted, and left as it is.
     Flag,
 }
@@ -90,4 +102,82 @@ pub struct Coverage {
     pub inspected: u64,
     /// Bytes that were not scanned and therefore are not in the record.
     pub uninspected: u64,
+    /// Why bytes were not scanned.
+    #[serde(default, skip_serializing_if = "Gaps::is_empty")]
+    pub gaps: Gaps,
+}
+
+/// How many bytes were not scanned, by the reason for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Gaps {
+    /// Signed, encrypted or binary by their place in the protocol. They are in neither number of
+    /// [`Coverage`]: they are known to hold no text, and are kept as they are.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub opaque: u64,
+    /// Beyond the longest document, line or event that is held.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub too_long: u64,
+    /// Not in the form that the content type announces.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unreadable: u64,
+    /// In a content encoding that is not known or could not be undone.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub encoded: u64,
+    /// Where a text broke off: the bytes may be the beginning of a secret.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cut_off: u64,
+}
+
+/// Why bytes were not scanned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Gap {
+    /// See [`Gaps::opaque`].
+    Opaque,
+    /// See [`Gaps::too_long`].
+    TooLong,
+    /// See [`Gaps::unreadable`].
+    Unreadable,
+    /// See [`Gaps::encoded`].
+    Encoded,
+    /// See [`Gaps::cut_off`].
+    CutOff,
+}
+
+impl Coverage {
+    /// So many bytes were scanned.
+    pub const fn inspect(&mut self, bytes: u64) {
+        self.inspected = self.inspected.saturating_add(bytes);
+    }
+
+    /// So many bytes were not scanned, and why.
+    pub const fn skip(&mut self, gap: Gap, bytes: u64) {
+        let count = match gap {
+            Gap::Opaque => &mut self.gaps.opaque,
+            Gap::TooLong => &mut self.gaps.too_long,
+            Gap::Unreadable => &mut self.gaps.unreadable,
+            Gap::Encoded => &mut self.gaps.encoded,
+            Gap::CutOff => &mut self.gaps.cut_off,
+        };
+        *count = count.saturating_add(bytes);
+        if !matches!(gap, Gap::Opaque) {
+            self.uninspected = self.uninspected.saturating_add(bytes);
+        }
+    }
+}
+
+impl Gaps {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the form that serde wants"
+)]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

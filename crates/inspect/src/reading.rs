@@ -240,6 +240,7 @@ fn scan(masker: &Masker, accepts: Accepts, body: &Bytes) -> Findings {
             let coverage = Coverage {
                 inspected: body.len() as u64,
                 uninspected: 0,
+                ..Coverage::default()
             };
             let found = scan.findings("request.body");
             Findings::new(found, scan.masked, coverage)

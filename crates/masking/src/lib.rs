@@ -95,6 +95,7 @@ mod json;
 #[cfg(feature = "tower")]
 pub mod layer;
 mod masker;
+mod profile;
 mod rules;
 mod stream;
 pub mod view;
@@ -104,6 +105,7 @@ use tollbook_exchange::Masked;
 #[cfg(feature = "tower")]
 pub use self::layer::MaskLayer;
 pub use self::{
+    engine::rule::{Confidence, Kind},
     masker::{JsonScan, Masker, MaskerBuilder, Match, RuleInfo, Scan},
     rules::{BuildError, RuleError},
     stream::MaskStream,

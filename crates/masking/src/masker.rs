@@ -6,12 +6,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use tollbook_exchange::{Action, Coverage, Fact, Finding, Masked, Operator, Redact};
+use tollbook_exchange::{Action, Coverage, Fact, Finding, Gap, Masked, Operator, Redact};
 
 use crate::{
     MaskStream,
     engine::{Counts, Engine, Span},
     json, masked,
+    profile::Profile,
     rules::{self, BUILTIN, BuildError},
 };
 
@@ -19,6 +20,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Masker {
     pub(crate) engine: Arc<Engine>,
+    pub(crate) profile: Arc<Profile>,
 }
 
 /// Collects rules for a [`Masker`].
@@ -94,8 +96,13 @@ impl Masker {
     /// A masker that knows no rule.
     #[cfg(feature = "tower")]
     pub(crate) fn none() -> Self {
+        Self::of(Engine::new(Vec::new()))
+    }
+
+    fn of(engine: Engine) -> Self {
         Self {
-            engine: Arc::new(Engine::new(Vec::new())),
+            profile: Arc::new(Profile::all(&engine)),
+            engine: Arc::new(engine),
         }
     }
 
@@ -130,12 +137,10 @@ impl Masker {
     /// that its value is secret is masked as a whole. What is no JSON is masked as text.
     pub fn json(&self, document: &[u8], place: &str) -> JsonScan {
         let length = document.len() as u64;
-        let Ok(scanned) = json::scan(&self.engine, document, &[]) else {
+        let Ok(scanned) = json::scan(&self.engine, &self.profile, document, &[]) else {
             let scan = self.mask_as(document, true);
-            let coverage = Coverage {
-                inspected: length,
-                uninspected: 0,
-            };
+            let mut coverage = Coverage::default();
+            coverage.inspect(length);
             return JsonScan {
                 found: scan.findings(place),
                 masked: scan.masked,
@@ -147,18 +152,18 @@ impl Masker {
         } else {
             json::splice(document, &scanned.edits).into()
         };
+        let (mut coverage, opaque) = (Coverage::default(), scanned.opaque as u64);
+        coverage.inspect(length - opaque);
+        coverage.skip(Gap::Opaque, opaque);
         JsonScan {
             masked: masked(bytes),
-            found: scanned.found.findings(&self.engine, place),
-            coverage: Coverage {
-                inspected: length - scanned.opaque as u64,
-                uninspected: 0,
-            },
+            found: scanned.found.findings(&self.engine, &self.profile, place),
+            coverage,
         }
     }
 
     pub(crate) fn mask_as(&self, text: &[u8], json: bool) -> Scan {
-        let spans = self.engine.spans(text, json);
+        let spans = self.engine.spans(&self.profile.on, text, json);
         let bytes = if spans.is_empty() {
             Bytes::copy_from_slice(text)
         } else {
@@ -187,7 +192,9 @@ impl Masker {
         let mut at = 0;
         for span in spans {
             out.extend_from_slice(&text[at..span.start]);
-            out.extend_from_slice(&self.engine.rules[span.rule].placeholder);
+            let rule = &self.engine.rules[span.rule];
+            self.profile
+                .write(rule, span.rule, &text[span.start..span.end], &mut out);
             at = span.end;
         }
         out.extend_from_slice(&text[at..]);
@@ -257,9 +264,7 @@ impl MaskerBuilder {
         }
         let engine = rules::check_all(checked, &mut mistakes);
         if mistakes.is_empty() {
-            Ok(Masker {
-                engine: Arc::new(engine),
-            })
+            Ok(Masker::of(engine))
         } else {
             Err(BuildError::new(mistakes))
         }

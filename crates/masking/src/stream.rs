@@ -100,10 +100,13 @@ impl MaskStream {
         } = self;
         let mut sink = Writer {
             engine: &masker.engine,
+            profile: &masker.profile,
             out,
             counts,
         };
-        *held = masker.engine.run(state, window, *held, end, &mut sink);
+        *held = masker
+            .engine
+            .run(&masker.profile.on, state, window, *held, end, &mut sink);
     }
 }
 

@@ -4,6 +4,7 @@ use crate::engine::{
     class::BARE,
     keys::{Keys, Name},
     rule::{CAP, Quotes, Rule, Shape},
+    selection::Selection,
     swallow::{Quote, Swallow, Unit, quoted_unit},
     validate::is_masked,
     verdict::{Match, Verdict},
@@ -29,6 +30,7 @@ struct Value {
 pub(crate) fn assignment(
     rules: &[Rule],
     keys: &Keys,
+    on: &Selection,
     json: bool,
     window: &Window<'_>,
     at: usize,
@@ -47,7 +49,7 @@ pub(crate) fn assignment(
     let is_member =
         json && window.bytes[at] == b':' && key_quote.is_some() && value.quote == key_quote;
     let body = &window.bytes[value.start..value.end];
-    for index in found {
+    for index in found.into_iter().filter(|rule| on.has(*rule)) {
         let rule = &rules[index];
         let fits = match rule.shape {
             Shape::Assignment {

@@ -9,21 +9,26 @@
 
 mod assignment;
 pub(crate) mod class;
+mod email;
 mod key;
 mod keys;
+pub(crate) mod pattern;
 pub(crate) mod rule;
+mod selection;
 mod sink;
 mod swallow;
 mod table;
 mod token;
 mod userinfo;
 pub(crate) mod validate;
+mod value;
 mod verdict;
 mod window;
 
 pub(crate) use self::{
     keys::{Keys, Name},
     rule::Rule,
+    selection::Selection,
     sink::{Counts, Sink, Span, Spans, Writer},
     window::HISTORY,
 };
@@ -89,7 +94,7 @@ impl Engine {
                     members.extend(rule.literals.iter().map(|name| (&name[..], index)));
                 }
                 Shape::UserInfo => userinfo.push(index),
-                Shape::Assignment { .. } => {}
+                Shape::Assignment { .. } | Shape::Value { .. } | Shape::Email => {}
             }
         }
         // What a document says by its structure comes before what a text seems to say.
@@ -113,15 +118,16 @@ impl Engine {
     }
 
     /// The rules for the value of a JSON object's member of this name.
-    pub(crate) fn member(&self, name: &Name) -> Option<usize> {
-        self.members.find(name).first().copied()
+    pub(crate) fn member(&self, on: &Selection, name: &Name) -> Option<usize> {
+        let found = self.members.find(name);
+        found.into_iter().find(|rule| on.has(*rule))
     }
 
     /// Where rules match in a whole text.
-    pub(crate) fn spans(&self, text: &[u8], json: bool) -> Vec<Span> {
+    pub(crate) fn spans(&self, on: &Selection, text: &[u8], json: bool) -> Vec<Span> {
         let mut spans = Spans::default();
         let mut state = State::new(json);
-        self.run(&mut state, text, 0, true, &mut spans);
+        self.run(on, &mut state, text, 0, true, &mut spans);
         spans.spans
     }
 
@@ -130,6 +136,7 @@ impl Engine {
     /// state's floor. With `end`, the text ends with `bytes` and everything is decided.
     pub(crate) fn run(
         &self,
+        on: &Selection,
         state: &mut State,
         bytes: &[u8],
         from: usize,
@@ -141,7 +148,7 @@ impl Engine {
         loop {
             if let Some(mut swallow) = state.swallow {
                 let (eaten, ended) = swallow.eat(&bytes[at..], end);
-                sink.swallow(eaten);
+                sink.swallow(&bytes[at..at + eaten]);
                 at += eaten;
                 passed = at;
                 state.floor = at;
@@ -149,6 +156,7 @@ impl Engine {
                 if !ended {
                     return at;
                 }
+                sink.close();
             }
             at = self.table.next(bytes, at);
             if at == bytes.len() {
@@ -160,12 +168,15 @@ impl Engine {
                 after_match: state.after_match,
                 end,
             };
-            match self.decide(state.json, &window, at) {
+            match self.decide(on, state.json, &window, at) {
                 Verdict::No => at += 1,
                 Verdict::NotYet => break,
                 Verdict::Match(found) => {
                     sink.pass(&bytes[passed..found.start]);
-                    sink.redact(found.rule, found.end - found.start);
+                    sink.redact(found.rule, &bytes[found.start..found.end]);
+                    if found.swallow.is_none() {
+                        sink.close();
+                    }
                     at = found.end;
                     passed = at;
                     state.floor = at;
@@ -178,37 +189,38 @@ impl Engine {
         at
     }
 
-    fn decide(&self, json: bool, window: &Window<'_>, at: usize) -> Verdict {
+    fn decide(&self, on: &Selection, json: bool, window: &Window<'_>, at: usize) -> Verdict {
         if window.is_escaped(at) {
             return Verdict::No;
         }
-        let mut verdict = self.literals(window, at);
+        let mut verdict = self.literals(on, window, at);
         if matches!(window.bytes[at], b':' | b'=') {
             verdict = verdict.or_longer(assignment::assignment(
                 &self.rules,
                 &self.keys,
+                on,
                 json,
                 window,
                 at,
             ));
             if window.bytes[at] == b':' {
-                for index in &self.userinfo {
+                for index in self.userinfo.iter().filter(|rule| on.has(**rule)) {
                     let found = userinfo::userinfo((*index, &self.rules[*index]), window, at);
                     verdict = verdict.or_longer(found);
                 }
             }
         }
         match verdict {
-            Verdict::Match(found) if found.start > at => self.sharpen(window, found),
+            Verdict::Match(found) if found.start > at => self.sharpen(on, window, found),
             verdict => verdict,
         }
     }
 
     /// A value whose surroundings gave it away may be a token that a rule knows by its looks. That
     /// rule tells more.
-    fn sharpen(&self, window: &Window<'_>, found: Match) -> Verdict {
+    fn sharpen(&self, on: &Selection, window: &Window<'_>, found: Match) -> Verdict {
         let covers = |inner: &Match| inner.swallow.is_some() || inner.end >= found.end;
-        match self.literals(window, found.start) {
+        match self.literals(on, window, found.start) {
             Verdict::NotYet => Verdict::NotYet,
             Verdict::Match(inner)
                 if inner.start == found.start && found.swallow.is_none() && covers(&inner) =>
@@ -219,10 +231,10 @@ impl Engine {
         }
     }
 
-    fn literals(&self, window: &Window<'_>, at: usize) -> Verdict {
+    fn literals(&self, on: &Selection, window: &Window<'_>, at: usize) -> Verdict {
         let mut verdict = Verdict::No;
         for (literal, is_whole) in self.table.at(&window.bytes[at..]) {
-            if !window.stands_before(at, &literal.behind) {
+            if !on.has(literal.rule) || !window.stands_before(at, &literal.behind) {
                 continue;
             }
             let (index, body) = (literal.rule, at + literal.ahead.len());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::engine::{
     class::Class,
+    pattern::Pattern,
     validate::Validator,
     window::{LOOK_BACK, Window},
 };
@@ -19,6 +20,10 @@ pub(crate) struct Rule {
     pub id: Arc<str>,
     pub description: String,
     pub source: String,
+    pub kind: Kind,
+    /// What profiles may choose it by.
+    pub tags: Vec<String>,
+    pub confidence: Confidence,
     /// What takes the place of a match.
     pub placeholder: Vec<u8>,
     pub shape: Shape,
@@ -28,9 +33,37 @@ pub(crate) struct Rule {
     pub min: usize,
     /// Without a maximum a body goes on for as long as its class does.
     pub max: Option<usize>,
+    /// In place of a class and its bounds.
+    pub pattern: Option<Pattern>,
     pub validate: Vec<Validator>,
     /// One of these, in lower case, must stand in the look-back.
     pub keywords: Vec<Vec<u8>>,
+}
+
+/// What a rule finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Kind {
+    /// What gives access: a key, a token, a password.
+    #[default]
+    Secret,
+    /// What tells who somebody is.
+    Personal,
+}
+
+/// How sure a rule is of what it finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Confidence {
+    /// Other things look the same.
+    Low,
+    /// Little else looks the same where it stands.
+    Medium,
+    /// Nothing else looks the same, or a checksum tells.
+    #[default]
+    High,
 }
 
 /// How a rule's parts hang together.
@@ -46,6 +79,10 @@ pub(crate) enum Shape {
     UserInfo,
     /// The PEM form of a private key (RFC 7468).
     PrivateKey,
+    /// A value that is known by its own form, and by keywords near it if the rule has any.
+    Value { left: Left },
+    /// An address of electronic mail.
+    Email,
 }
 
 /// What must stand before a literal.

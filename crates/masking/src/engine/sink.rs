@@ -1,15 +1,17 @@
 //! Where the engine's output goes.
 
-use crate::engine::Engine;
+use crate::{engine::Engine, profile::Profile};
 
 /// Takes what the engine decides, in the order of the text.
 pub(crate) trait Sink {
     /// These bytes pass.
     fn pass(&mut self, bytes: &[u8]);
-    /// The next `length` bytes are a match of the rule with this index.
-    fn redact(&mut self, rule: usize, length: usize);
-    /// So many more bytes belong to the match before.
-    fn swallow(&mut self, length: usize);
+    /// A match of the rule with this index begins with these bytes.
+    fn redact(&mut self, rule: usize, bytes: &[u8]);
+    /// The match goes on with these bytes.
+    fn swallow(&mut self, bytes: &[u8]);
+    /// The match has ended.
+    fn close(&mut self);
 }
 
 /// Where a rule matched.
@@ -32,26 +34,29 @@ impl Sink for Spans {
         self.at += bytes.len();
     }
 
-    fn redact(&mut self, rule: usize, length: usize) {
+    fn redact(&mut self, rule: usize, bytes: &[u8]) {
         self.spans.push(Span {
             start: self.at,
-            end: self.at + length,
+            end: self.at + bytes.len(),
             rule,
         });
-        self.at += length;
+        self.at += bytes.len();
     }
 
-    fn swallow(&mut self, length: usize) {
-        self.at += length;
+    fn swallow(&mut self, bytes: &[u8]) {
+        self.at += bytes.len();
         if let Some(last) = self.spans.last_mut() {
             last.end = self.at;
         }
     }
+
+    fn close(&mut self) {}
 }
 
 /// Writes the masked text.
 pub(crate) struct Writer<'a> {
     pub engine: &'a Engine,
+    pub profile: &'a Profile,
     pub out: &'a mut Vec<u8>,
     pub counts: &'a mut Counts,
 }
@@ -61,13 +66,15 @@ impl Sink for Writer<'_> {
         self.out.extend_from_slice(bytes);
     }
 
-    fn redact(&mut self, rule: usize, _length: usize) {
-        self.out
-            .extend_from_slice(&self.engine.rules[rule].placeholder);
+    fn redact(&mut self, rule: usize, bytes: &[u8]) {
+        self.profile
+            .write(&self.engine.rules[rule], rule, bytes, self.out);
         self.counts.add(rule);
     }
 
-    fn swallow(&mut self, _length: usize) {}
+    fn swallow(&mut self, _bytes: &[u8]) {}
+
+    fn close(&mut self) {}
 }
 
 /// How often each rule matched.

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use tollbook_exchange::{Finding, Operator};
+use tollbook_exchange::Finding;
 
-use crate::engine::Engine;
+use crate::{engine::Engine, profile::Profile};
 
 /// More different places than this are counted as one, so that a document cannot make its own
 /// report large.
@@ -34,7 +34,7 @@ impl Found {
     }
 
     /// The findings; `place` names the text as a whole. Their order is that of rules and places.
-    pub(crate) fn findings(&self, engine: &Engine, place: &str) -> Vec<Finding> {
+    pub(crate) fn findings(&self, engine: &Engine, profile: &Profile, place: &str) -> Vec<Finding> {
         let mut counts: Vec<_> = self.counts.iter().collect();
         counts.sort_unstable();
         counts
@@ -45,7 +45,12 @@ impl Found {
                 } else {
                     format!("{place}:{path}")
                 };
-                Finding::new(&*engine.rules[*rule].id, place, Operator::Redact, *count)
+                Finding::new(
+                    &*engine.rules[*rule].id,
+                    place,
+                    profile.operator(*rule),
+                    *count,
+                )
             })
             .collect()
     }

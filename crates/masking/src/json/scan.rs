@@ -10,6 +10,7 @@ use crate::{
         validate::is_masked,
     },
     json::{Found, Malformed, Text, Token, Tokens, path::Path},
+    profile::Profile,
 };
 
 /// What encrypted and binary members are made of.
@@ -52,11 +53,13 @@ pub(crate) struct Scanned {
 /// When it is not JSON. It may still hold secrets.
 pub(crate) fn scan(
     engine: &Engine,
+    profile: &Profile,
     document: &[u8],
     skip: &[Range<usize>],
 ) -> Result<Scanned, Malformed> {
     let mut walk = Walk {
         engine,
+        profile,
         document,
         path: Path::default(),
         result: Scanned::default(),
@@ -82,6 +85,7 @@ pub(crate) fn splice(document: &[u8], edits: &[Edit]) -> Vec<u8> {
 
 struct Walk<'a> {
     engine: &'a Engine,
+    profile: &'a Profile,
     document: &'a [u8],
     path: Path,
     result: Scanned,
@@ -177,11 +181,11 @@ impl Walk<'_> {
 
     fn key(&mut self, level: &mut Level, range: Range<usize>) {
         let text = Text::decode(&self.document[range.clone()]);
-        let spans = self.engine.spans(&text.bytes, false);
+        let spans = self.engine.spans(&self.profile.on, &text.bytes, false);
         self.path.truncate(level.path);
         self.path
             .push_member(spans.is_empty().then_some(&text.bytes[..]));
-        level.member = self.engine.member(&Name::of(&text.bytes));
+        level.member = self.engine.member(&self.profile.on, &Name::of(&text.bytes));
         level.may_be_opaque = OPAQUE_MEMBERS
             .iter()
             .position(|(name, _)| *name == &text.bytes[..]);
@@ -222,7 +226,7 @@ impl Walk<'_> {
 
     fn text(&mut self, range: Range<usize>, rule: Option<usize>) {
         let text = Text::decode(&self.document[range.clone()]);
-        let spans = self.engine.spans(&text.bytes, false);
+        let spans = self.engine.spans(&self.profile.on, &text.bytes, false);
         let whole = 0..text.bytes.len();
         let known = matches!(&spans[..], [only] if only.start == 0 && only.end == whole.end);
         if let Some(index) = rule
@@ -247,8 +251,11 @@ impl Walk<'_> {
         };
         let is_number = !self.document[range.start].is_ascii_alphabetic();
         if is_number && self.engine.rules[rule].shape == (Shape::JsonKey { deep: true }) {
-            let placeholder = &self.engine.rules[rule].placeholder;
-            let text = [b"\"", &placeholder[..], b"\""].concat();
+            let value = &self.document[range.clone()];
+            let mut text = b"\"".to_vec();
+            self.profile
+                .write(&self.engine.rules[rule], rule, value, &mut text);
+            text.push(b'"');
             self.result.found.add(rule, &self.path.told(), 1);
             self.result.edits.push(Edit { range, text });
         }
@@ -257,9 +264,16 @@ impl Walk<'_> {
     fn mask(&mut self, text: &Text<'_>, at: Range<usize>, spans: &[Span]) {
         for span in spans {
             let raw = text.raw(span.start..span.end);
+            let (rule, mut masked) = (&self.engine.rules[span.rule], Vec::new());
+            self.profile.write(
+                rule,
+                span.rule,
+                &text.bytes[span.start..span.end],
+                &mut masked,
+            );
             self.result.edits.push(Edit {
                 range: at.start + raw.start..at.start + raw.end,
-                text: self.engine.rules[span.rule].placeholder.clone(),
+                text: masked,
             });
             self.result.found.add(span.rule, &self.path.told(), 1);
         }

@@ -55,6 +55,9 @@ pub(super) fn check(raw: &RawRule, wrong: &mut Vec<String>) -> Option<Rule> {
         id: raw.id.as_str().into(),
         description: raw.description.clone(),
         source: raw.source.clone(),
+        kind: raw.kind,
+        tags: raw.tags.clone(),
+        confidence: raw.confidence,
         placeholder: format!("[REDACTED:{}]", raw.id).into_bytes(),
         shape,
         literals,
@@ -62,6 +65,7 @@ pub(super) fn check(raw: &RawRule, wrong: &mut Vec<String>) -> Option<Rule> {
         min,
         max,
         validate,
+        pattern: None,
         keywords,
     })
 }
@@ -154,6 +158,9 @@ fn wrong_literal(literal: &str, shape: Shape) -> Option<String> {
         Shape::Token { .. } if !(MIN_LITERAL..=MAX_LITERAL).contains(&length) => Some(format!(
             "a literal has {length} bytes; it must have between {MIN_LITERAL} and {MAX_LITERAL}"
         )),
+        Shape::Value { .. } | Shape::Email => {
+            Some("a rule of this shape has no literals".to_owned())
+        }
         Shape::Token { .. } => literal
             .contains(['[', ']'])
             .then(|| "a literal holds `[` or `]`, as placeholders do".to_owned()),

@@ -4,7 +4,10 @@ use serde::Deserialize;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use crate::{
-    engine::Rule,
+    engine::{
+        Rule,
+        rule::{Confidence, Kind},
+    },
     rules::{check, error::RuleError},
 };
 
@@ -15,6 +18,12 @@ pub(super) struct RawRule {
     pub id: String,
     pub description: String,
     pub source: String,
+    #[serde(default)]
+    pub kind: Kind,
+    #[serde(default)]
+    pub tags: Vec<String>,
+    #[serde(default)]
+    pub confidence: Confidence,
     #[serde(default)]
     pub shape: RawShape,
     pub literals: Vec<Pieces>,

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::{
     engine::{Engine, rule::Shape},
     json,
+    profile::Profile,
     rules::{error::RuleError, source::Checked},
 };
 
@@ -65,6 +66,7 @@ pub(crate) fn check_all(rules: Vec<Checked>, mistakes: &mut Vec<RuleError>) -> E
                             (format!("\"{literal}\":\""), "\""),
                         ]
                     }
+                    Shape::Value { .. } | Shape::Email => Vec::new(),
                     Shape::UserInfo => vec![(format!("x{literal}u:"), "@h")],
                     Shape::PrivateKey => vec![(format!("{literal}PRIVATE KEY-----\n"), "")],
                 }
@@ -73,7 +75,9 @@ pub(crate) fn check_all(rules: Vec<Checked>, mistakes: &mut Vec<RuleError>) -> E
         let found = placeholders.iter().find(|placeholder| {
             surroundings.iter().any(|(before, after)| {
                 let text = format!("{before}{placeholder}{after}");
-                !engine.spans(text.as_bytes(), true).is_empty()
+                !engine
+                    .spans(&Profile::all(engine).on, text.as_bytes(), true)
+                    .is_empty()
             })
         });
         if let Some(placeholder) = found {
@@ -100,9 +104,11 @@ fn matches(engine: &Engine, vector: &str) -> usize {
         .rules
         .iter()
         .any(|rule| matches!(rule.shape, Shape::JsonKey { .. }));
+    let profile = Profile::all(engine);
     if member {
         // The rule is about the structure of documents, so its vectors are documents.
-        return json::scan(engine, vector.as_bytes(), &[]).map_or(0, |scanned| scanned.edits.len());
+        return json::scan(engine, &profile, vector.as_bytes(), &[])
+            .map_or(0, |scanned| scanned.edits.len());
     }
-    engine.spans(vector.as_bytes(), false).len()
+    engine.spans(&profile.on, vector.as_bytes(), false).len()
 }

@@ -1,7 +1,7 @@
 //! A body that comes in pieces.
 
 use bytes::Bytes;
-use tollbook_exchange::{Coverage, Finding, Masked, ResponseShape};
+use tollbook_exchange::{Coverage, Finding, Gap, Masked, ResponseShape};
 
 use crate::{
     MaskStream, Masker,
@@ -128,11 +128,12 @@ impl BodyMasker {
                 if room < bytes.len() {
                     let beginning = std::mem::take(held);
                     self.view = View::TooLong;
-                    self.coverage.uninspected += (bytes.len() - room) as u64;
+                    self.coverage
+                        .skip(Gap::TooLong, (bytes.len() - room) as u64);
                     self.beginning(&beginning, &mut out);
                 }
             }
-            View::TooLong => self.coverage.uninspected += bytes.len() as u64,
+            View::TooLong => self.coverage.skip(Gap::TooLong, bytes.len() as u64),
             View::Lines(lines) => {
                 lines.push(
                     bytes,
@@ -146,7 +147,7 @@ impl BodyMasker {
             View::Text(stream) => {
                 let mut text = Vec::new();
                 stream.push(bytes, &mut text);
-                self.coverage.inspected += bytes.len() as u64;
+                self.coverage.inspect(bytes.len() as u64);
                 emit(text, &mut out);
             }
         }
@@ -238,7 +239,9 @@ impl BodyMasker {
 
     /// What was found so far.
     pub fn found(&self) -> Vec<Finding> {
-        let mut found = self.found.findings(&self.masker.engine, &self.place);
+        let mut found = self
+            .found
+            .findings(&self.masker.engine, &self.masker.profile, &self.place);
         if let View::Text(stream) = &self.view {
             Finding::merge(
                 &mut found,
@@ -276,7 +279,7 @@ impl BodyMasker {
         let mut text = Vec::new();
         stream.push(bytes, &mut text);
         let dropped = stream.abort(&mut text);
-        self.coverage.inspected += bytes.len() as u64;
+        self.coverage.inspect(bytes.len() as u64);
         dropped_from(&mut self.coverage, dropped);
         for (rule, count) in stream.take_counts().iter() {
             self.found.add(rule, "", count);
@@ -303,7 +306,7 @@ impl Notes<'_> {
 fn dropped_from(coverage: &mut Coverage, bytes: usize) {
     let bytes = (bytes as u64).min(coverage.inspected);
     coverage.inspected -= bytes;
-    coverage.uninspected += bytes;
+    coverage.skip(Gap::CutOff, bytes);
 }
 
 pub(super) fn emit(bytes: Vec<u8>, out: &mut Vec<Masked<Bytes>>) {
@@ -319,9 +322,10 @@ pub(super) fn line(
     found: &mut Found,
     coverage: &mut Coverage,
 ) -> Vec<u8> {
-    if let Ok(scanned) = json::scan(&masker.engine, document, &[]) {
+    if let Ok(scanned) = json::scan(&masker.engine, &masker.profile, document, &[]) {
         found.merge(scanned.found);
-        coverage.inspected += (document.len() - scanned.opaque) as u64;
+        coverage.inspect((document.len() - scanned.opaque) as u64);
+        coverage.skip(Gap::Opaque, scanned.opaque as u64);
         return json::splice(document, &scanned.edits);
     }
     let mut stream = MaskStream::new(masker.clone(), true);
@@ -331,6 +335,6 @@ pub(super) fn line(
     for (rule, count) in stream.take_counts().iter() {
         found.add(rule, "", count);
     }
-    coverage.inspected += document.len() as u64;
+    coverage.inspect(document.len() as u64);
     text
 }

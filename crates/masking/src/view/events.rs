@@ -9,6 +9,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
+use tollbook_exchange::Gap;
 use tollbook_sse::{Frame, Splitter};
 
 use crate::{
@@ -92,7 +93,7 @@ impl Events {
             match self.event(rest, notes) {
                 Err(ViewError::MalformedEvent) => {
                     *notes.coverage = before;
-                    notes.coverage.uninspected += length;
+                    notes.coverage.skip(Gap::Unreadable, length);
                 }
                 result => result?,
             }
@@ -103,7 +104,9 @@ impl Events {
 
     /// The stream broke off: what has not ended does not come out.
     pub(super) fn abort(&mut self, notes: &mut Notes<'_>) {
-        notes.coverage.uninspected += self.splitter.finish().len() as u64;
+        notes
+            .coverage
+            .skip(Gap::CutOff, self.splitter.finish().len() as u64);
         self.abandon(notes);
     }
 
@@ -115,7 +118,7 @@ impl Events {
             let head = Head::read(&data).map_err(|Malformed| ViewError::MalformedEvent)?;
             let texts = self.prepare(&head, &data, notes)?;
             let skip: Vec<Range<usize>> = texts.iter().map(|(_, at)| at.clone()).collect();
-            let scanned = json::scan(&self.masker.engine, &data, &skip)
+            let scanned = json::scan(&self.masker.engine, &self.masker.profile, &data, &skip)
                 .map_err(|Malformed| ViewError::MalformedEvent)?;
             notes.found.merge(scanned.found);
             opaque = scanned.opaque;
@@ -125,7 +128,10 @@ impl Events {
             }
             edits.sort_by_key(|edit| edit.range.start);
         }
-        notes.coverage.inspected += (frame.as_bytes().len() - opaque) as u64;
+        notes
+            .coverage
+            .inspect((frame.as_bytes().len() - opaque) as u64);
+        notes.coverage.skip(Gap::Opaque, opaque as u64);
         let bytes = if edits.is_empty() && !frame::has_matches(&frame, &self.masker) {
             frame.into_bytes()
         } else {

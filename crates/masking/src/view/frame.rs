@@ -13,7 +13,13 @@ pub(super) fn has_matches(frame: &Frame, masker: &Masker) -> bool {
     let mut lines = Lines {
         bytes: frame.as_bytes(),
     };
-    lines.any(|(line, _)| !is_data(line) && !masker.engine.spans(line, false).is_empty())
+    lines.any(|(line, _)| {
+        !is_data(line)
+            && !masker
+                .engine
+                .spans(&masker.profile.on, line, false)
+                .is_empty()
+    })
 }
 
 /// The event with other data and its other lines masked.
@@ -39,7 +45,7 @@ pub(super) fn rebuild(frame: &Frame, data: &[u8], masker: &Masker, found: &mut F
     }) {
         if !is_data(line) {
             let scan = masker.mask(line);
-            for found_here in masker.engine.spans(line, false) {
+            for found_here in masker.engine.spans(&masker.profile.on, line, false) {
                 found.add(found_here.rule, "*", 1);
             }
             out.extend_from_slice(scan.masked.as_inner());

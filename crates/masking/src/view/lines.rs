@@ -3,6 +3,8 @@
 use memchr::memchr;
 use tollbook_exchange::Coverage;
 
+use tollbook_exchange::Gap;
+
 use crate::{
     Masker,
     view::body::{Notes, emit, line},
@@ -38,7 +40,7 @@ impl Lines {
             if feed.is_some() {
                 self.end(&mut ended, notes);
                 ended.push(b'\n');
-                notes.coverage.inspected += 1;
+                notes.coverage.inspect(1);
                 bytes = &bytes[1..];
             }
         }
@@ -59,7 +61,7 @@ impl Lines {
 
     fn take(&mut self, part: &[u8], coverage: &mut Coverage) {
         if self.too_long || self.held.len() + part.len() > self.limit {
-            coverage.uninspected += (self.held.len() + part.len()) as u64;
+            coverage.skip(Gap::TooLong, (self.held.len() + part.len()) as u64);
             self.held = Vec::new();
             self.too_long = true;
         } else {

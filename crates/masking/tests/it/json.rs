@@ -114,7 +114,8 @@ fn what_is_no_text_is_left_alone_by_its_type_and_not_by_its_name() {
         scan.coverage,
         Coverage {
             inspected: (opaque.len() - data.len()) as u64,
-            uninspected: 0
+            uninspected: 0,
+            ..Coverage::default()
         }
     );
 
@@ -225,7 +226,8 @@ fn bodies_are_masked_by_their_type_however_they_come() {
                 coverage,
                 Coverage {
                     inspected: lines.len() as u64,
-                    uninspected: 0
+                    uninspected: 0,
+                    ..Coverage::default()
                 }
             );
         }
@@ -260,7 +262,8 @@ fn what_is_too_long_to_be_held_does_not_come_out() {
             coverage,
             Coverage {
                 inspected: 17,
-                uninspected: 42
+                uninspected: 42,
+                ..Coverage::default()
             }
         );
     }

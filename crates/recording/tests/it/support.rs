@@ -144,6 +144,7 @@ pub(crate) async fn whole(book: &Book) -> String {
         draft.request.coverage = Coverage {
             inspected: 12,
             uninspected: 0,
+            ..Coverage::default()
         };
     });
     book.recorder.commit(&exchange).await.unwrap();
