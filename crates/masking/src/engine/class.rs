@@ -36,7 +36,7 @@ pub(crate) const USERINFO: Class = Class::EMPTY.range(b'!', 0xff).without(b"/@\"
 pub(crate) const BASE64: Class = ALNUM.with(b"+/=");
 
 impl Class {
-    const EMPTY: Self = Self([0; 4]);
+    pub(crate) const EMPTY: Self = Self([0; 4]);
 
     /// The class of this name.
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
@@ -65,6 +65,16 @@ impl Class {
             .iter()
             .zip(other.0)
             .all(|(own, others)| own & !others == 0)
+    }
+
+    /// What is in this class or in the other.
+    pub(crate) fn or(&self, other: &Self) -> Self {
+        let mut both = *self;
+        both.0
+            .iter_mut()
+            .zip(other.0)
+            .for_each(|(own, others)| *own |= others);
+        both
     }
 
     /// How many bytes at the start of `bytes` are in the class.
