@@ -36,7 +36,7 @@ pub(crate) const USERINFO: Class = Class::EMPTY.range(b'!', 0xff).without(b"/@\"
 pub(crate) const BASE64: Class = ALNUM.with(b"+/=");
 
 impl Class {
-    const EMPTY: Self = Self([0; 4]);
+    pub(crate) const EMPTY: Self = Self([0; 4]);
 
     /// The class of this name.
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
@@ -67,6 +67,14 @@ impl Class {
             .all(|(own, others)| own & !others == 0)
     }
 
+    /// The bytes of both classes.
+    pub(crate) fn or(mut self, other: &Self) -> Self {
+        for (own, others) in self.0.iter_mut().zip(other.0) {
+            *own |= others;
+        }
+        self
+    }
+
     /// How many bytes at the start of `bytes` are in the class.
     pub(crate) fn run(&self, bytes: &[u8]) -> usize {
         bytes
@@ -93,7 +101,7 @@ impl Class {
         self
     }
 
-    const fn range(mut self, first: u8, last: u8) -> Self {
+    pub(crate) const fn range(mut self, first: u8, last: u8) -> Self {
         let mut byte = first;
         loop {
             self = self.with(&[byte]);
