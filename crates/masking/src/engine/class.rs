@@ -67,12 +67,14 @@ impl Class {
             .all(|(own, others)| own & !others == 0)
     }
 
-    /// The bytes of both classes.
-    pub(crate) fn or(mut self, other: &Self) -> Self {
-        for (own, others) in self.0.iter_mut().zip(other.0) {
-            *own |= others;
-        }
-        self
+    /// What is in this class or in the other.
+    pub(crate) fn or(&self, other: &Self) -> Self {
+        let mut both = *self;
+        both.0
+            .iter_mut()
+            .zip(other.0)
+            .for_each(|(own, others)| *own |= others);
+        both
     }
 
     /// How many bytes at the start of `bytes` are in the class.

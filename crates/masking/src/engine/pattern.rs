@@ -176,8 +176,8 @@ impl Pattern {
     }
 
     /// What the first bytes of a match may be, as far as every match has so many.
-    pub(crate) fn starts(&self) -> &[Class] {
-        &self.starts
+    pub(crate) fn starts(&self) -> Vec<Class> {
+        self.starts.clone()
     }
 
     /// The expression, as it was read.
