@@ -61,7 +61,7 @@ pub(crate) fn all(rule: &Rule) -> Lanes {
                 .map(|literal| of_literal(rule, literal));
             lanes.fold(Lanes::default(), Lanes::and)
         }
-        Shape::Value { left } => of_value(rule, left),
+        Shape::Value { left, .. } => of_value(rule, left),
     }
 }
 
@@ -85,7 +85,16 @@ pub(crate) fn of_literal(rule: &Rule, literal: &[u8]) -> Lane {
 pub(crate) fn starts(rule: &Rule) -> Vec<Class> {
     match &rule.pattern {
         Some(pattern) => pattern.starts(),
-        None => vec![*rule.class; rule.min],
+        None => {
+            let mut starts = vec![*rule.class; rule.min];
+            // At a boundary, a run begins with a letter, a digit or `_`.
+            if let (Shape::Value { left: Left::Boundary, .. }, Some(first)) =
+                (rule.shape, starts.first_mut())
+            {
+                *first = class::WORD;
+            }
+            starts
+        }
     }
 }
 
