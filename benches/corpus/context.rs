@@ -1,6 +1,7 @@
 //! Where values stand.
 
 use super::{
+    Encoding,
     form::Value,
     kind::{Kind, Need},
     random::Random,
@@ -72,6 +73,14 @@ impl Context {
         takes
             && self.gives >= kind.need
             && !(header(text) && self.gives == Need::Key && self.takes != Takes::Anything)
+    }
+
+    /// How the value is written here.
+    pub fn encoding(&self) -> Encoding {
+        match self.takes {
+            Takes::Base64 => Encoding::Base64,
+            _ => Encoding::Plain,
+        }
     }
 
     /// Puts a value here. Its key is made of these words.

@@ -46,6 +46,8 @@ pub enum Encoding {
     Json,
     /// As a string in a JSON document that is itself a string, as tools answer.
     JsonInJson,
+    /// The value in base64, the rest as it is.
+    Base64,
 }
 
 impl Encoding {
@@ -55,6 +57,7 @@ impl Encoding {
             Self::Plain => "plain",
             Self::Json => "json",
             Self::JsonInJson => "json in json",
+            Self::Base64 => "base64",
         }
     }
 }
@@ -91,9 +94,10 @@ fn sample(kind: Kind, context: &Context, random: &mut Random) -> Vec<Sample> {
         end: placed.secret.1,
         kind,
         context: context.name,
-        encoding: Encoding::Plain,
+        encoding: context.encoding(),
     };
     let encoded = match random.below(8) {
+        _ if plain.encoding != Encoding::Plain => None,
         0 => Some(plain.in_json(
             "{\"model\":\"claude-opus-4-6\",\"max_tokens\":1024,\"messages\":[{\"role\":\"user\",\"content\":\"",
             "\"}]}",

@@ -30,15 +30,13 @@ pub struct Found {
 impl Masker {
     /// Where a whole text has what [`Masker::mask`] would mask, in the order of the text.
     pub fn find(&self, text: &[u8]) -> Vec<Found> {
-        let mut found = Vec::new();
-        self.engine.run(
-            &self.profile.on,
-            &mut State::new(false),
-            text,
-            0,
-            true,
-            &mut Finds::new(self, &mut 0, &mut None, &mut found),
-        );
+        let (mut at, mut open, mut found) = (0, None, Vec::new());
+        let mut sink = Finds::new(self, &mut at, &mut open, &mut found);
+        let mut state = State::new(false);
+        self.engine
+            .run(&self.profile.on, &mut state, text, 0, true, &mut sink);
+        // A match may go on to the end of the text.
+        found.extend(open);
         found
     }
 
@@ -204,6 +202,15 @@ mod tests {
         for size in [1, 7, 64, 1000, text.len()] {
             assert_eq!(in_pieces(&masker, text.as_bytes(), size), found, "{size}");
         }
+    }
+
+    #[test]
+    fn a_match_that_goes_on_to_the_end_is_told() {
+        let masker = Masker::builtin();
+        let text = ["sk-ant-", "api03-", &"Ab3_".repeat(90)].concat();
+        let found = masker.find(text.as_bytes());
+        assert_eq!((found[0].start, found[0].end), (0, text.len() as u64));
+        assert_eq!(in_pieces(&masker, text.as_bytes(), 5), found);
     }
 
     #[test]
