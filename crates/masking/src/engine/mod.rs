@@ -26,7 +26,7 @@ mod verdict;
 mod window;
 
 pub(crate) use self::{
-    keys::{Keys, Name},
+    keys::{Keys, Name, Rules},
     rule::Rule,
     selection::Selection,
     sink::{Counts, Sink, Span, Spans, Writer},
@@ -120,9 +120,13 @@ impl Engine {
     }
 
     /// The rules for the value of a JSON object's member of this name.
-    pub(crate) fn member(&self, on: &Selection, name: &Name) -> Option<usize> {
-        let found = self.members.find(name);
-        found.into_iter().find(|rule| on.has(*rule))
+    pub(crate) fn members(&self, on: &Selection, name: &Name) -> Rules {
+        self.members.find(name).filter(|rule| on.has(rule))
+    }
+
+    /// A place from `from` on, before which no match begins; or the end.
+    pub(crate) fn next_place(&self, bytes: &[u8], from: usize) -> usize {
+        self.table.next(bytes, from)
     }
 
     /// Where rules match in a whole text.
