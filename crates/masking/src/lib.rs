@@ -90,6 +90,7 @@
 //! | `validate` | what the body must also be: `not-placeholder`, `mixed`, `letter-and-digit`, `digit`, `not-prose`, `entropy:BITS`, `jwt`, `basic-credentials`, `contains:TEXT` |
 //! | `positive`, `negative` | test vectors, at least one of each; a list of pieces is joined |
 
+mod batch;
 mod engine;
 mod json;
 #[cfg(feature = "tower")]
@@ -97,6 +98,7 @@ pub mod layer;
 mod masker;
 mod profile;
 mod rules;
+mod scratch;
 mod stream;
 pub mod view;
 
