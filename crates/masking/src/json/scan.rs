@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use tollbook_exchange::Operator;
+
 use crate::{
     engine::{
         Engine, Name, Span,
@@ -9,7 +11,7 @@ use crate::{
         rule::Shape,
         validate::is_masked,
     },
-    json::{Found, Malformed, Text, Token, Tokens, path::Path},
+    json::{Found, Malformed, Text, Token, Tokens, encode, path::Path},
     profile::Profile,
 };
 
@@ -252,6 +254,10 @@ impl Walk<'_> {
         let is_number = !self.document[range.start].is_ascii_alphabetic();
         if is_number && self.engine.rules[rule].shape == (Shape::JsonKey { deep: true }) {
             let value = &self.document[range.clone()];
+            if self.profile.operator(rule) == Operator::Flag {
+                self.result.found.add(rule, &self.path.told(), 1);
+                return;
+            }
             let mut text = b"\"".to_vec();
             self.profile
                 .write(&self.engine.rules[rule], rule, value, &mut text);
@@ -262,20 +268,33 @@ impl Walk<'_> {
     }
 
     fn mask(&mut self, text: &Text<'_>, at: Range<usize>, spans: &[Span]) {
+        let drops = |span: &Span| self.profile.operator(span.rule) == Operator::Drop;
+        if spans.iter().any(drops) {
+            for span in spans {
+                self.result.found.add(span.rule, &self.path.told(), 1);
+            }
+            self.result.edits.push(Edit {
+                range: at,
+                text: Vec::new(),
+            });
+            return;
+        }
         for span in spans {
             let raw = text.raw(span.start..span.end);
             let (rule, mut masked) = (&self.engine.rules[span.rule], Vec::new());
-            self.profile.write(
-                rule,
-                span.rule,
-                &text.bytes[span.start..span.end],
-                &mut masked,
-            );
+            let value = &text.bytes[span.start..span.end];
+            self.profile.write(rule, span.rule, value, &mut masked);
+            self.result.found.add(span.rule, &self.path.told(), 1);
+            if masked == value {
+                continue;
+            }
+            // A part of the value may have stayed, and with it what has to be escaped.
+            let mut escaped = Vec::with_capacity(masked.len());
+            encode(&masked, &mut escaped);
             self.result.edits.push(Edit {
                 range: at.start + raw.start..at.start + raw.end,
-                text: masked,
+                text: escaped,
             });
-            self.result.found.add(span.rule, &self.path.told(), 1);
         }
     }
 }
