@@ -51,7 +51,6 @@ pub(crate) struct Engine {
     pub rules: Vec<Rule>,
     literals: Literals,
     keys: Keys,
-    members: Keys,
     userinfo: Vec<usize>,
     /// Rules of values and the lanes they are looked for in.
     values: Vec<(usize, Lanes)>,
@@ -84,7 +83,7 @@ impl State {
 impl Engine {
     /// An engine that looks for these rules.
     pub(crate) fn new(rules: Vec<Rule>) -> Self {
-        let (mut keys, mut members) = (Vec::new(), Vec::new());
+        let mut keys = Vec::new();
         let mut literals = Vec::new();
         let (mut userinfo, mut values, mut emails) = (Vec::new(), Vec::new(), Vec::new());
         for (index, rule) in rules.iter().enumerate() {
@@ -97,13 +96,10 @@ impl Engine {
                     });
                     literals.extend(found);
                 }
-                Shape::JsonKey { .. } => {
-                    members.extend(rule.literals.iter().map(|name| (&name[..], index)));
-                }
                 Shape::UserInfo => userinfo.push(index),
                 Shape::Value { .. } => values.push((index, lane::all(rule))),
                 Shape::Email => emails.push(index),
-                Shape::Assignment { .. } => {}
+                Shape::Assignment { .. } | Shape::JsonKey { .. } => {}
             }
         }
         // What a document says by its structure comes before what a text seems to say.
@@ -116,11 +112,9 @@ impl Engine {
                 }
             }
         }
-        let (keys, members) = (Keys::new(keys), Keys::new(members));
         Self {
             literals: Literals::new(literals),
-            keys,
-            members,
+            keys: Keys::new(keys),
             userinfo,
             values,
             emails,
@@ -130,12 +124,14 @@ impl Engine {
 
     /// The rules for the value of a JSON object's member of this name.
     pub(crate) fn members(&self, on: &Selection, name: &Name) -> Rules {
-        self.members.find(name).filter(|rule| on.has(rule))
+        self.keys.find(name).filter(|rule| on.has(rule))
     }
 
-    /// A place from `from` on, before which no match begins; or the end.
+    /// The first place from `from` on at which a match may begin, or the end.
     pub(crate) fn next_place(&self, bytes: &[u8], from: usize) -> usize {
-        self.table.next(bytes, from)
+        (from..bytes.len())
+            .find(|at| !self.lanes(bytes, *at, 0, true).is_empty())
+            .unwrap_or(bytes.len())
     }
 
     /// Where rules match in a whole text.

@@ -11,7 +11,7 @@ use crate::{
     engine::{
         Engine, Name, Rules, Span, Spans, State,
         class::{BASE64, Class},
-        rule::{Kind as RuleKind, Shape},
+        rule::{CAP, Kind as RuleKind, Quotes, Rule, Shape},
         validate::is_masked,
     },
     json::{
@@ -164,7 +164,10 @@ impl Walk<'_> {
         };
         // Most rules are about a text. Within an object they would catch a description of it.
         let rules = &self.edits.engine.rules;
-        let goes_on = |rule: usize| !is_object || is_deep(rules[rule].shape);
+        let goes_on = |rule: usize| match rules[rule].shape {
+            Shape::JsonKey { deep } => deep || !is_object,
+            _ => false,
+        };
         Level {
             is_object,
             in_input: parent.in_input || (parent.is_object && parent.is_input),
@@ -261,7 +264,9 @@ impl Walk<'_> {
     ) -> bool {
         let Edits { engine, .. } = self.edits;
         let text = self.bytes(range, decoded);
-        let rule = rules.iter().find(|rule| engine.rules[*rule].accepts(text));
+        let rule = rules
+            .iter()
+            .find(|rule| is_value(&engine.rules[*rule], text));
         let Some(rule) = rule.filter(|_| !is_masked(text)) else {
             return false;
         };
@@ -302,7 +307,7 @@ impl Walk<'_> {
         let rule = rules.iter().find(|index| {
             let rule = &engine.rules[*index];
             is_deep(rule.shape)
-                || (is_integer && rule.kind == RuleKind::Personal && rule.accepts(number))
+                || (is_integer && rule.kind == RuleKind::Personal && is_value(rule, number))
         });
         if let Some(rule) = rule {
             let whole = Span {
@@ -414,6 +419,21 @@ const CONTEXT: &[u8] = b"\":\"";
 
 const fn is_deep(shape: Shape) -> bool {
     matches!(shape, Shape::JsonKey { deep: true })
+}
+
+/// Whether a member whose name the rule knows is what it looks for.
+fn is_value(rule: &Rule, text: &[u8]) -> bool {
+    match rule.shape {
+        Shape::JsonKey { .. } => rule.accepts(text),
+        // As in a text: what is too long to be judged as a whole and has spaces is prose.
+        Shape::Assignment { quotes } => {
+            quotes != Quotes::Absent
+                && (text.len() < CAP || !text[..CAP].contains(&b' '))
+                && !text.contains(&b'\n')
+                && rule.accepts(text)
+        }
+        _ => false,
+    }
 }
 
 /// Whether a text looks like a document from both of its ends.
