@@ -96,19 +96,24 @@ mod json;
 #[cfg(feature = "tower")]
 pub mod layer;
 mod masker;
+mod operator;
 mod profile;
 mod rules;
 mod scratch;
 mod stream;
+pub mod vault;
 pub mod view;
 
 use tollbook_exchange::Masked;
+pub use tollbook_exchange::Operator;
 
 #[cfg(feature = "tower")]
 pub use self::layer::MaskLayer;
 pub use self::{
     engine::rule::{Confidence, Kind},
     masker::{JsonScan, Masker, MaskerBuilder, Match, RuleInfo, Scan},
+    operator::MaskKey,
+    profile::{Base, ProfileBuilder, ProfileError},
     rules::{BuildError, RuleError},
     stream::MaskStream,
 };
