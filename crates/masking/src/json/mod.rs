@@ -6,7 +6,9 @@ mod level;
 mod path;
 mod report;
 mod scan;
+mod stream;
 mod text;
+mod text_stream;
 mod tokens;
 
 pub(crate) use self::{
@@ -15,6 +17,7 @@ pub(crate) use self::{
     level::Name,
     path::Path,
     scan::{MIN_NUMBER, Scanned, is_value, scan, scan_named},
+    stream::JsonStream,
     text::{decode, encode},
     tokens::{Malformed, Token, Tokens},
 };

@@ -152,12 +152,7 @@ impl Walk<'_> {
 
     fn open(&mut self, parent: &Level, is_object: bool) -> Level {
         self.objects = self.objects.wrapping_add(1);
-        // Most rules are about a text. Within an object they would catch a description of it.
         let rules = &self.edits.engine.rules;
-        let goes_on = |rule: usize| match rules[rule].shape {
-            Shape::JsonKey { deep } => deep || !is_object,
-            _ => false,
-        };
         Level {
             is_object,
             in_input: parent.in_input || (parent.is_object && parent.is_input),
@@ -167,7 +162,9 @@ impl Walk<'_> {
             } else {
                 parent.name
             },
-            within: parent.rules().filter(goes_on),
+            within: parent
+                .rules()
+                .filter(|rule| goes_within(&rules[rule], is_object)),
             ..Level::default()
         }
     }
@@ -351,8 +348,17 @@ impl Walk<'_> {
     }
 }
 
-const fn is_deep(shape: Shape) -> bool {
+pub(super) const fn is_deep(shape: Shape) -> bool {
     matches!(shape, Shape::JsonKey { deep: true })
+}
+
+/// Whether a rule for a value goes on within it. Most rules are about a text: within an object they
+/// would catch a description of it.
+pub(super) const fn goes_within(rule: &Rule, is_object: bool) -> bool {
+    match rule.shape {
+        Shape::JsonKey { deep } => deep || !is_object,
+        _ => false,
+    }
 }
 
 /// Whether a member whose name the rule knows is what it looks for.
