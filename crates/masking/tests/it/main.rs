@@ -9,5 +9,6 @@ mod laws;
 #[cfg(feature = "tower")]
 mod layer;
 mod operators;
+mod rows;
 mod rules;
 mod vectors;
