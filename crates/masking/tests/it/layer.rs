@@ -157,7 +157,7 @@ async fn a_request_is_masked_and_its_length_is_right() {
     assert_eq!(response.body(), KEY);
     assert_eq!(
         exchange.draft(|draft| draft.findings[0].place.clone()),
-        "request.body:a"
+        "wire.request.body:a"
     );
 }
 
@@ -231,7 +231,7 @@ async fn a_response_is_masked_across_its_frames() {
     assert!(!head.headers().contains_key(header::CONTENT_LENGTH));
     assert_eq!(
         exchange.draft(|draft| draft.findings[0].place.clone()),
-        "response.body"
+        "wire.response.body"
     );
 }
 
