@@ -78,11 +78,12 @@ impl<T> Batch<T> {
         mut matched: impl FnMut(T, &[u8], &[Span]),
     ) {
         let bytes = &self.scratch.bytes;
+        let mut places = engine.places(bytes);
         let mut place = 0;
         for Entry { tag, name, text } in self.entries.drain(..) {
             if text.len() <= SHORT {
                 if place < text.start {
-                    place = engine.next_place(bytes, text.start);
+                    place = places.next(text.start);
                 }
                 if place >= text.end {
                     continue;

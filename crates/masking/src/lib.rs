@@ -92,6 +92,7 @@
 
 mod batch;
 mod engine;
+mod find;
 mod json;
 #[cfg(feature = "tower")]
 pub mod layer;
@@ -111,6 +112,7 @@ pub use tollbook_exchange::Operator;
 pub use self::layer::MaskLayer;
 pub use self::{
     engine::rule::{Confidence, Kind},
+    find::{FindStream, Found},
     masker::{JsonScan, Masker, MaskerBuilder, Match, RuleInfo, Scan},
     operator::MaskKey,
     profile::{Base, ProfileBuilder, ProfileError},
