@@ -16,7 +16,7 @@ pub(crate) use self::{
     found::Found,
     level::Name,
     path::Path,
-    scan::{MIN_NUMBER, Scanned, is_value, scan, scan_named},
+    scan::{MIN_NUMBER, Scanned, is_value, member_spans, scan, scan_named},
     stream::JsonStream,
     text::{decode, encode},
     tokens::{Malformed, Token, Tokens},
