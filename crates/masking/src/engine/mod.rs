@@ -12,12 +12,13 @@ pub(crate) mod class;
 mod email;
 mod key;
 mod keys;
+pub(crate) mod lane;
+mod literals;
 pub(crate) mod pattern;
 pub(crate) mod rule;
 mod selection;
 mod sink;
 mod swallow;
-mod table;
 mod token;
 mod userinfo;
 pub(crate) mod validate;
@@ -33,9 +34,10 @@ pub(crate) use self::{
     window::HISTORY,
 };
 use self::{
+    lane::{Lane, Lanes},
+    literals::{Literal, Literals},
     rule::Shape,
     swallow::Swallow,
-    table::{Literal, Table},
     verdict::{Match, Verdict},
     window::Window,
 };
@@ -47,10 +49,13 @@ pub(crate) const HOLD_BACK: usize = 160;
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub rules: Vec<Rule>,
-    table: Table,
+    literals: Literals,
     keys: Keys,
     members: Keys,
     userinfo: Vec<usize>,
+    /// Rules of values and the lanes they are looked for in.
+    values: Vec<(usize, Lanes)>,
+    emails: Vec<usize>,
 }
 
 /// Where the machine is in a text.
@@ -79,22 +84,24 @@ impl Engine {
     pub(crate) fn new(rules: Vec<Rule>) -> Self {
         let (mut keys, mut members) = (Vec::new(), Vec::new());
         let mut literals = Vec::new();
-        let mut userinfo = Vec::new();
+        let (mut userinfo, mut values, mut emails) = (Vec::new(), Vec::new(), Vec::new());
         for (index, rule) in rules.iter().enumerate() {
             match rule.shape {
                 Shape::Token { .. } | Shape::PrivateKey => {
                     let keep = !matches!(rule.shape, Shape::Token { keep: false, .. });
-                    let found = rule
-                        .literals
-                        .iter()
-                        .map(|text| Literal::new(text, index, keep));
+                    let found = rule.literals.iter().map(|text| {
+                        let lane = lane::of_literal(rule, text) == Lane::Literal;
+                        Literal::new(text, index, keep, lane)
+                    });
                     literals.extend(found);
                 }
                 Shape::JsonKey { .. } => {
                     members.extend(rule.literals.iter().map(|name| (&name[..], index)));
                 }
                 Shape::UserInfo => userinfo.push(index),
-                Shape::Assignment { .. } | Shape::Value { .. } | Shape::Email => {}
+                Shape::Value { .. } => values.push((index, lane::all(rule))),
+                Shape::Email => emails.push(index),
+                Shape::Assignment { .. } => {}
             }
         }
         // What a document says by its structure comes before what a text seems to say.
@@ -109,10 +116,12 @@ impl Engine {
         }
         let (keys, members) = (Keys::new(keys), Keys::new(members));
         Self {
-            table: Table::new(literals),
+            literals: Literals::new(literals),
             keys,
             members,
             userinfo,
+            values,
+            emails,
             rules,
         }
     }
@@ -158,8 +167,17 @@ impl Engine {
                 }
                 sink.close();
             }
-            at = self.table.next(bytes, at);
-            if at == bytes.len() {
+            let lanes = loop {
+                if at == bytes.len() {
+                    break Lanes::default();
+                }
+                let lanes = self.lanes(bytes, at, state.floor, end);
+                if !lanes.is_empty() {
+                    break lanes;
+                }
+                at += 1;
+            };
+            if lanes.is_empty() {
                 break;
             }
             let window = Window {
@@ -168,7 +186,7 @@ impl Engine {
                 after_match: state.after_match,
                 end,
             };
-            match self.decide(on, state.json, &window, at) {
+            match self.decide(on, state.json, lanes, &window, at) {
                 Verdict::No => at += 1,
                 Verdict::NotYet => break,
                 Verdict::Match(found) => {
@@ -189,11 +207,43 @@ impl Engine {
         at
     }
 
-    fn decide(&self, on: &Selection, json: bool, window: &Window<'_>, at: usize) -> Verdict {
+    /// The lanes that a place is in.
+    fn lanes(&self, bytes: &[u8], at: usize, floor: usize, end: bool) -> Lanes {
+        let mut lanes = lane::places(bytes, at, floor, end);
+        if self.literals.in_lane(bytes, at, end) {
+            lanes = lanes.and(Lane::Literal);
+        }
+        // The password in an address stands behind any user name.
+        if bytes[at] == b':' && !self.userinfo.is_empty() {
+            lanes = lanes.and(Lane::Separator);
+        }
+        lanes
+    }
+
+    fn decide(
+        &self,
+        on: &Selection,
+        json: bool,
+        lanes: Lanes,
+        window: &Window<'_>,
+        at: usize,
+    ) -> Verdict {
         if window.is_escaped(at) {
             return Verdict::No;
         }
         let mut verdict = self.literals(on, window, at);
+        for (index, known) in &self.values {
+            if known.meet(lanes) && on.has(*index) {
+                let found = value::value((*index, &self.rules[*index]), window, at);
+                verdict = verdict.or_longer(found);
+            }
+        }
+        if lanes.has(Lane::At) {
+            for index in self.emails.iter().filter(|rule| on.has(**rule)) {
+                let found = email::email((*index, &self.rules[*index]), window, at);
+                verdict = verdict.or_longer(found);
+            }
+        }
         if matches!(window.bytes[at], b':' | b'=') {
             verdict = verdict.or_longer(assignment::assignment(
                 &self.rules,
@@ -233,7 +283,7 @@ impl Engine {
 
     fn literals(&self, on: &Selection, window: &Window<'_>, at: usize) -> Verdict {
         let mut verdict = Verdict::No;
-        for (literal, is_whole) in self.table.at(&window.bytes[at..]) {
+        for (literal, is_whole) in self.literals.at(&window.bytes[at..]) {
             if !on.has(literal.rule) || !window.stands_before(at, &literal.behind) {
                 continue;
             }

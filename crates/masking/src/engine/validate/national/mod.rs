@@ -42,7 +42,10 @@ fn check(named: &[(&str, Accepts)], vectors: &[(&str, &[&str], &[&str])]) {
         let (_, accepts) = named.iter().find(|(known, _)| known == name).unwrap();
         let good = good.iter().filter(|text| !accepts(text.as_bytes()));
         wrong.extend(good.map(|text| format!("{name} refuses {text}")));
-        let bad = bad.iter().chain(&["", "x"]).filter(|text| accepts(text.as_bytes()));
+        let bad = bad
+            .iter()
+            .chain(&["", "x"])
+            .filter(|text| accepts(text.as_bytes()));
         wrong.extend(bad.map(|text| format!("{name} accepts {text}")));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
