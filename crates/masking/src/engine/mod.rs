@@ -62,6 +62,8 @@ pub(crate) struct Engine {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct State {
     swallow: Option<Swallow>,
+    /// The rule whose match is swallowed.
+    rule: usize,
     /// Whether the text is that of a JSON document, read without knowing its structure.
     pub json: bool,
     /// No byte before this index may be looked at.
@@ -157,7 +159,7 @@ impl Engine {
         loop {
             if let Some(mut swallow) = state.swallow {
                 let (eaten, ended) = swallow.eat(&bytes[at..], end);
-                sink.swallow(&bytes[at..at + eaten]);
+                sink.swallow(state.rule, &bytes[at..at + eaten]);
                 at += eaten;
                 passed = at;
                 state.floor = at;
@@ -200,6 +202,7 @@ impl Engine {
                     state.floor = at;
                     state.after_match = true;
                     state.swallow = found.swallow;
+                    state.rule = found.rule;
                 }
             }
         }
