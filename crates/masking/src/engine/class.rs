@@ -103,7 +103,7 @@ impl Class {
         self
     }
 
-    const fn range(mut self, first: u8, last: u8) -> Self {
+    pub(crate) const fn range(mut self, first: u8, last: u8) -> Self {
         let mut byte = first;
         loop {
             self = self.with(&[byte]);

@@ -58,7 +58,7 @@ pub(crate) fn all(rule: &Rule) -> Lanes {
                 .map(|literal| of_literal(rule, literal));
             lanes.fold(Lanes::default(), |lanes, lane| lanes.and(lane))
         }
-        Shape::Value { left } => of_value(rule, left),
+        Shape::Value { left, .. } => of_value(rule, left),
     }
 }
 
@@ -83,7 +83,14 @@ pub(crate) fn of_literal(rule: &Rule, literal: &[u8]) -> Lane {
 fn of_value(rule: &Rule, left: Left) -> Lanes {
     let starts = match &rule.pattern {
         Some(pattern) => pattern.starts(),
-        None => vec![*rule.class; rule.min],
+        None => {
+            let mut starts = vec![*rule.class; rule.min];
+            // At a boundary, a run begins with a letter, a digit or `_`.
+            if let (Left::Boundary, Some(first)) = (left, starts.first_mut()) {
+                *first = crate::engine::class::WORD;
+            }
+            starts
+        }
     };
     let Some(first) = starts.first() else {
         return Lanes::default();
