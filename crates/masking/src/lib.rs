@@ -107,7 +107,7 @@ pub use self::layer::MaskLayer;
 pub use self::{
     engine::rule::{Confidence, Kind},
     masker::{JsonScan, Masker, MaskerBuilder, Match, RuleInfo, Scan},
-    rules::{BuildError, RuleError},
+    rules::{BuildError, Imported, Kept, LeftOut, RuleError},
     stream::MaskStream,
 };
 
