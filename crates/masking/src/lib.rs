@@ -91,6 +91,7 @@
 //! | `positive`, `negative` | test vectors, at least one of each; a list of pieces is joined |
 
 mod engine;
+mod find;
 mod json;
 #[cfg(feature = "tower")]
 pub mod layer;
@@ -106,6 +107,7 @@ use tollbook_exchange::Masked;
 pub use self::layer::MaskLayer;
 pub use self::{
     engine::rule::{Confidence, Kind},
+    find::{FindStream, Found},
     masker::{JsonScan, Masker, MaskerBuilder, Match, RuleInfo, Scan},
     rules::{BuildError, Imported, Kept, LeftOut, RuleError},
     stream::MaskStream,

@@ -10,6 +10,7 @@
 mod assignment;
 pub(crate) mod class;
 mod email;
+mod kernel;
 mod key;
 mod keys;
 pub(crate) mod lane;
@@ -18,6 +19,7 @@ pub(crate) mod pattern;
 pub(crate) mod rule;
 mod selection;
 mod sink;
+mod starts;
 mod swallow;
 mod token;
 mod userinfo;
@@ -26,6 +28,16 @@ mod value;
 mod verdict;
 mod window;
 
+use self::{
+    kernel::{BLOCK, Kernel, Places, Text},
+    lane::{Lane, Lanes},
+    literals::{Literal, Literals},
+    rule::Shape,
+    starts::Starts,
+    swallow::Swallow,
+    verdict::{Match, Verdict},
+    window::Window,
+};
 pub(crate) use self::{
     keys::{Keys, Name},
     rule::Rule,
@@ -33,17 +45,15 @@ pub(crate) use self::{
     sink::{Counts, Sink, Span, Spans, Writer},
     window::HISTORY,
 };
-use self::{
-    lane::{Lane, Lanes},
-    literals::{Literal, Literals},
-    rule::Shape,
-    swallow::Swallow,
-    verdict::{Match, Verdict},
-    window::Window,
-};
 
 /// No more bytes than this wait for a decision.
 pub(crate) const HOLD_BACK: usize = 160;
+
+/// The lanes that values are looked for in.
+const VALUES: Lanes = Lanes::of(Lane::Run)
+    .and(Lane::Digit)
+    .and(Lane::Upper)
+    .and(Lane::Hex);
 
 /// Rules, compiled.
 #[derive(Debug)]
@@ -53,9 +63,9 @@ pub(crate) struct Engine {
     keys: Keys,
     members: Keys,
     userinfo: Vec<usize>,
-    /// Rules of values and the lanes they are looked for in.
-    values: Vec<(usize, Lanes)>,
+    values: Starts,
     emails: Vec<usize>,
+    kernel: Kernel,
 }
 
 /// Where the machine is in a text.
@@ -120,8 +130,9 @@ impl Engine {
             keys,
             members,
             userinfo,
-            values,
+            values: Starts::new(&rules, &values),
             emails,
+            kernel: Kernel::best(),
             rules,
         }
     }
@@ -154,7 +165,8 @@ impl Engine {
     ) -> usize {
         let mut passed = from;
         let mut at = from;
-        loop {
+        let mut places = Places::default();
+        'text: while at < bytes.len() || state.swallow.is_some() {
             if let Some(mut swallow) = state.swallow {
                 let (eaten, ended) = swallow.eat(&bytes[at..], end);
                 sink.swallow(&bytes[at..at + eaten]);
@@ -167,57 +179,69 @@ impl Engine {
                 }
                 sink.close();
             }
-            let lanes = loop {
-                if at == bytes.len() {
-                    break Lanes::default();
-                }
-                let lanes = self.lanes(bytes, at, state.floor, end);
-                if !lanes.is_empty() {
-                    break lanes;
-                }
-                at += 1;
-            };
-            if lanes.is_empty() {
-                break;
-            }
-            let window = Window {
+            let text = Text {
                 bytes,
-                floor: state.floor,
-                after_match: state.after_match,
+                from: at,
                 end,
             };
-            match self.decide(on, state.json, lanes, &window, at) {
-                Verdict::No => at += 1,
-                Verdict::NotYet => break,
-                Verdict::Match(found) => {
-                    sink.pass(&bytes[passed..found.start]);
-                    sink.redact(found.rule, &bytes[found.start..found.end]);
-                    if found.swallow.is_none() {
-                        sink.close();
+            let first = at;
+            let blocks = self
+                .kernel
+                .places(text, &self.literals.fingerprint, &mut places);
+            for block in 0..blocks {
+                let start = first + block * BLOCK;
+                let mut any = places.any[block];
+                if start <= state.floor && state.floor < (start + BLOCK).min(bytes.len()) {
+                    any |= 1 << (state.floor - start);
+                }
+                while any != 0 {
+                    let bit = any.trailing_zeros();
+                    any &= any - 1;
+                    let place = start + bit as usize;
+                    if place < at {
+                        continue;
                     }
-                    at = found.end;
-                    passed = at;
-                    state.floor = at;
-                    state.after_match = true;
-                    state.swallow = found.swallow;
+                    let mut lanes = places.lanes(block, bit);
+                    if place == state.floor {
+                        lanes = lanes.or(kernel::places(bytes, place, state.floor, end));
+                    }
+                    let window = Window {
+                        bytes,
+                        floor: state.floor,
+                        after_match: state.after_match,
+                        end,
+                    };
+                    match self.decide(on, state.json, lanes, &window, place) {
+                        Verdict::No => {}
+                        Verdict::NotYet => {
+                            sink.pass(&bytes[passed..place]);
+                            return place;
+                        }
+                        Verdict::Match(found) => {
+                            sink.pass(&bytes[passed..found.start]);
+                            sink.redact(found.rule, &bytes[found.start..found.end]);
+                            if found.swallow.is_none() {
+                                sink.close();
+                            }
+                            at = found.end;
+                            passed = at;
+                            state.floor = at;
+                            state.after_match = true;
+                            state.swallow = found.swallow;
+                            if state.swallow.is_some() {
+                                continue 'text;
+                            }
+                            if at < (start + BLOCK).min(bytes.len()) {
+                                any |= 1 << (at - start);
+                            }
+                        }
+                    }
                 }
             }
+            at = at.max(bytes.len().min(first + blocks * BLOCK));
         }
         sink.pass(&bytes[passed..at]);
         at
-    }
-
-    /// The lanes that a place is in.
-    fn lanes(&self, bytes: &[u8], at: usize, floor: usize, end: bool) -> Lanes {
-        let mut lanes = lane::places(bytes, at, floor, end);
-        if self.literals.in_lane(bytes, at, end) {
-            lanes = lanes.and(Lane::Literal);
-        }
-        // The password in an address stands behind any user name.
-        if bytes[at] == b':' && !self.userinfo.is_empty() {
-            lanes = lanes.and(Lane::Separator);
-        }
-        lanes
     }
 
     fn decide(
@@ -231,12 +255,18 @@ impl Engine {
         if window.is_escaped(at) {
             return Verdict::No;
         }
-        let mut verdict = self.literals(on, window, at);
-        for (index, known) in &self.values {
-            if known.meet(lanes) && on.has(*index) {
-                let found = value::value((*index, &self.rules[*index]), window, at);
-                verdict = verdict.or_longer(found);
-            }
+        let mut verdict = Verdict::No;
+        if lanes.has(Lane::Run) || lanes.has(Lane::Literal) {
+            verdict = self.literals(on, window, at);
+        }
+        if !lanes.meet(VALUES).is_empty() {
+            let rest = &window.bytes[at..];
+            self.values.each(lanes, rest, window.end, |index| {
+                if on.has(index) {
+                    let found = value::value((index, &self.rules[index]), window, at);
+                    verdict = verdict.or_longer(found);
+                }
+            });
         }
         if lanes.has(Lane::At) {
             for index in self.emails.iter().filter(|rule| on.has(**rule)) {
@@ -244,7 +274,7 @@ impl Engine {
                 verdict = verdict.or_longer(found);
             }
         }
-        if matches!(window.bytes[at], b':' | b'=') {
+        if lanes.has(Lane::Separator) {
             verdict = verdict.or_longer(assignment::assignment(
                 &self.rules,
                 &self.keys,
@@ -253,11 +283,11 @@ impl Engine {
                 window,
                 at,
             ));
-            if window.bytes[at] == b':' {
-                for index in self.userinfo.iter().filter(|rule| on.has(**rule)) {
-                    let found = userinfo::userinfo((*index, &self.rules[*index]), window, at);
-                    verdict = verdict.or_longer(found);
-                }
+        }
+        if lanes.has(Lane::User) {
+            for index in self.userinfo.iter().filter(|rule| on.has(**rule)) {
+                let found = userinfo::userinfo((*index, &self.rules[*index]), window, at);
+                verdict = verdict.or_longer(found);
             }
         }
         match verdict {
