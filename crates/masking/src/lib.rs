@@ -109,7 +109,7 @@ pub use self::{
     engine::rule::{Confidence, Kind},
     find::{FindStream, Found},
     masker::{JsonScan, Masker, MaskerBuilder, Match, RuleInfo, Scan},
-    rules::{BuildError, RuleError},
+    rules::{BuildError, Imported, Kept, LeftOut, RuleError},
     stream::MaskStream,
 };
 
