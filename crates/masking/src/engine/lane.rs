@@ -88,8 +88,13 @@ pub(crate) fn starts(rule: &Rule) -> Vec<Class> {
         None => {
             let mut starts = vec![*rule.class; rule.min];
             // At a boundary, a run begins with a letter, a digit or `_`.
-            if let (Shape::Value { left: Left::Boundary, .. }, Some(first)) =
-                (rule.shape, starts.first_mut())
+            if let (
+                Shape::Value {
+                    left: Left::Boundary,
+                    ..
+                },
+                Some(first),
+            ) = (rule.shape, starts.first_mut())
             {
                 *first = class::WORD;
             }

@@ -53,6 +53,7 @@ const fn name(lane: Lane) -> &'static str {
         Lane::Run => "run",
         Lane::Literal => "literal",
         Lane::Separator => "separator",
+        Lane::User => "user",
         Lane::Digit => "digit",
         Lane::Upper => "upper",
         Lane::Hex => "hex",
