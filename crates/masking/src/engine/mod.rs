@@ -144,7 +144,7 @@ impl Engine {
     /// The rules for the value of a JSON object's member of this name.
     pub(crate) fn member(&self, on: &Selection, name: &Name) -> Option<usize> {
         let found = self.members.find(name);
-        found.into_iter().find(|rule| on.has(*rule))
+        found.iter().copied().find(|rule| on.has(*rule))
     }
 
     /// Where rules match in a whole text.
@@ -209,6 +209,10 @@ impl Engine {
                     if place == state.floor {
                         lanes = lanes.or(kernel::places(bytes, place, state.floor, end));
                     }
+                    let lanes = self.sift(lanes, bytes, place, end);
+                    if lanes.is_empty() {
+                        continue;
+                    }
                     let window = Window {
                         bytes,
                         floor: state.floor,
@@ -248,6 +252,30 @@ impl Engine {
         at
     }
 
+    /// Leaves out the lanes in which no rule matches, by the few bytes around the place.
+    #[inline]
+    fn sift(&self, mut lanes: Lanes, bytes: &[u8], at: usize, end: bool) -> Lanes {
+        const LITERALS: Lanes = Lanes::of(Lane::Literal).and(Lane::Run);
+
+        let values = lanes.meet(VALUES);
+        if !lanes.meet(LITERALS).is_empty() {
+            lanes = lanes.without(LITERALS);
+            if self.literals.may_stand_at(bytes, at) {
+                lanes = lanes.and(Lane::Literal);
+            }
+        }
+        if !values.is_empty() {
+            lanes = lanes.without(VALUES);
+            if self.values.any(values, &bytes[at..], end) {
+                lanes = lanes.or(values);
+            }
+        }
+        if lanes.has(Lane::Separator) && !self.keys.may_end_before(bytes, at) {
+            lanes = lanes.without(Lanes::of(Lane::Separator));
+        }
+        lanes
+    }
+
     fn decide(
         &self,
         on: &Selection,
@@ -260,17 +288,17 @@ impl Engine {
             return Verdict::No;
         }
         let mut verdict = Verdict::No;
-        if lanes.has(Lane::Run) || lanes.has(Lane::Literal) {
+        if lanes.has(Lane::Literal) {
             verdict = self.literals(on, window, at);
         }
         if !lanes.meet(VALUES).is_empty() {
             let rest = &window.bytes[at..];
-            self.values.each(lanes, rest, window.end, |index| {
+            for index in self.values.each(lanes, rest, window.end) {
                 if on.has(index) {
                     let found = value::value((index, &self.rules[index]), window, at);
                     verdict = verdict.or_longer(found);
                 }
-            });
+            }
         }
         if lanes.has(Lane::At) {
             for index in self.emails.iter().filter(|rule| on.has(**rule)) {
