@@ -88,8 +88,13 @@ pub(crate) fn starts(rule: &Rule) -> Vec<Class> {
         None => {
             let mut starts = vec![*rule.class; rule.min];
             // At a boundary, a run begins with a letter, a digit or `_`.
-            if let (Shape::Value { left: Left::Boundary, .. }, Some(first)) =
-                (rule.shape, starts.first_mut())
+            if let (
+                Shape::Value {
+                    left: Left::Boundary,
+                    ..
+                },
+                Some(first),
+            ) = (rule.shape, starts.first_mut())
             {
                 *first = class::WORD;
             }
@@ -199,6 +204,11 @@ impl Lanes {
     /// Those that are in both.
     pub(crate) const fn meet(self, other: Self) -> Self {
         Self(self.0 & other.0)
+    }
+
+    /// Those that are not in the other.
+    pub(crate) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     pub(crate) const fn is_empty(self) -> bool {

@@ -16,6 +16,7 @@ mod keys;
 pub(crate) mod lane;
 mod literals;
 pub(crate) mod pattern;
+pub(crate) mod placeholders;
 pub(crate) mod rule;
 mod selection;
 mod sink;
@@ -32,6 +33,7 @@ use self::{
     kernel::{BLOCK, Kernel, Places, Text},
     lane::{Lane, Lanes},
     literals::{Literal, Literals},
+    placeholders::Placeholders,
     rule::Shape,
     starts::Starts,
     swallow::Swallow,
@@ -65,6 +67,7 @@ pub(crate) struct Engine {
     userinfo: Vec<usize>,
     values: Starts,
     emails: Vec<usize>,
+    placeholders: Placeholders,
     kernel: Kernel,
 }
 
@@ -134,6 +137,7 @@ impl Engine {
             userinfo,
             values: Starts::new(&rules, &values),
             emails,
+            placeholders: Placeholders::new(&rules),
             kernel: Kernel::best(),
             rules,
         }
@@ -142,7 +146,7 @@ impl Engine {
     /// The rules for the value of a JSON object's member of this name.
     pub(crate) fn member(&self, on: &Selection, name: &Name) -> Option<usize> {
         let found = self.members.find(name);
-        found.into_iter().find(|rule| on.has(*rule))
+        found.iter().copied().find(|rule| on.has(*rule))
     }
 
     /// Where rules match in a whole text.
@@ -207,6 +211,10 @@ impl Engine {
                     if place == state.floor {
                         lanes = lanes.or(kernel::places(bytes, place, state.floor, end));
                     }
+                    let lanes = self.sift(lanes, bytes, place, end);
+                    if lanes.is_empty() {
+                        continue;
+                    }
                     let window = Window {
                         bytes,
                         floor: state.floor,
@@ -247,6 +255,30 @@ impl Engine {
         at
     }
 
+    /// Leaves out the lanes in which no rule matches, by the few bytes around the place.
+    #[inline]
+    fn sift(&self, mut lanes: Lanes, bytes: &[u8], at: usize, end: bool) -> Lanes {
+        const LITERALS: Lanes = Lanes::of(Lane::Literal).and(Lane::Run);
+
+        let values = lanes.meet(VALUES);
+        if !lanes.meet(LITERALS).is_empty() {
+            lanes = lanes.without(LITERALS);
+            if self.literals.may_stand_at(bytes, at) {
+                lanes = lanes.and(Lane::Literal);
+            }
+        }
+        if !values.is_empty() {
+            lanes = lanes.without(VALUES);
+            if self.values.any(values, &bytes[at..], end) {
+                lanes = lanes.or(values);
+            }
+        }
+        if lanes.has(Lane::Separator) && !self.keys.may_end_before(bytes, at) {
+            lanes = lanes.without(Lanes::of(Lane::Separator));
+        }
+        lanes
+    }
+
     fn decide(
         &self,
         on: &Selection,
@@ -259,17 +291,17 @@ impl Engine {
             return Verdict::No;
         }
         let mut verdict = Verdict::No;
-        if lanes.has(Lane::Run) || lanes.has(Lane::Literal) {
+        if lanes.has(Lane::Literal) {
             verdict = self.literals(on, window, at);
         }
         if !lanes.meet(VALUES).is_empty() {
             let rest = &window.bytes[at..];
-            self.values.each(lanes, rest, window.end, |index| {
+            for index in self.values.each(lanes, rest, window.end) {
                 if on.has(index) {
                     let found = value::value((index, &self.rules[index]), window, at);
                     verdict = verdict.or_longer(found);
                 }
-            });
+            }
         }
         if lanes.has(Lane::At) {
             for index in self.emails.iter().filter(|rule| on.has(**rule)) {
@@ -293,9 +325,14 @@ impl Engine {
                 verdict = verdict.or_longer(found);
             }
         }
-        match verdict {
-            Verdict::Match(found) if found.start > at => self.sharpen(on, window, found),
-            verdict => verdict,
+        let Verdict::Match(found) = verdict else {
+            return verdict;
+        };
+        match self.placeholders.hold(window, found.start) {
+            Some(false) if found.start > at => self.sharpen(on, window, found),
+            Some(false) => verdict,
+            Some(true) => Verdict::No,
+            None => Verdict::NotYet,
         }
     }
 

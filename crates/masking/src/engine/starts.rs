@@ -42,16 +42,29 @@ impl Starts {
         }
     }
 
-    /// Calls `found` with each rule in one of the lanes that the first bytes allow. At the `end` of
-    /// the text nothing follows `bytes`.
-    pub(crate) fn each(&self, lanes: Lanes, bytes: &[u8], end: bool, mut found: impl FnMut(usize)) {
-        for group in &self.groups {
+    /// Whether the first bytes allow any rule in one of the lanes. At the `end` of the text nothing
+    /// follows `bytes`.
+    pub(crate) fn any(&self, lanes: Lanes, bytes: &[u8], end: bool) -> bool {
+        self.groups
+            .iter()
+            .any(|group| group.live(lanes, bytes, end) != 0)
+    }
+
+    /// The rules in one of the lanes that the first bytes allow.
+    pub(crate) fn each(
+        &self,
+        lanes: Lanes,
+        bytes: &[u8],
+        end: bool,
+    ) -> impl Iterator<Item = usize> {
+        self.groups.iter().flat_map(move |group| {
             let mut live = group.live(lanes, bytes, end);
-            while live != 0 {
-                found(group.rules[live.trailing_zeros() as usize]);
-                live &= live - 1;
-            }
-        }
+            std::iter::from_fn(move || {
+                let bit = live.trailing_zeros();
+                live &= live.checked_sub(1)?;
+                group.rules.get(bit as usize).copied()
+            })
+        })
     }
 }
 

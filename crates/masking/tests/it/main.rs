@@ -4,6 +4,7 @@
 
 mod corpus;
 mod events;
+mod import;
 mod json;
 mod laws;
 #[cfg(feature = "tower")]

@@ -2,7 +2,10 @@
 
 use regex_syntax::hir::{Hir, HirKind};
 
-use super::expression::{bytes, class_hir, parse, parts, plain, product, texts, write};
+use super::{
+    expression::{bytes, class_hir, parse, parts, plain, product, texts, write},
+    sample::Samples,
+};
 use crate::engine::{
     class::{Class, WORD},
     pattern::class_of,
@@ -13,6 +16,8 @@ use crate::engine::{
 #[derive(Clone, Debug)]
 pub(super) struct Branch {
     pub kind: BranchKind,
+    /// Words in lower case, of which one must stand before, if there are any.
+    pub words: Vec<Vec<u8>>,
     /// What a match is made of, behind the literal if there is one, and without groups.
     pub body: Body,
     /// The same as an expression, for making up examples.
@@ -29,10 +34,8 @@ pub(super) enum BranchKind {
         keep: bool,
         glued: bool,
     },
-    /// A value near words.
-    Value {
-        words: Vec<Vec<u8>>,
-    },
+    /// A value that its form and the words before it tell.
+    Value,
     PrivateKey,
 }
 
@@ -60,6 +63,7 @@ pub(super) fn branches(
     if regex.contains("-----BEGIN") && regex.contains("PRIVATE KEY") {
         return Ok(vec![Ok(Branch {
             kind: BranchKind::PrivateKey,
+            words: Vec::new(),
             body: Body::Pattern(String::new()),
             sample: Hir::empty(),
             changes: vec![
@@ -152,19 +156,11 @@ fn branch(split: &Split, secret: &Hir, keywords: &[String]) -> Result<Branch, St
     if bytes(secret).has(b'[') || bytes(secret).has(b']') {
         changes.push("`[` and `]` do not count as parts of a match".to_owned());
     }
-    let plain_secret = plain(secret);
-    let secret = parts(&plain_secret);
-    let words = words_before(&split.before);
-    // What stands right before the secret and can be written out is a literal that stays.
-    let right_before = split
-        .before
-        .iter()
-        .rposition(|part| texts(part, MAX_TEXTS).is_none())
-        .map_or(&split.before[..], |at| &split.before[at + 1..]);
-    let kept = texts(&Hir::concat(right_before.to_vec()), MAX_TEXTS)
-        .filter(|kept| right_before.len() == split.before.len() && are_literals(kept));
+    let secret = parts(&plain(secret));
     let (literals, rest) = literals_of(&secret);
-    let (kind, rest) = if let Some(literals) = kept {
+    let mut words = words_before(&split.before);
+    let (kind, rest) = if let Some(literals) = literals_before(&split.before) {
+        words.clear();
         let kind = BranchKind::Token {
             literals,
             keep: true,
@@ -172,10 +168,6 @@ fn branch(split: &Split, secret: &Hir, keywords: &[String]) -> Result<Branch, St
         };
         (kind, secret)
     } else if are_literals(&literals) {
-        if !words.is_empty() {
-            changes
-                .push("the words before it do not count: it is known by its beginning".to_owned());
-        }
         let long = literals.iter().all(|literal| literal.len() > MIN_TEXT);
         let kind = BranchKind::Token {
             literals,
@@ -184,53 +176,62 @@ fn branch(split: &Split, secret: &Hir, keywords: &[String]) -> Result<Branch, St
         };
         (kind, rest)
     } else {
-        let mut words = words;
-        if words.iter().any(|word| word.len() < MIN_TEXT) {
-            words.clear();
+        if words.is_empty() {
+            words = usable(keywords, split, &Hir::concat(secret.clone()))?;
         }
-        let inside = |word: &[u8]| {
-            // A word of the secret itself says nothing about what is before it.
-            word.iter().all(|byte| {
-                bytes(&plain_secret).has(*byte)
-                    || bytes(&plain_secret).has(byte.to_ascii_uppercase())
-            }) && split
-                .before
-                .iter()
-                .all(|part| length(part).1.is_some_and(|max| max <= 2))
-        };
-        if words.is_empty()
-            && !split
-                .before
-                .iter()
-                .all(|part| length(part).1.is_some_and(|max| max <= 2))
-        {
-            words = keywords
-                .iter()
-                .map(|word| word.to_ascii_lowercase().into_bytes())
-                .filter(|word| word.len() >= MIN_TEXT && !inside(word))
-                .collect();
-            if words.is_empty() {
-                return Err(
-                    "what stands before the secret holds no word of three letters".to_owned(),
-                );
-            }
-        }
-        if !words.is_empty() {
-            changes.push(
-                "its words may stand anywhere in the 64 bytes before, on the same line".to_owned(),
-            );
-        }
-        (BranchKind::Value { words }, word_first(secret))
+        (BranchKind::Value, word_first(secret))
     };
+    if !words.is_empty() {
+        changes.push("its words may stand anywhere in the 64 bytes before".to_owned());
+    }
     let is_token = matches!(kind, BranchKind::Token { .. });
     let sample = Hir::concat(rest);
     let body = body(&sample, is_token, &mut changes)?;
     Ok(Branch {
         kind,
+        words,
         body,
         sample,
         changes,
     })
+}
+
+/// What stands right before the secret and nothing else before it: literals that stay.
+fn literals_before(before: &[Hir]) -> Option<Vec<Vec<u8>>> {
+    texts(&Hir::concat(before.to_vec()), MAX_TEXTS).filter(|texts| are_literals(texts))
+}
+
+/// The keywords of a rule whose expression has no words before the secret. Theirs may stand
+/// anywhere in a file, for they only say which expressions to try.
+fn usable(keywords: &[String], split: &Split, secret: &Hir) -> Result<Vec<Vec<u8>>, String> {
+    let keywords: Vec<String> = keywords
+        .iter()
+        .map(|word| word.to_ascii_lowercase())
+        .collect();
+    // The secret itself may hold them.
+    let holds_one = (0..16).all(|seed| {
+        let mut text = Samples::new(seed).text(secret);
+        text.make_ascii_lowercase();
+        keywords
+            .iter()
+            .any(|word| memchr::memmem::find(&text, word.as_bytes()).is_some())
+    });
+    let is_bare = split
+        .before
+        .iter()
+        .all(|part| length(part).1.is_some_and(|max| max <= 2));
+    if is_bare && (keywords.is_empty() || holds_one) {
+        return Ok(Vec::new());
+    }
+    let words: Vec<Vec<u8>> = keywords
+        .into_iter()
+        .filter(|word| word.len() >= MIN_TEXT)
+        .map(String::into_bytes)
+        .collect();
+    if words.is_empty() {
+        return Err("no word of three letters stands before the secret".to_owned());
+    }
+    Ok(words)
 }
 
 /// The texts that a secret begins with, and what is behind them.
@@ -298,11 +299,12 @@ fn words_before(before: &[Hir]) -> Vec<Vec<u8>> {
         if so_far.iter().all(|word| word.len() >= MIN_TEXT) {
             so_far.sort_unstable();
             so_far.dedup();
-            return if so_far.len() <= MAX_TEXTS {
-                so_far
+            so_far.truncate(if so_far.len() <= MAX_TEXTS {
+                MAX_TEXTS
             } else {
-                Vec::new()
-            };
+                0
+            });
+            return so_far;
         }
         so_far = vec![Vec::new()];
     }

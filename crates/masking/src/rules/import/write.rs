@@ -63,7 +63,7 @@ fn head(id: &str, theirs: &TheirRule, branch: &Branch, entropy: Option<f64>) -> 
     line("source", quote(&source));
     let tags: Vec<String> = theirs.tags.iter().filter_map(|tag| word(tag)).collect();
     if !tags.is_empty() {
-        line("tags", list(tags.iter()));
+        line("tags", list(tags.into_iter()));
     }
     match &branch.kind {
         BranchKind::Token {
@@ -73,7 +73,7 @@ fn head(id: &str, theirs: &TheirRule, branch: &Branch, entropy: Option<f64>) -> 
         } => {
             line(
                 "literals",
-                list(literals.iter().map(text).collect::<Vec<_>>().iter()),
+                list(literals.iter().map(|literal| text(literal))),
             );
             if *keep {
                 line("keep", "true".to_owned());
@@ -82,20 +82,15 @@ fn head(id: &str, theirs: &TheirRule, branch: &Branch, entropy: Option<f64>) -> 
                 line("left", quote("any"));
             }
         }
-        BranchKind::Value { words } => {
-            line("shape", quote("value"));
-            if !words.is_empty() {
-                line(
-                    "keywords",
-                    list(words.iter().map(text).collect::<Vec<_>>().iter()),
-                );
-            }
-        }
+        BranchKind::Value => line("shape", quote("value")),
         BranchKind::PrivateKey => {
             line("shape", quote("private-key"));
-            line("literals", list(["-----BEGIN ".to_owned()].iter()));
+            line("literals", list(["-----BEGIN ".to_owned()].into_iter()));
             return out;
         }
+    }
+    if !branch.words.is_empty() {
+        line("keywords", list(branch.words.iter().map(|word| text(word))));
     }
     match &branch.body {
         Body::Class { name, min, max } => {
@@ -109,7 +104,7 @@ fn head(id: &str, theirs: &TheirRule, branch: &Branch, entropy: Option<f64>) -> 
         Body::Pattern(pattern) => line("pattern", format!("'{pattern}'")),
     }
     if let Some(bits) = entropy {
-        line("validate", list([format!("entropy:{bits}")].iter()));
+        line("validate", list([format!("entropy:{bits}")].into_iter()));
     }
     out
 }
@@ -133,12 +128,9 @@ type Pieces = Vec<String>;
 
 /// A text that should be found, and some of which one should not be.
 fn vectors(branch: &Branch, samples: &mut Samples) -> Option<(Pieces, Vec<Pieces>)> {
-    let (before, literal) = match &branch.kind {
-        BranchKind::Token { literals, .. } => ("value: ".to_owned(), text(literals.first()?)),
-        BranchKind::Value { words } => {
-            let word = words.first().map_or("value".to_owned(), text);
-            (format!("{word} = "), String::new())
-        }
+    let literal = match &branch.kind {
+        BranchKind::Token { literals, .. } => text(literals.first()?),
+        BranchKind::Value => String::new(),
         BranchKind::PrivateKey => {
             let begin = ["-----BEGIN ".to_owned(), "PRIVATE KEY-----\n".to_owned()];
             let positive = begin.iter().cloned().chain(["Ex4mpleOnly/".repeat(5)]);
@@ -146,11 +138,12 @@ fn vectors(branch: &Branch, samples: &mut Samples) -> Option<(Pieces, Vec<Pieces
             return Some((positive.collect(), vec![negative.collect()]));
         }
     };
+    let word = branch.words.first();
+    let before = word.map_or("value: ".to_owned(), |word| format!("{} = ", text(word)));
     let mut body = samples.text(&branch.sample);
-    if let Body::Class { min, .. } = branch.body
-        && body.len() > CAP
-    {
-        body.truncate(min.max(CAP));
+    // The first bytes of a long run tell.
+    if matches!(branch.body, Body::Class { .. }) {
+        body.truncate(CAP);
     }
     let body = String::from_utf8(body)
         .ok()
@@ -161,23 +154,18 @@ fn vectors(branch: &Branch, samples: &mut Samples) -> Option<(Pieces, Vec<Pieces
     let pieces = |before: &str, second: &str| {
         vec![format!("{before}{literal}{first}"), format!("{second} end")]
     };
-    let negatives = vec![
-        pieces(
-            "value: ",
-            if matches!(branch.kind, BranchKind::Value { .. }) {
-                second
-            } else {
-                shorter
-            },
-        ),
+    let mut negatives = vec![
         pieces(&before, shorter),
         pieces(&format!("{before}x1"), second),
         vec![before.clone(), literal.clone()],
     ];
+    if !branch.words.is_empty() {
+        negatives.insert(0, pieces("", second));
+    }
     Some((pieces(&before, second), negatives))
 }
 
-fn text(bytes: &Vec<u8>) -> String {
+fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -191,8 +179,8 @@ fn word(tag: &str) -> Option<String> {
     fits.then_some(tag)
 }
 
-fn list<'a>(texts: impl Iterator<Item = &'a String>) -> String {
-    let quoted: Vec<String> = texts.map(|text| quote(text)).collect();
+fn list(texts: impl Iterator<Item = String>) -> String {
+    let quoted: Vec<String> = texts.map(|text| quote(&text)).collect();
     format!("[{}]", quoted.join(", "))
 }
 
