@@ -19,6 +19,7 @@ pub(crate) mod pattern;
 pub(crate) mod placeholders;
 pub(crate) mod rule;
 mod selection;
+mod sift;
 mod sink;
 mod starts;
 mod swallow;
@@ -194,6 +195,7 @@ impl Engine {
             let blocks = self
                 .kernel
                 .places(text, &self.literals.fingerprint, &mut places);
+            self.sift(text, blocks, &mut places);
             for block in 0..blocks {
                 let start = first + block * BLOCK;
                 let mut any = places.any[block];
@@ -210,10 +212,9 @@ impl Engine {
                     let mut lanes = places.lanes(block, bit);
                     if place == state.floor {
                         lanes = lanes.or(kernel::places(bytes, place, state.floor, end));
-                    }
-                    let lanes = self.sift(lanes, bytes, place, end);
-                    if lanes.is_empty() {
-                        continue;
+                        if lanes.has(Lane::Run) {
+                            lanes = lanes.and(Lane::Literal);
+                        }
                     }
                     let window = Window {
                         bytes,
@@ -253,30 +254,6 @@ impl Engine {
         }
         sink.pass(&bytes[passed..at]);
         at
-    }
-
-    /// Leaves out the lanes in which no rule matches, by the few bytes around the place.
-    #[inline]
-    fn sift(&self, mut lanes: Lanes, bytes: &[u8], at: usize, end: bool) -> Lanes {
-        const LITERALS: Lanes = Lanes::of(Lane::Literal).and(Lane::Run);
-
-        let values = lanes.meet(VALUES);
-        if !lanes.meet(LITERALS).is_empty() {
-            lanes = lanes.without(LITERALS);
-            if self.literals.may_stand_at(bytes, at) {
-                lanes = lanes.and(Lane::Literal);
-            }
-        }
-        if !values.is_empty() {
-            lanes = lanes.without(VALUES);
-            if self.values.any(values, &bytes[at..], end) {
-                lanes = lanes.or(values);
-            }
-        }
-        if lanes.has(Lane::Separator) && !self.keys.may_end_before(bytes, at) {
-            lanes = lanes.without(Lanes::of(Lane::Separator));
-        }
-        lanes
     }
 
     fn decide(
