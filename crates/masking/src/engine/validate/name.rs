@@ -58,19 +58,19 @@ pub(super) fn is_bare_password(value: &[u8]) -> bool {
 
 /// Whether a value without quotes is random and no expression.
 pub(super) fn is_bare_secret(value: &[u8]) -> bool {
-    /// A shorter value with joints in it is an expression.
-    const MIN_JOINED: usize = 16;
+    /// Constants are not longer.
+    const MAX_CONSTANT: usize = 32;
 
     let makeup = Makeup::of(value);
     // Types and constants in capitals, and members of something.
     if makeup.lower == 0
         && (makeup.numbers == 0 || makeup.joints > 0)
-        && value.len() < 2 * MIN_JOINED
+        && value.len() < MAX_CONSTANT
         || makeup.joints > 0 && makeup.numbers == 0
     {
         return false;
     }
-    let plain = makeup.joints == 0 || makeup.numbers >= 2 || value.len() >= MIN_JOINED;
+    let plain = makeup.joints == 0 || makeup.numbers >= 2;
     plain && !is_path(value) && !is_template(value) && !makeup.is_name()
 }
 
@@ -88,8 +88,7 @@ fn is_path(value: &[u8]) -> bool {
         || starts(b"./")
         || starts(b"../")
         || starts(b"~/")
-        || starts(b"http://")
-        || starts(b"https://")
+        || memchr::memmem::find(value, b"://").is_some()
         || starts(b"file:")
         || (value.len() > 3 && &value[1..3] == b":\\")
 }
