@@ -15,6 +15,7 @@ mod key;
 mod keys;
 pub(crate) mod lane;
 mod literals;
+mod named;
 pub(crate) mod pattern;
 pub(crate) mod placeholders;
 pub(crate) mod rule;
@@ -317,8 +318,7 @@ impl Engine {
             verdict = self.literals(on, window, at);
         }
         if !lanes.meet(VALUES).is_empty() {
-            let rest = &window.bytes[at..];
-            for index in self.values.each(lanes, rest, window.end) {
+            for index in self.values.each(lanes, window, at) {
                 if on.has(index) {
                     let found = value::value((index, &self.rules[index]), window, at);
                     verdict = verdict.or_longer(found);
