@@ -193,6 +193,10 @@ impl LookBack {
                     near.from -= 1;
                     near.bytes[near.from] = byte;
                     near.lower[near.from] = byte.to_ascii_lowercase();
+                    // What was masked is not seen, whether it was masked now or before.
+                    if byte == b']' && ends_placeholder(window, at, back) {
+                        break;
+                    }
                 }
                 None => break,
             }
@@ -221,6 +225,18 @@ impl LookBack {
         });
         left && right
     }
+}
+
+/// Whether the `]` that is `back` bytes before `at` ends a placeholder, as far as one may look.
+fn ends_placeholder(window: &Window<'_>, at: usize, back: usize) -> bool {
+    for back in back + 1..=LOOK_BACK {
+        match window.before(at, back) {
+            Some(b':') => return true,
+            Some(byte) if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.') => {}
+            _ => return false,
+        }
+    }
+    true
 }
 
 /// A keyword of so many letters is found in many others.
