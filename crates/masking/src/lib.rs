@@ -141,7 +141,7 @@ pub use self::{
     engine::rule::{Confidence, Kind},
     find::{FindStream, Found},
     masker::{JsonScan, Masker, MaskerBuilder, Match, RuleInfo, Scan},
-    rules::{BuildError, Imported, Kept, LeftOut, RuleError},
+    rules::{BuildError, Imported, Kept, LeftOut, RuleCost, RuleError},
     stream::MaskStream,
 };
 
