@@ -78,6 +78,8 @@ pub(crate) struct Engine {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct State {
     swallow: Option<Swallow>,
+    /// The rule whose match is swallowed.
+    rule: usize,
     /// Whether the text is that of a JSON document, read without knowing its structure.
     pub json: bool,
     /// No byte before this index may be looked at.
@@ -177,7 +179,7 @@ impl Engine {
         'text: while at < bytes.len() || state.swallow.is_some() {
             if let Some(mut swallow) = state.swallow {
                 let (eaten, ended) = swallow.eat(&bytes[at..], end);
-                sink.swallow(&bytes[at..at + eaten]);
+                sink.swallow(state.rule, &bytes[at..at + eaten]);
                 at += eaten;
                 passed = at;
                 state.floor = at;
@@ -240,6 +242,7 @@ impl Engine {
                             state.floor = at;
                             state.after_match = true;
                             state.swallow = found.swallow;
+                            state.rule = found.rule;
                             if state.swallow.is_some() {
                                 continue 'text;
                             }

@@ -1,7 +1,7 @@
 //! Documents and lines of them.
 
 use serde_json::{Value, json};
-use tollbook_exchange::{Coverage, Redact, ResponseShape};
+use tollbook_exchange::{Coverage, Gap, Redact, ResponseShape};
 use tollbook_masking::{Masker, view::BodyMasker};
 
 const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
@@ -110,14 +110,10 @@ fn what_is_no_text_is_left_alone_by_its_type_and_not_by_its_name() {
     let opaque = picture(json!({"data": data, "type": "base64"}));
     assert_eq!(masked(&opaque), opaque);
     let scan = Masker::builtin().json(opaque.as_bytes(), "b");
-    assert_eq!(
-        scan.coverage,
-        Coverage {
-            inspected: (opaque.len() - data.len()) as u64,
-            uninspected: 0,
-            ..Coverage::default()
-        }
-    );
+    let mut coverage = Coverage::default();
+    coverage.inspect((opaque.len() - data.len()) as u64);
+    coverage.skip(Gap::Opaque, data.len() as u64);
+    assert_eq!((scan.coverage, coverage.uninspected), (coverage, 0));
 
     let thinking =
         json!({"content": [{"type": "thinking", "thinking": KEY, "signature": data}]}).to_string();
@@ -258,13 +254,9 @@ fn what_is_too_long_to_be_held_does_not_come_out() {
         let lines = format!("\"short\"\n\"{}\"\n\"short\"\n", "long".repeat(10));
         let (out, coverage, _) = through("application/x-jsonl", Some(20), lines.as_bytes(), size);
         assert_eq!(out, "\"short\"\n\n\"short\"\n");
-        assert_eq!(
-            coverage,
-            Coverage {
-                inspected: 17,
-                uninspected: 42,
-                ..Coverage::default()
-            }
-        );
+        let mut expected = Coverage::default();
+        expected.inspect(17);
+        expected.skip(Gap::TooLong, 42);
+        assert_eq!((coverage, expected.uninspected), (expected, 42));
     }
 }
