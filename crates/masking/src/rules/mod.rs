@@ -67,6 +67,10 @@ static BUILTIN: &[(&str, &str)] = &[
         "rules/secrets/generic.toml",
         include_str!("../../rules/secrets/generic.toml"),
     ),
+    (
+        "rules/personal.toml",
+        include_str!("../../rules/personal.toml"),
+    ),
 ];
 
 /// Where rules come from.
