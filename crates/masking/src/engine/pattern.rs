@@ -240,9 +240,9 @@ impl Walk {
             HirKind::Empty => from,
             HirKind::Look(_) => 0,
             HirKind::Literal(literal) => literal.0.iter().fold(from, |from, byte| {
-                self.note(Class::EMPTY.with(&[*byte]), from)
+                self.note(&Class::EMPTY.with(&[*byte]), from)
             }),
-            HirKind::Class(class) => self.note(class_of(class), from),
+            HirKind::Class(class) => self.note(&class_of(class), from),
             HirKind::Capture(group) => self.through(&group.sub, from),
             HirKind::Concat(parts) => parts
                 .iter()
@@ -251,13 +251,20 @@ impl Walk {
                 .iter()
                 .fold(0, |ends, part| ends | self.through(part, from)),
             HirKind::Repetition(again) => {
+                let mut step: Box<dyn FnMut(&mut Self, u128) -> u128> = match again.sub.kind() {
+                    HirKind::Class(class) => {
+                        let class = class_of(class);
+                        Box::new(move |walk, from| walk.note(&class, from))
+                    }
+                    _ => Box::new(|walk, from| walk.through(&again.sub, from)),
+                };
                 let mut ends = from;
                 for _ in 0..again.min {
-                    ends = self.through(&again.sub, ends);
+                    ends = step(self, ends);
                 }
                 let mut last = ends;
                 for _ in again.min..again.max.unwrap_or(again.min) {
-                    last = self.through(&again.sub, last);
+                    last = step(self, last);
                     if last & !ends == 0 {
                         break;
                     }
@@ -268,12 +275,15 @@ impl Walk {
         }
     }
 
-    fn note(&mut self, class: Class, from: u128) -> u128 {
-        for offset in (0..=CAP).filter(|offset| from & (1 << offset) != 0) {
+    fn note(&mut self, class: &Class, from: u128) -> u128 {
+        let mut left = from;
+        while left != 0 {
+            let offset = left.trailing_zeros() as usize;
+            left &= left - 1;
             if self.0.len() <= offset {
                 self.0.resize(offset + 1, Class::EMPTY);
             }
-            self.0[offset] = self.0[offset].or(&class);
+            self.0[offset] = self.0[offset].or(class);
         }
         from << 1
     }
