@@ -122,18 +122,23 @@
 //! | `validate` | what the body must also be: `not-placeholder`, `mixed`, `letter-and-digit`, `digit`, `not-prose`, `entropy:BITS`, `jwt`, `basic-credentials`, `contains:TEXT` |
 //! | `positive`, `negative` | test vectors, at least one of each; a list of pieces is joined |
 
+mod batch;
 mod engine;
 mod find;
 mod json;
 #[cfg(feature = "tower")]
 pub mod layer;
 mod masker;
+mod operator;
 mod profile;
 mod rules;
+mod scratch;
 mod stream;
+pub mod vault;
 pub mod view;
 
 use tollbook_exchange::Masked;
+pub use tollbook_exchange::Operator;
 
 #[cfg(feature = "tower")]
 pub use self::layer::MaskLayer;
@@ -141,6 +146,8 @@ pub use self::{
     engine::rule::{Confidence, Kind},
     find::{FindStream, Found},
     masker::{JsonScan, Masker, MaskerBuilder, Match, RuleInfo, Scan},
+    operator::MaskKey,
+    profile::{Base, ProfileBuilder, ProfileError},
     rules::{BuildError, Imported, Kept, LeftOut, RuleCost, RuleError},
     stream::MaskStream,
 };
