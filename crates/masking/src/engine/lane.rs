@@ -104,15 +104,31 @@ pub(crate) fn starts(rule: &Rule) -> Vec<Class> {
 }
 
 fn of_value(rule: &Rule, left: Left) -> Lanes {
-    let starts = starts(rule);
-    let Some(first) = starts.first() else {
-        return Lanes::default();
+    let whole = [starts(rule)];
+    let alternatives = match &rule.pattern {
+        Some(pattern) => pattern.alternatives(),
+        None => &whole,
     };
-    let is_word = left == Left::Boundary && first.within(&class::WORD);
-    if is_word && starts.len() >= RUN && starts[..RUN].iter().all(|class| class.within(&TOKENS)) {
+    // A rule is in the run lane or in others, never in both.
+    if alternatives.iter().all(|starts| is_run(starts, left)) {
         return Lanes::of(Lane::Run);
     }
-    covering(&starts, left)
+    let mut lanes = Lanes::default();
+    for starts in alternatives {
+        let found = covering(starts, left);
+        if found.is_empty() {
+            return found;
+        }
+        lanes = lanes.or(found);
+    }
+    lanes
+}
+
+fn is_run(starts: &[Class], left: Left) -> bool {
+    left == Left::Boundary
+        && starts.len() >= RUN
+        && starts[0].within(&class::WORD)
+        && starts[..RUN].iter().all(|class| class.within(&TOKENS))
 }
 
 /// The lanes that together hold every place at which bytes of these classes stand.

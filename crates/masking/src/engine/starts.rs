@@ -5,9 +5,7 @@ use std::fmt;
 use crate::engine::{
     class::Class,
     lane::{self, Lane, Lanes},
-    named::{Named, SETS},
     rule::Rule,
-    window::Window,
 };
 
 /// How many bytes are looked at.
@@ -21,7 +19,6 @@ const GROUP: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Starts {
     groups: Vec<Group>,
-    named: Named,
 }
 
 struct Group {
@@ -48,7 +45,6 @@ impl Starts {
                 .chunks(GROUP)
                 .map(|values| Group::new(rules, values))
                 .collect(),
-            named: Named::new(values.iter().map(|(rule, _)| &rules[*rule])),
         }
     }
 
@@ -64,30 +60,16 @@ impl Starts {
         }
     }
 
-    /// The rules in one of the lanes that the first bytes at the place allow, and the line before it.
-    pub(crate) fn each(
-        &self,
-        lanes: Lanes,
-        window: &Window<'_>,
-        at: usize,
-    ) -> impl Iterator<Item = usize> {
-        let rest = &window.bytes[at..];
-        // The line is looked at only if some rule needs it.
-        let mut named = None;
-        self.groups
-            .iter()
-            .enumerate()
-            .flat_map(move |(set, group)| {
-                let mut live = group.live(lanes, rest, window.end);
-                if set < SETS && live & !self.named.always()[set] != 0 {
-                    live &= named.get_or_insert_with(|| self.named.before(window, at))[set];
-                }
-                std::iter::from_fn(move || {
-                    let bit = live.trailing_zeros();
-                    live &= live.checked_sub(1)?;
-                    group.rules.get(bit as usize).copied()
-                })
+    /// The rules in one of the lanes that the first bytes allow.
+    pub(crate) fn each(&self, lanes: Lanes, bytes: &[u8], end: bool) -> impl Iterator<Item = usize> {
+        self.groups.iter().flat_map(move |group| {
+            let mut live = group.live(lanes, bytes, end);
+            std::iter::from_fn(move || {
+                let bit = live.trailing_zeros();
+                live &= live.checked_sub(1)?;
+                group.rules.get(bit as usize).copied()
             })
+        })
     }
 }
 
