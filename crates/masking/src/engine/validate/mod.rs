@@ -49,6 +49,7 @@ static NAMED: &[&[(&str, Accepts)]] = &[
         ("not-version", |body| !shape::is_version(body)),
         ("not-date", |body| !date::is_any_date(body)),
         ("not-repeated", |body| !shape::is_repeated(body)),
+        ("id-number", shape::is_id_number),
         ("person-name", shape::is_person_name),
         ("free-text", shape::is_free_text),
         ("random", entropy::is_random),

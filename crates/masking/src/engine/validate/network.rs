@@ -50,6 +50,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || address.is_multicast()
         || octets[0] == 0
         || octets[0] >= 240
+        || (octets[0] == octets[1] && octets[1] == octets[2])
         || RESOLVERS.contains(&octets))
 }
 
@@ -71,14 +72,16 @@ fn ipv6(body: &[u8]) -> Option<Ipv6Addr> {
     std::str::from_utf8(body).ok()?.parse().ok()
 }
 
-/// An address on the Internet (RFC 4291 §2.4), and none of the examples (RFC 3849, RFC 9637).
+/// An address on the Internet (RFC 4291 §2.4) or one that only looks so, in all its eight groups,
+/// and none of the examples (RFC 3849, RFC 9637).
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let segments = address.segments();
     let documentation = (segments[0] == 0x2001 && segments[1] == 0xdb8) || segments[0] == 0x3fff;
     // Unicast addresses begin with the bits 001; unique local ones tell a house too.
     let unicast = segments[0] >> 13 == 1 || segments[0] >> 9 == 0x7e;
     let zeros = segments.iter().filter(|segment| **segment == 0).count();
-    unicast && !documentation && zeros <= 6
+    let long = segments.iter().filter(|segment| **segment > 0xff).count() >= 7;
+    !documentation && ((unicast && zeros <= 6) || long)
 }
 
 /// An address of a network interface (IEEE 802), unless it is reserved, as for examples
@@ -238,7 +241,10 @@ fn is_e164(body: &[u8]) -> bool {
 /// A number of the North American Numbering Plan (<https://nationalnanpa.com>), perhaps with its 1.
 fn is_nanp(body: &[u8]) -> bool {
     let plain = body.strip_prefix(b"+").unwrap_or(body);
-    match up_to_15(plain) {
+    // An extension, as in `x12` or `ext. 12`.
+    let end = plain.iter().position(|byte| matches!(byte, b'x' | b'e'));
+    let plain = &plain[..end.unwrap_or(plain.len())];
+    match up_to_15(plain.strip_prefix(b"00").unwrap_or(plain)) {
         Some((found, 10)) => nanp(&found[..10]),
         Some((found, 11)) => found[0] == 1 && nanp(&found[1..11]),
         _ => false,
