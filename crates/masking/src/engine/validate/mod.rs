@@ -15,11 +15,7 @@ mod placeholder;
 mod shape;
 mod token;
 
-pub(crate) use self::{
-    checksum::{luhn_digit, mod97},
-    placeholder::{is_masked, is_placeholder},
-};
-use crate::engine::class::WORD;
+pub(crate) use self::placeholder::{is_masked, is_placeholder};
 
 /// A further condition on the bytes of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]

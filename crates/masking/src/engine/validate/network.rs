@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use crate::engine::validate::{
     Accepts,
     checksum::luhn,
-    digits::{digits, number, up_to},
+    digits::{digits, up_to},
 };
 
 /// Validators for what a network knows somebody by.
@@ -63,9 +63,12 @@ fn is_private_v4(address: Ipv4Addr) -> bool {
         || (octets[0] == 100 && octets[1] & 0xc0 == 64)
 }
 
-/// Versions have small numbers; of four octets at random, two are seldom below 32.
+/// Versions have small numbers; of four octets at random, two are seldom below 32. Object
+/// identifiers begin with 0, 1 or 2 and another small number.
 fn is_unlike_version(address: Ipv4Addr) -> bool {
-    address.octets().iter().filter(|octet| **octet > 31).count() >= 2
+    let octets = address.octets();
+    let identifier = octets[0] <= 2 && octets[1] < 40;
+    !identifier && octets.iter().filter(|octet| **octet > 31).count() >= 2
 }
 
 fn ipv6(body: &[u8]) -> Option<Ipv6Addr> {
@@ -81,7 +84,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     let unicast = segments[0] >> 13 == 1 || segments[0] >> 9 == 0x7e;
     let zeros = segments.iter().filter(|segment| **segment == 0).count();
     let long = segments.iter().filter(|segment| **segment > 0xff).count() >= 7;
-    !documentation && ((unicast && zeros <= 6) || long)
+    let different = (0..8).all(|at| !segments[..at].contains(&segments[at]));
+    !documentation && ((unicast && zeros <= 6) || (long && different))
 }
 
 /// An address of a network interface (IEEE 802), unless it is reserved, as for examples
@@ -295,6 +299,7 @@ mod tests {
             "8.8.8.8",
             "1.2.3.4",
             "4.19.0.12",
+            "1.3.101.112",
             "300.1.1.1",
             "1.2.3",
             "240.0.0.1",
