@@ -2,21 +2,22 @@
 
 use std::fmt;
 
-use aho_corasick::{
-    AhoCorasick, AhoCorasickKind, Anchored, Input, StartKind, automaton::OverlappingState,
-};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Anchored, Input, MatchKind, StartKind};
 
 /// A name is compared by at most so many letters and digits at its end.
 const MAX_NAME: usize = 32;
+/// The shortest name.
+const MIN_NAME: usize = 3;
 
 /// Which rules go with which names.
 pub(crate) struct Keys {
     /// All names backwards, so that a name is told from its end, however long it is.
     names: AhoCorasick,
-    /// The rule of each name; in the order in which rules are tried.
-    rules: Vec<usize>,
-    /// The last letters of all names, as bits from `a` and from `0`.
-    endings: u64,
+    /// For each name, the rules that go with it and with names that it ends with; in the order in
+    /// which rules are tried.
+    rules: Vec<Vec<usize>>,
+    /// The hashes of the last three bytes of all names, as bits.
+    endings: Box<[u64; 1 << 10]>,
 }
 
 /// A name as it is compared: backwards, in lower case, letters and digits only, so that
@@ -35,42 +36,119 @@ impl Keys {
     )]
     pub(crate) fn new<'a>(names: impl IntoIterator<Item = (&'a [u8], usize)>) -> Self {
         let names = names.into_iter().map(|(name, rule)| (Name::of(name), rule));
-        let names: Vec<(Name, usize)> = names.filter(|(name, _)| name.length > 0).collect();
-        let backwards = names.iter().map(|(name, _)| name.letters());
+        let names: Vec<(Name, usize)> = names.filter(|(name, _)| name.is_usable()).collect();
+        let mut known: Vec<&[u8]> = names.iter().map(|(name, _)| name.letters()).collect();
+        known.sort_unstable();
+        known.dedup();
+        let of = |name: &[u8]| {
+            let ends = names
+                .iter()
+                .filter(|(end, _)| name.starts_with(end.letters()));
+            ends.map(|(_, rule)| *rule).collect()
+        };
+        // Between the letters of a name there may be what does not count.
+        const JOINTS: [u8; 3] = [b'_' | 0x20, b'-' | 0x20, b'.' | 0x20];
+        let mut endings = Box::new([0; 1 << 10]);
+        let mut insert = |ending: [u8; 3]| {
+            let ending = hash(ending.map(|byte| byte | 0x20));
+            endings[ending / 64] |= 1 << (ending % 64);
+        };
+        for name in &known {
+            let [z, y, x] = [name[0], name[1], name[2]];
+            insert([x, y, z]);
+            for joint in JOINTS {
+                insert([joint, y, z]);
+                insert([y, joint, z]);
+                JOINTS.iter().for_each(|other| insert([*other, joint, z]));
+            }
+        }
         Self {
-            endings: backwards.clone().fold(0, |bits, name| bits | bit(name[0])),
+            endings,
+            rules: known.iter().map(|name| of(name)).collect(),
             names: AhoCorasick::builder()
                 .start_kind(StartKind::Anchored)
+                .match_kind(MatchKind::LeftmostLongest)
                 .kind(Some(AhoCorasickKind::DFA))
-                .build(backwards)
+                .build(&known)
                 .expect("names are few and short"),
-            rules: names.iter().map(|(_, rule)| *rule).collect(),
         }
     }
 
-    /// Whether any name ends in this byte.
-    pub(crate) fn may_end_in(&self, last: u8) -> bool {
-        self.endings & bit(last) != 0
+    /// Whether a name may end before `at`, by the few bytes there. What has been masked counts as
+    /// if it had not; that can only make more of it.
+    #[inline]
+    pub(crate) fn may_end_before(&self, bytes: &[u8], at: usize) -> bool {
+        let Some(near) = bytes[..at].last_chunk::<6>() else {
+            return true;
+        };
+        // Behind the name there may be a quote and a space.
+        let is_end = |back: usize| near[6 - back].is_ascii_alphanumeric();
+        let skip = if is_end(1) {
+            0
+        } else if is_end(2) {
+            1
+        } else {
+            2
+        };
+        let [a, b, c] = [near[3 - skip], near[4 - skip], near[5 - skip]];
+        let ending = hash([a | 0x20, b | 0x20, c | 0x20]);
+        let known = self.endings[ending / 64] >> (ending % 64) & 1 != 0;
+        known | !is_end(skip + 1)
     }
 
     /// The rules whose names `name` ends with.
-    pub(crate) fn find(&self, name: &Name) -> Vec<usize> {
+    pub(crate) fn find(&self, name: &Name) -> &[usize] {
         let input = Input::new(name.letters()).anchored(Anchored::Yes);
-        let mut state = OverlappingState::start();
-        let mut found = Vec::new();
-        loop {
-            self.names.find_overlapping(input.clone(), &mut state);
-            let Some(known) = state.get_match() else {
-                break;
-            };
-            found.push(known.pattern().as_usize());
-        }
-        found.sort_unstable();
-        found
-            .iter()
-            .filter_map(|known| self.rules.get(*known).copied())
-            .collect()
+        self.names
+            .find(input)
+            .and_then(|known| self.rules.get(known.pattern().as_usize()))
+            .map_or(&[], Vec::as_slice)
     }
+}
+
+/// No more rules than this count for one name; the first ones stay.
+const MAX_RULES: usize = 12;
+
+/// A few rules, by their indexes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rules {
+    rules: [usize; MAX_RULES],
+    length: usize,
+}
+
+impl Rules {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.rules.into_iter().take(self.length)
+    }
+
+    /// Those of which `stays` says so.
+    #[must_use]
+    pub(crate) fn filter(&self, mut stays: impl FnMut(usize) -> bool) -> Self {
+        self.iter().filter(|rule| stays(*rule)).collect()
+    }
+}
+
+impl FromIterator<usize> for Rules {
+    fn from_iter<I: IntoIterator<Item = usize>>(rules: I) -> Self {
+        let mut few = Self::default();
+        for (slot, rule) in few.rules.iter_mut().zip(rules) {
+            *slot = rule;
+            few.length += 1;
+        }
+        few
+    }
+}
+
+/// A 16-bit hash of three bytes.
+#[inline]
+fn hash([a, b, c]: [u8; 3]) -> usize {
+    // Fibonacci hashing: the upper half of the product depends on all of the input.
+    let three = u32::from_be_bytes([0, a, b, c]).wrapping_mul(0x9e37_79b1);
+    (three >> 16) as usize
 }
 
 impl fmt::Debug for Keys {
@@ -95,7 +173,7 @@ impl Name {
 
     /// Whether this is a form that names can be found by.
     pub(crate) fn is_usable(&self) -> bool {
-        (3..MAX_NAME).contains(&self.length)
+        (MIN_NAME..MAX_NAME).contains(&self.length)
     }
 
     /// Takes the byte before those taken so far. False at the beginning of the name.
@@ -116,14 +194,6 @@ impl Name {
     }
 }
 
-fn bit(byte: u8) -> u64 {
-    match byte.to_ascii_lowercase() {
-        letter @ b'a'..=b'z' => 1 << (letter - b'a'),
-        digit @ b'0'..=b'9' => 1 << (digit - b'0' + 26),
-        _ => 0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,8 +211,25 @@ mod tests {
             assert_eq!(keys.find(&Name::of(name.as_bytes())), [7, 9], "{name}");
         }
         for name in ["api_keys", "ke", "", "api_key_id", "schlüssel"] {
-            assert_eq!(keys.find(&Name::of(name.as_bytes())), [0; 0], "{name}");
+            assert!(keys.find(&Name::of(name.as_bytes())).is_empty(), "{name}");
         }
-        assert!(keys.may_end_in(b'Y') && keys.may_end_in(b'n') && !keys.may_end_in(b'a'));
+    }
+
+    #[test]
+    fn a_name_has_few_rules() {
+        let many: Rules = (0..30).collect();
+        assert!(many.iter().eq(0..MAX_RULES) && !many.is_empty());
+        assert!(many.filter(|rule| rule > 9).iter().eq([10, 11]));
+    }
+
+    #[test]
+    fn the_last_letters_tell_what_is_no_name() {
+        let keys = Keys::new([(&b"token"[..], 3), (b"api_key", 7)]);
+        for text in ["token", "my_Token ", "api-k.e_y\\\"", "'TOKEN'] "] {
+            assert!(keys.may_end_before(text.as_bytes(), text.len()), "{text}");
+        }
+        for text in ["my tokens", "with to kin", "some key]x", "another ea"] {
+            assert!(!keys.may_end_before(text.as_bytes(), text.len()), "{text}");
+        }
     }
 }

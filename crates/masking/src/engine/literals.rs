@@ -2,6 +2,8 @@
 
 use std::{fmt, ops::Range};
 
+use crate::engine::kernel::{Fingerprint, weight};
+
 /// How many bytes of a literal are looked at before the literal is.
 pub(crate) const TRIGRAM: usize = 3;
 
@@ -11,9 +13,13 @@ pub(crate) struct Literals {
     literals: Vec<Literal>,
     /// For the last bytes of what has come, while there are fewer than three.
     by_first: Vec<Range<usize>>,
-    /// The hashes of the first three bytes of all literals, and of those of the literal lane.
+    /// The hashes of the first three bytes of all literals.
     known: Bits,
-    lane: Bits,
+    /// Those of the first four bytes, and of three for literals of three bytes.
+    fours: Bits,
+    threes: Bits,
+    /// For the literals that the run lane does not find.
+    pub fingerprint: Fingerprint,
     /// Literals whose first three bytes have the same hash, by its lower bits.
     buckets: Vec<Vec<u16>>,
 }
@@ -31,13 +37,13 @@ pub(crate) struct Literal {
 }
 
 impl Literal {
-    /// A literal of the rule with this index, found at its last bytes if it is to stay.
+    /// A literal of the rule with this index. One that is to stay is found at those bytes of it
+    /// that are rarest in other text, though not at punctuation, which should not have to wait.
     pub(crate) fn new(literal: &[u8], rule: usize, keep: bool, lane: bool) -> Self {
-        let place = if keep {
-            literal.len().saturating_sub(TRIGRAM + 1)
-        } else {
-            0
-        };
+        let rarest = (0..literal.len().saturating_sub(TRIGRAM - 1))
+            .filter(|at| literal[*at].is_ascii_alphanumeric())
+            .min_by_key(|at| weight(&literal[*at..at + TRIGRAM]));
+        let place = rarest.filter(|_| keep).unwrap_or(0);
         let (behind, ahead) = literal.split_at(place);
         Self {
             behind: behind.to_vec(),
@@ -56,14 +62,21 @@ impl Literals {
             literals: Vec::new(),
             by_first: vec![0..0; 1 << 8],
             known: Bits::default(),
-            lane: Bits::default(),
+            fours: Bits::default(),
+            threes: Bits::default(),
+            fingerprint: Fingerprint::default(),
             buckets: vec![Vec::new(); BUCKETS],
         };
+        let mut beginnings = Vec::new();
         for (index, Literal { ahead, lane, .. }) in literals.iter().enumerate() {
             let hash = hash(ahead[0], ahead[1], ahead[2]);
             table.known.set(hash);
+            match ahead.first_chunk() {
+                Some(four) => table.fours.set(hash_four(*four)),
+                None => table.threes.set(hash),
+            }
             if *lane {
-                table.lane.set(hash);
+                beginnings.push([ahead[0], ahead[1], ahead[2]]);
             }
             // Rules are far fewer than this; one that did not fit would not be found.
             if let Ok(index) = u16::try_from(index) {
@@ -75,15 +88,20 @@ impl Literals {
             }
             range.end = index + 1;
         }
+        table.fingerprint = Fingerprint::new(beginnings);
         table.literals = literals;
         table
     }
 
-    /// Whether a place is in the literal lane.
-    pub(crate) fn in_lane(&self, bytes: &[u8], at: usize, end: bool) -> bool {
-        match bytes.get(at..at + TRIGRAM) {
-            Some(three) => self.lane.has(hash(three[0], three[1], three[2])),
-            None => !end,
+    /// Whether a literal may stand at the place.
+    #[inline]
+    pub(crate) fn may_stand_at(&self, bytes: &[u8], at: usize) -> bool {
+        match bytes[at..].first_chunk() {
+            Some(four) => {
+                let [a, b, c, _] = *four;
+                self.fours.has(hash_four(*four)) | self.threes.has(hash(a, b, c))
+            }
+            None => true,
         }
     }
 
@@ -133,6 +151,13 @@ fn hash(a: u8, b: u8, c: u8) -> usize {
     usize::from(u16::from_be_bytes([high, low]))
 }
 
+fn hash_four(four: [u8; 4]) -> usize {
+    let [high, low, ..] = u32::from_be_bytes(four)
+        .wrapping_mul(0x9e37_79b1)
+        .to_be_bytes();
+    usize::from(u16::from_be_bytes([high, low]))
+}
+
 /// A set of hashes; it stays in the first-level cache.
 struct Bits(Box<[u64; 1 << 10]>);
 
@@ -143,6 +168,7 @@ impl Default for Bits {
 }
 
 impl Bits {
+    #[inline]
     fn has(&self, hash: usize) -> bool {
         self.0[hash >> 6 & 0x3ff] & (1 << (hash & 63)) != 0
     }

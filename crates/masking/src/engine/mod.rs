@@ -10,14 +10,19 @@
 mod assignment;
 pub(crate) mod class;
 mod email;
+mod kernel;
 mod key;
 mod keys;
+mod keywords;
 pub(crate) mod lane;
 mod literals;
 pub(crate) mod pattern;
+pub(crate) mod placeholders;
 pub(crate) mod rule;
 mod selection;
+mod sift;
 mod sink;
+mod starts;
 mod swallow;
 mod token;
 mod userinfo;
@@ -26,24 +31,34 @@ mod value;
 mod verdict;
 mod window;
 
+use self::{
+    kernel::{BLOCK, Kernel, Places, Text},
+    keywords::{Context, Keywords},
+    lane::{Lane, Lanes},
+    literals::{Literal, Literals},
+    placeholders::Placeholders,
+    rule::Shape,
+    starts::Starts,
+    swallow::Swallow,
+    verdict::{Match, Verdict},
+    window::Window,
+};
 pub(crate) use self::{
-    keys::{Keys, Name},
+    keys::{Keys, Name, Rules},
     rule::Rule,
     selection::Selection,
     sink::{Counts, Sink, Span, Spans, Writer},
     window::HISTORY,
 };
-use self::{
-    lane::{Lane, Lanes},
-    literals::{Literal, Literals},
-    rule::Shape,
-    swallow::Swallow,
-    verdict::{Match, Verdict},
-    window::Window,
-};
 
 /// No more bytes than this wait for a decision.
 pub(crate) const HOLD_BACK: usize = 160;
+
+/// The lanes that values are looked for in.
+const VALUES: Lanes = Lanes::of(Lane::Run)
+    .and(Lane::Digit)
+    .and(Lane::Upper)
+    .and(Lane::Hex);
 
 /// Rules, compiled.
 #[derive(Debug)]
@@ -51,17 +66,20 @@ pub(crate) struct Engine {
     pub rules: Vec<Rule>,
     literals: Literals,
     keys: Keys,
-    members: Keys,
     userinfo: Vec<usize>,
-    /// Rules of values and the lanes they are looked for in.
-    values: Vec<(usize, Lanes)>,
+    values: Starts,
     emails: Vec<usize>,
+    keywords: Keywords,
+    placeholders: Placeholders,
+    kernel: Kernel,
 }
 
 /// Where the machine is in a text.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct State {
     swallow: Option<Swallow>,
+    /// The rule whose match is swallowed.
+    rule: usize,
     /// Whether the text is that of a JSON document, read without knowing its structure.
     pub json: bool,
     /// No byte before this index may be looked at.
@@ -79,10 +97,50 @@ impl State {
     }
 }
 
+/// The places in a text, see [`Engine::places`].
+pub(crate) struct PlacesIn<'a> {
+    engine: &'a Engine,
+    bytes: &'a [u8],
+    /// Those of the blocks that were looked at last.
+    places: Places,
+    first: usize,
+    blocks: usize,
+}
+
+impl PlacesIn<'_> {
+    /// The first place from `from` on, which is no earlier than the last time; or the end.
+    pub(crate) fn next(&mut self, from: usize) -> usize {
+        let mut from = from;
+        while from < self.bytes.len() {
+            let mut block = (from - self.first) / BLOCK;
+            if block >= self.blocks {
+                let text = Text {
+                    bytes: self.bytes,
+                    from,
+                    end: true,
+                };
+                let Engine {
+                    kernel, literals, ..
+                } = self.engine;
+                self.blocks = kernel.places(text, &literals.fingerprint, &mut self.places);
+                self.engine.sift(text, self.blocks, &mut self.places);
+                (self.first, block) = (from, 0);
+            }
+            let start = self.first + block * BLOCK;
+            let any = self.places.any[block] & (u64::MAX << (from - start));
+            if any != 0 {
+                return start + any.trailing_zeros() as usize;
+            }
+            from = start + BLOCK;
+        }
+        self.bytes.len()
+    }
+}
+
 impl Engine {
     /// An engine that looks for these rules.
     pub(crate) fn new(rules: Vec<Rule>) -> Self {
-        let (mut keys, mut members) = (Vec::new(), Vec::new());
+        let mut keys = Vec::new();
         let mut literals = Vec::new();
         let (mut userinfo, mut values, mut emails) = (Vec::new(), Vec::new(), Vec::new());
         for (index, rule) in rules.iter().enumerate() {
@@ -95,13 +153,10 @@ impl Engine {
                     });
                     literals.extend(found);
                 }
-                Shape::JsonKey { .. } => {
-                    members.extend(rule.literals.iter().map(|name| (&name[..], index)));
-                }
                 Shape::UserInfo => userinfo.push(index),
                 Shape::Value { .. } => values.push((index, lane::all(rule))),
                 Shape::Email => emails.push(index),
-                Shape::Assignment { .. } => {}
+                Shape::Assignment { .. } | Shape::JsonKey { .. } => {}
             }
         }
         // What a document says by its structure comes before what a text seems to say.
@@ -114,22 +169,34 @@ impl Engine {
                 }
             }
         }
-        let (keys, members) = (Keys::new(keys), Keys::new(members));
         Self {
             literals: Literals::new(literals),
-            keys,
-            members,
+            keys: Keys::new(keys),
             userinfo,
-            values,
+            values: Starts::new(&rules, &values),
             emails,
+            keywords: Keywords::new(&rules),
+            placeholders: Placeholders::new(&rules),
+            kernel: Kernel::best(),
             rules,
         }
     }
 
     /// The rules for the value of a JSON object's member of this name.
-    pub(crate) fn member(&self, on: &Selection, name: &Name) -> Option<usize> {
-        let found = self.members.find(name);
-        found.into_iter().find(|rule| on.has(*rule))
+    pub(crate) fn members(&self, on: &Selection, name: &Name) -> Rules {
+        let known = self.keys.find(name).iter().copied();
+        known.filter(|rule| on.has(*rule)).collect()
+    }
+
+    /// The places in a text at which a match may begin, as far as the few bytes there tell.
+    pub(crate) fn places<'a>(&'a self, bytes: &'a [u8]) -> PlacesIn<'a> {
+        PlacesIn {
+            engine: self,
+            bytes,
+            places: Places::default(),
+            first: 0,
+            blocks: 0,
+        }
     }
 
     /// Where rules match in a whole text.
@@ -154,10 +221,11 @@ impl Engine {
     ) -> usize {
         let mut passed = from;
         let mut at = from;
-        loop {
+        let mut places = Places::default();
+        'text: while at < bytes.len() || state.swallow.is_some() {
             if let Some(mut swallow) = state.swallow {
                 let (eaten, ended) = swallow.eat(&bytes[at..], end);
-                sink.swallow(&bytes[at..at + eaten]);
+                sink.swallow(state.rule, &bytes[at..at + eaten]);
                 at += eaten;
                 passed = at;
                 state.floor = at;
@@ -167,57 +235,74 @@ impl Engine {
                 }
                 sink.close();
             }
-            let lanes = loop {
-                if at == bytes.len() {
-                    break Lanes::default();
-                }
-                let lanes = self.lanes(bytes, at, state.floor, end);
-                if !lanes.is_empty() {
-                    break lanes;
-                }
-                at += 1;
-            };
-            if lanes.is_empty() {
-                break;
-            }
-            let window = Window {
+            let text = Text {
                 bytes,
-                floor: state.floor,
-                after_match: state.after_match,
+                from: at,
                 end,
             };
-            match self.decide(on, state.json, lanes, &window, at) {
-                Verdict::No => at += 1,
-                Verdict::NotYet => break,
-                Verdict::Match(found) => {
-                    sink.pass(&bytes[passed..found.start]);
-                    sink.redact(found.rule, &bytes[found.start..found.end]);
-                    if found.swallow.is_none() {
-                        sink.close();
+            let first = at;
+            let blocks = self
+                .kernel
+                .places(text, &self.literals.fingerprint, &mut places);
+            self.sift(text, blocks, &mut places);
+            for block in 0..blocks {
+                let start = first + block * BLOCK;
+                let mut any = places.any[block];
+                if start <= state.floor && state.floor < (start + BLOCK).min(bytes.len()) {
+                    any |= 1 << (state.floor - start);
+                }
+                while any != 0 {
+                    let bit = any.trailing_zeros();
+                    any &= any - 1;
+                    let place = start + bit as usize;
+                    if place < at {
+                        continue;
                     }
-                    at = found.end;
-                    passed = at;
-                    state.floor = at;
-                    state.after_match = true;
-                    state.swallow = found.swallow;
+                    let mut lanes = places.lanes(block, bit);
+                    if place == state.floor {
+                        lanes = lanes.or(kernel::places(bytes, place, state.floor, end));
+                        if lanes.has(Lane::Run) {
+                            lanes = lanes.and(Lane::Literal);
+                        }
+                    }
+                    let window = Window {
+                        bytes,
+                        floor: state.floor,
+                        after_match: state.after_match,
+                        end,
+                    };
+                    match self.decide(on, state.json, lanes, &window, place) {
+                        Verdict::No => {}
+                        Verdict::NotYet => {
+                            sink.pass(&bytes[passed..place]);
+                            return place;
+                        }
+                        Verdict::Match(found) => {
+                            sink.pass(&bytes[passed..found.start]);
+                            sink.redact(found.rule, &bytes[found.start..found.end]);
+                            if found.swallow.is_none() {
+                                sink.close();
+                            }
+                            at = found.end;
+                            passed = at;
+                            state.floor = at;
+                            state.after_match = true;
+                            state.swallow = found.swallow;
+                            state.rule = found.rule;
+                            if state.swallow.is_some() {
+                                continue 'text;
+                            }
+                            if at < (start + BLOCK).min(bytes.len()) {
+                                any |= 1 << (at - start);
+                            }
+                        }
+                    }
                 }
             }
+            at = at.max(bytes.len().min(first + blocks * BLOCK));
         }
         sink.pass(&bytes[passed..at]);
         at
-    }
-
-    /// The lanes that a place is in.
-    fn lanes(&self, bytes: &[u8], at: usize, floor: usize, end: bool) -> Lanes {
-        let mut lanes = lane::places(bytes, at, floor, end);
-        if self.literals.in_lane(bytes, at, end) {
-            lanes = lanes.and(Lane::Literal);
-        }
-        // The password in an address stands behind any user name.
-        if bytes[at] == b':' && !self.userinfo.is_empty() {
-            lanes = lanes.and(Lane::Separator);
-        }
-        lanes
     }
 
     fn decide(
@@ -231,11 +316,19 @@ impl Engine {
         if window.is_escaped(at) {
             return Verdict::No;
         }
-        let mut verdict = self.literals(on, window, at);
-        for (index, known) in &self.values {
-            if known.meet(lanes) && on.has(*index) {
-                let found = value::value((*index, &self.rules[*index]), window, at);
-                verdict = verdict.or_longer(found);
+        let mut verdict = Verdict::No;
+        if lanes.has(Lane::Literal) {
+            verdict = self.literals(on, window, at);
+        }
+        if !lanes.meet(VALUES).is_empty() {
+            let rest = &window.bytes[at..];
+            let mut context = Context::new(&self.keywords, window, at);
+            for index in self.values.each(lanes, rest, window.end) {
+                let rule = &self.rules[index];
+                if on.has(index) && context.admits(index, rule) {
+                    let found = value::value((index, rule), window, at);
+                    verdict = verdict.or_longer(found);
+                }
             }
         }
         if lanes.has(Lane::At) {
@@ -244,7 +337,7 @@ impl Engine {
                 verdict = verdict.or_longer(found);
             }
         }
-        if matches!(window.bytes[at], b':' | b'=') {
+        if lanes.has(Lane::Separator) {
             verdict = verdict.or_longer(assignment::assignment(
                 &self.rules,
                 &self.keys,
@@ -253,16 +346,21 @@ impl Engine {
                 window,
                 at,
             ));
-            if window.bytes[at] == b':' {
-                for index in self.userinfo.iter().filter(|rule| on.has(**rule)) {
-                    let found = userinfo::userinfo((*index, &self.rules[*index]), window, at);
-                    verdict = verdict.or_longer(found);
-                }
+        }
+        if lanes.has(Lane::User) {
+            for index in self.userinfo.iter().filter(|rule| on.has(**rule)) {
+                let found = userinfo::userinfo((*index, &self.rules[*index]), window, at);
+                verdict = verdict.or_longer(found);
             }
         }
-        match verdict {
-            Verdict::Match(found) if found.start > at => self.sharpen(on, window, found),
-            verdict => verdict,
+        let Verdict::Match(found) = verdict else {
+            return verdict;
+        };
+        match self.placeholders.hold(window, found.start) {
+            Some(false) if found.start > at => self.sharpen(on, window, found),
+            Some(false) => verdict,
+            Some(true) => Verdict::No,
+            None => Verdict::NotYet,
         }
     }
 

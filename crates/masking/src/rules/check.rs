@@ -6,15 +6,15 @@ use crate::{
         class::{Class, WORD},
         lane,
         pattern::Pattern,
+        placeholders::MAX_ID,
         rule::{CAP, Left, MAX_LITERAL, Quotes, Shape},
         validate::Validator,
     },
-    rules::source::{Pieces, RawBody, RawLeft, RawQuotes, RawRule, RawShape},
+    rules::source::{Pieces, RawBody, RawLeft, RawQuotes, RawRule, RawShape, hint},
 };
 
 /// A literal shorter than this stands everywhere.
 const MIN_LITERAL: usize = 3;
-const MAX_ID: usize = 40;
 
 /// The rule, if nothing is wrong with it; every reason why not goes to `wrong`. Of a trusted rule
 /// it is known that it can be looked for.
@@ -42,11 +42,16 @@ pub(super) fn check(raw: &RawRule, trusted: bool, wrong: &mut Vec<String>) -> Op
     for text in &raw.validate {
         match Validator::parse(text) {
             Some(validator) => validate.push(validator),
-            None => wrong.push(format!("unknown validator `{text}`")),
+            None => {
+                let known: Vec<&str> = Validator::names().collect();
+                let name = text.split(':').next().unwrap_or_default();
+                let hint = hint(name, &known);
+                wrong.push(format!("unknown validator `{text}`; {hint}"));
+            }
         }
     }
     for (key, vectors) in [("positive", &raw.positive), ("negative", &raw.negative)] {
-        if vectors.is_empty() {
+        if vectors.is_empty() && !trusted {
             wrong.push(format!("no `{key}` test vector"));
         }
     }
@@ -221,7 +226,12 @@ fn wrong_literal(literal: &str, shape: Shape) -> Option<String> {
         }
         Shape::Token { .. } => literal
             .contains(['[', ']'])
-            .then(|| "a literal holds `[` or `]`, as placeholders do".to_owned()),
+            .then(|| "a literal holds `[` or `]`, as placeholders do".to_owned())
+            .or_else(|| {
+                "REDACTED:".contains(literal).then(|| {
+                    format!("the literal `{literal}` is part of what all placeholders begin with")
+                })
+            }),
     }
 }
 
@@ -259,11 +269,8 @@ fn body(
         return (&WORD, 0, None);
     };
     let class = Class::named(name).unwrap_or_else(|| {
-        let names: Vec<&str> = Class::names().collect();
-        wrong.push(format!(
-            "unknown class `{name}`; known are {}",
-            names.join(", ")
-        ));
+        let known: Vec<&str> = Class::names().collect();
+        wrong.push(format!("unknown class `{name}`; {}", hint(name, &known)));
         &WORD
     });
     if !(1..=CAP).contains(min) {

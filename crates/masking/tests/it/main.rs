@@ -2,11 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod bodies;
 mod corpus;
 mod events;
+mod import;
 mod json;
 mod laws;
 #[cfg(feature = "tower")]
 mod layer;
+mod operators;
+mod rows;
 mod rules;
 mod vectors;
