@@ -90,18 +90,23 @@
 //! | `validate` | what the body must also be: `not-placeholder`, `mixed`, `letter-and-digit`, `digit`, `not-prose`, `entropy:BITS`, `jwt`, `basic-credentials`, `contains:TEXT` |
 //! | `positive`, `negative` | test vectors, at least one of each; a list of pieces is joined |
 
+mod batch;
 mod engine;
 mod find;
 mod json;
 #[cfg(feature = "tower")]
 pub mod layer;
 mod masker;
+mod operator;
 mod profile;
 mod rules;
+mod scratch;
 mod stream;
+pub mod vault;
 pub mod view;
 
 use tollbook_exchange::Masked;
+pub use tollbook_exchange::Operator;
 
 #[cfg(feature = "tower")]
 pub use self::layer::MaskLayer;
@@ -109,7 +114,9 @@ pub use self::{
     engine::rule::{Confidence, Kind},
     find::{FindStream, Found},
     masker::{JsonScan, Masker, MaskerBuilder, Match, RuleInfo, Scan},
-    rules::{BuildError, Imported, Kept, LeftOut, RuleError},
+    operator::MaskKey,
+    profile::{Base, ProfileBuilder, ProfileError},
+    rules::{BuildError, RuleError},
     stream::MaskStream,
 };
 

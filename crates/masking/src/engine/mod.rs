@@ -42,7 +42,7 @@ use self::{
     window::Window,
 };
 pub(crate) use self::{
-    keys::{Keys, Name},
+    keys::{Keys, Name, Rules},
     rule::Rule,
     selection::Selection,
     sink::{Counts, Sink, Span, Spans, Writer},
@@ -64,7 +64,6 @@ pub(crate) struct Engine {
     pub rules: Vec<Rule>,
     literals: Literals,
     keys: Keys,
-    members: Keys,
     userinfo: Vec<usize>,
     values: Starts,
     emails: Vec<usize>,
@@ -95,10 +94,50 @@ impl State {
     }
 }
 
+/// The places in a text, see [`Engine::places`].
+pub(crate) struct PlacesIn<'a> {
+    engine: &'a Engine,
+    bytes: &'a [u8],
+    /// Those of the blocks that were looked at last.
+    places: Places,
+    first: usize,
+    blocks: usize,
+}
+
+impl PlacesIn<'_> {
+    /// The first place from `from` on, which is no earlier than the last time; or the end.
+    pub(crate) fn next(&mut self, from: usize) -> usize {
+        let mut from = from;
+        while from < self.bytes.len() {
+            let mut block = (from - self.first) / BLOCK;
+            if block >= self.blocks {
+                let text = Text {
+                    bytes: self.bytes,
+                    from,
+                    end: true,
+                };
+                let Engine {
+                    kernel, literals, ..
+                } = self.engine;
+                self.blocks = kernel.places(text, &literals.fingerprint, &mut self.places);
+                self.engine.sift(text, self.blocks, &mut self.places);
+                (self.first, block) = (from, 0);
+            }
+            let start = self.first + block * BLOCK;
+            let any = self.places.any[block] & (u64::MAX << (from - start));
+            if any != 0 {
+                return start + any.trailing_zeros() as usize;
+            }
+            from = start + BLOCK;
+        }
+        self.bytes.len()
+    }
+}
+
 impl Engine {
     /// An engine that looks for these rules.
     pub(crate) fn new(rules: Vec<Rule>) -> Self {
-        let (mut keys, mut members) = (Vec::new(), Vec::new());
+        let mut keys = Vec::new();
         let mut literals = Vec::new();
         let (mut userinfo, mut values, mut emails) = (Vec::new(), Vec::new(), Vec::new());
         for (index, rule) in rules.iter().enumerate() {
@@ -111,13 +150,10 @@ impl Engine {
                     });
                     literals.extend(found);
                 }
-                Shape::JsonKey { .. } => {
-                    members.extend(rule.literals.iter().map(|name| (&name[..], index)));
-                }
                 Shape::UserInfo => userinfo.push(index),
                 Shape::Value { .. } => values.push((index, lane::all(rule))),
                 Shape::Email => emails.push(index),
-                Shape::Assignment { .. } => {}
+                Shape::Assignment { .. } | Shape::JsonKey { .. } => {}
             }
         }
         // What a document says by its structure comes before what a text seems to say.
@@ -130,11 +166,9 @@ impl Engine {
                 }
             }
         }
-        let (keys, members) = (Keys::new(keys), Keys::new(members));
         Self {
             literals: Literals::new(literals),
-            keys,
-            members,
+            keys: Keys::new(keys),
             userinfo,
             values: Starts::new(&rules, &values),
             emails,
@@ -145,9 +179,20 @@ impl Engine {
     }
 
     /// The rules for the value of a JSON object's member of this name.
-    pub(crate) fn member(&self, on: &Selection, name: &Name) -> Option<usize> {
-        let found = self.members.find(name);
-        found.iter().copied().find(|rule| on.has(*rule))
+    pub(crate) fn members(&self, on: &Selection, name: &Name) -> Rules {
+        let known = self.keys.find(name).iter().copied();
+        known.filter(|rule| on.has(*rule)).collect()
+    }
+
+    /// The places in a text at which a match may begin, as far as the few bytes there tell.
+    pub(crate) fn places<'a>(&'a self, bytes: &'a [u8]) -> PlacesIn<'a> {
+        PlacesIn {
+            engine: self,
+            bytes,
+            places: Places::default(),
+            first: 0,
+            blocks: 0,
+        }
     }
 
     /// Where rules match in a whole text.
