@@ -13,6 +13,7 @@ mod email;
 mod kernel;
 mod key;
 mod keys;
+mod keywords;
 pub(crate) mod lane;
 mod literals;
 pub(crate) mod pattern;
@@ -32,6 +33,7 @@ mod window;
 
 use self::{
     kernel::{BLOCK, Kernel, Places, Text},
+    keywords::{Context, Keywords},
     lane::{Lane, Lanes},
     literals::{Literal, Literals},
     placeholders::Placeholders,
@@ -67,6 +69,7 @@ pub(crate) struct Engine {
     userinfo: Vec<usize>,
     values: Starts,
     emails: Vec<usize>,
+    keywords: Keywords,
     placeholders: Placeholders,
     kernel: Kernel,
 }
@@ -172,6 +175,7 @@ impl Engine {
             userinfo,
             values: Starts::new(&rules, &values),
             emails,
+            keywords: Keywords::new(&rules),
             placeholders: Placeholders::new(&rules),
             kernel: Kernel::best(),
             rules,
@@ -318,9 +322,11 @@ impl Engine {
         }
         if !lanes.meet(VALUES).is_empty() {
             let rest = &window.bytes[at..];
+            let mut context = Context::new(&self.keywords, window, at);
             for index in self.values.each(lanes, rest, window.end) {
-                if on.has(index) {
-                    let found = value::value((index, &self.rules[index]), window, at);
+                let rule = &self.rules[index];
+                if on.has(index) && context.admits(index, rule) {
+                    let found = value::value((index, rule), window, at);
                     verdict = verdict.or_longer(found);
                 }
             }

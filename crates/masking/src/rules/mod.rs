@@ -9,10 +9,10 @@ mod vectors;
 
 use std::collections::HashMap;
 
-pub(crate) use self::explain::{Explained, explain};
 use self::source::{Checked, read};
 pub use self::{
     error::{BuildError, RuleError},
+    explain::RuleCost,
     import::{Imported, Kept, LeftOut},
 };
 use crate::engine::Engine;
@@ -66,6 +66,10 @@ static BUILTIN: &[(&str, &str)] = &[
     (
         "rules/secrets/generic.toml",
         include_str!("../../rules/secrets/generic.toml"),
+    ),
+    (
+        "rules/personal.toml",
+        include_str!("../../rules/personal.toml"),
     ),
 ];
 

@@ -57,7 +57,12 @@ pub(super) fn is_any_date(body: &[u8]) -> bool {
 
 /// A date on which somebody who lives may have been born.
 pub(super) fn is_birth_date(body: &[u8]) -> bool {
-    parts(body).is_some_and(|year| year < 100 || (1900..=2035).contains(&year))
+    // A time of the day may stand behind it, as in `1985-07-30T00:00:00Z`.
+    let day = match body {
+        [day @ .., _] if day.len() >= 10 && matches!(body[10], b'T' | b' ') => &body[..10],
+        _ => body,
+    };
+    parts(day).is_some_and(|year| year < 100 || (1900..=2035).contains(&year))
 }
 
 /// The year of a date.
