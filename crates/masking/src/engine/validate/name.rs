@@ -69,7 +69,34 @@ pub(super) fn is_bare_secret(value: &[u8]) -> bool {
         return false;
     }
     let plain = makeup.joints == 0 || makeup.numbers >= 2;
-    plain && !is_path(value) && !is_template(value) && !makeup.is_name()
+    plain
+        && !is_path(value)
+        && !is_template(value)
+        && !makeup.is_name()
+        && !is_field(value)
+        && !is_slug(value)
+}
+
+/// Whether a value is a field of its own, such as `request_id=…` behind `token:`.
+fn is_field(value: &[u8]) -> bool {
+    let Some(sign) = value.iter().position(|byte| *byte == b'=') else {
+        return false;
+    };
+    let (name, rest) = (&value[..sign], &value[sign + 1..]);
+    rest.first().is_some_and(|byte| *byte != b'=') && Makeup::of(name).is_name()
+}
+
+/// Whether a value is a name with a short mark at its end, such as `driver-client-AX0p1Q`.
+fn is_slug(value: &[u8]) -> bool {
+    const MAX_MARK: usize = 8;
+
+    let joint = value
+        .iter()
+        .rposition(|byte| matches!(byte, b'-' | b'_' | b'.' | b'/'));
+    joint.is_some_and(|joint| {
+        let name = Makeup::of(&value[..joint]);
+        value.len() - joint <= MAX_MARK + 1 && name.is_name() && name.letters >= 6
+    })
 }
 
 /// Letters of both cases and digits.
@@ -119,7 +146,12 @@ fn is_template(value: &[u8]) -> bool {
     ];
 
     let within = |open: u8, close: u8| value.first() == Some(&open) && value.last() == Some(&close);
-    within(b'{', b'}')
+    let is_variable = value.first() == Some(&b'$') && {
+        let makeup = Makeup::of(&value[1..]);
+        makeup.is_name() && makeup.numbers == 0 && makeup.marks == 0
+    };
+    is_variable
+        || within(b'{', b'}')
         || within(b'[', b']')
         || within(b'<', b'>')
         || SIGNS
@@ -231,6 +263,7 @@ mod tests {
             "At least 8 characters",
             "/home/user1/project",
             "password_confirmation",
+            "$artifactRegistryMavenSecret",
         ] {
             assert!(!is_password(value.as_bytes()), "{value}");
         }
