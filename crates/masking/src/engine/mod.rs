@@ -179,8 +179,12 @@ impl Engine {
     }
 
     /// The rules for the value of a JSON object's member of this name.
-    pub(crate) fn members(&self, on: &Selection, name: &Name) -> Rules {
-        let known = self.keys.find(name).iter().copied();
+    pub(crate) fn members(&self, on: &Selection, name: &[u8]) -> Rules {
+        // What is masked in a name says nothing of the value: it did not before either.
+        if name.contains(&b'[') && name.contains(&b':') {
+            return Rules::default();
+        }
+        let known = self.keys.find(&Name::of(name)).iter().copied();
         known.filter(|rule| on.has(*rule)).collect()
     }
 
