@@ -96,12 +96,15 @@ mod json;
 #[cfg(feature = "tower")]
 pub mod layer;
 mod masker;
+mod operator;
 mod profile;
 mod rules;
 mod stream;
+pub mod vault;
 pub mod view;
 
 use tollbook_exchange::Masked;
+pub use tollbook_exchange::Operator;
 
 #[cfg(feature = "tower")]
 pub use self::layer::MaskLayer;
@@ -109,6 +112,8 @@ pub use self::{
     engine::rule::{Confidence, Kind},
     find::{FindStream, Found},
     masker::{JsonScan, Masker, MaskerBuilder, Match, RuleInfo, Scan},
+    operator::MaskKey,
+    profile::{Base, ProfileBuilder, ProfileError},
     rules::{BuildError, RuleError},
     stream::MaskStream,
 };

@@ -9,11 +9,12 @@ use bytes::Bytes;
 use tollbook_exchange::{Action, Coverage, Fact, Finding, Gap, Masked, Operator, Redact};
 
 use crate::{
-    MaskStream,
+    Confidence, Kind, MaskStream,
     engine::{Counts, Engine, Span},
     json, masked,
-    profile::Profile,
+    profile::{Base, Profile, ProfileBuilder},
     rules::{self, BUILTIN, BuildError},
+    vault::Session,
 };
 
 /// Finds secrets and masks them. A cheap handle: clones share the compiled rules.
@@ -38,6 +39,8 @@ pub struct Scan {
     pub masked: Masked<Bytes>,
     /// Which rules matched, and how often.
     pub matches: Vec<Match>,
+    /// Whether a rule matched that lets nothing pass ([`Operator::Block`]).
+    pub blocked: bool,
 }
 
 /// A whole JSON document, masked.
@@ -51,6 +54,8 @@ pub struct JsonScan {
     /// How much was looked at. Signed, encrypted and binary members are in neither number: they
     /// are known to hold no text.
     pub coverage: Coverage,
+    /// Whether a rule matched that lets nothing pass ([`Operator::Block`]).
+    pub blocked: bool,
 }
 
 /// A rule that matched.
@@ -59,6 +64,8 @@ pub struct JsonScan {
 pub struct Match {
     /// The id of the rule.
     pub rule: Arc<str>,
+    /// What was done with the matches.
+    pub operator: Operator,
     /// How often it matched.
     pub count: u32,
 }
@@ -73,6 +80,14 @@ pub struct RuleInfo<'a> {
     pub description: &'a str,
     /// The public description of the format.
     pub source: &'a str,
+    /// Whether it gives access or tells who somebody is.
+    pub kind: Kind,
+    /// What profiles may choose it by.
+    pub tags: &'a [String],
+    /// How sure it is.
+    pub confidence: Confidence,
+    /// What the profile does with what it finds; `None` where the rule does not count.
+    pub operator: Option<Operator>,
 }
 
 impl Masker {
@@ -101,7 +116,7 @@ impl Masker {
 
     fn of(engine: Engine) -> Self {
         Self {
-            profile: Arc::new(Profile::all(&engine)),
+            profile: Arc::new(Base::Default.profile(&engine.rules)),
             engine: Arc::new(engine),
         }
     }
@@ -111,12 +126,54 @@ impl Masker {
         MaskerBuilder::default()
     }
 
+    /// Begins a profile: which rules count, and what is done with what they find. A masker that
+    /// was given none has [`Base::Default`].
+    ///
+    /// ```
+    /// # use tollbook_masking::{Base, MaskKey, Masker, Operator};
+    /// let masker = Masker::builtin()
+    ///     .profile(Base::Secrets)
+    ///     .key(MaskKey::new([42; 32]))
+    ///     .rule("aws-access-key-id", Operator::Hash)
+    ///     .build()?;
+    /// let scan = masker.mask(b"AKIAIOSFODNN7EXAMPLE");
+    /// assert!(scan.masked.as_inner().starts_with(b"[REDACTED:aws-access-key-id#"));
+    /// # Ok::<(), tollbook_masking::ProfileError>(())
+    /// ```
+    pub fn profile(&self, base: Base) -> ProfileBuilder {
+        ProfileBuilder::new(self.clone(), base)
+    }
+
+    /// The same masker for a session: what its profile has tokens for gets those of the session.
+    /// Without a session it is redacted.
+    #[must_use]
+    pub fn session(&self, session: &Session) -> Self {
+        Self {
+            engine: Arc::clone(&self.engine),
+            profile: Arc::new(self.profile.in_session(session.clone())),
+        }
+    }
+
+    /// Whether a rule that counts has this operator.
+    pub fn uses(&self, operator: Operator) -> bool {
+        self.profile.has(operator)
+    }
+
     /// The rules, in the order in which they were given.
     pub fn rules(&self) -> impl Iterator<Item = RuleInfo<'_>> {
-        self.engine.rules.iter().map(|rule| RuleInfo {
+        let rules = self.engine.rules.iter().enumerate();
+        rules.map(|(index, rule)| RuleInfo {
             id: &rule.id,
             description: &rule.description,
             source: &rule.source,
+            kind: rule.kind,
+            tags: &rule.tags,
+            confidence: rule.confidence,
+            operator: self
+                .profile
+                .on
+                .has(index)
+                .then(|| self.profile.operator(index)),
         })
     }
 
@@ -145,6 +202,7 @@ impl Masker {
                 found: scan.findings(place),
                 masked: scan.masked,
                 coverage,
+                blocked: scan.blocked,
             };
         };
         let bytes = if scanned.edits.is_empty() {
@@ -155,9 +213,11 @@ impl Masker {
         let (mut coverage, opaque) = (Coverage::default(), scanned.opaque as u64);
         coverage.inspect(length - opaque);
         coverage.skip(Gap::Opaque, opaque);
+        let found = scanned.found.findings(&self.engine, &self.profile, place);
         JsonScan {
             masked: masked(bytes),
-            found: scanned.found.findings(&self.engine, &self.profile, place),
+            blocked: blocks(&found),
+            found,
             coverage,
         }
     }
@@ -171,9 +231,13 @@ impl Masker {
         };
         let mut counts = Counts::default();
         spans.iter().for_each(|span| counts.add(span.rule));
+        let matches = self.matches(&counts);
         Scan {
             masked: masked(bytes),
-            matches: self.matches(&counts),
+            blocked: matches
+                .iter()
+                .any(|found| found.operator == Operator::Block),
+            matches,
         }
     }
 
@@ -182,6 +246,7 @@ impl Masker {
             .iter()
             .map(|(rule, count)| Match {
                 rule: self.engine.rules[rule].id.clone(),
+                operator: self.profile.operator(rule),
                 count,
             })
             .collect()
@@ -281,6 +346,11 @@ impl Scan {
 pub(crate) fn findings(matches: &[Match], place: &str) -> Vec<Finding> {
     matches
         .iter()
-        .map(|found| Finding::new(&*found.rule, place, Operator::Redact, found.count))
+        .map(|found| Finding::new(&*found.rule, place, found.operator, found.count))
         .collect()
+}
+
+/// Whether something was found that lets nothing pass.
+pub(crate) fn blocks(found: &[Finding]) -> bool {
+    found.iter().any(|found| found.operator == Operator::Block)
 }

@@ -1,23 +1,56 @@
-//! What becomes of what is found.
+//! Which rules count, and what becomes of what they find.
+
+mod builder;
+
+use std::sync::Arc;
 
 use tollbook_exchange::Operator;
 
-use crate::engine::{Engine, Rule, Selection};
+pub use self::builder::{Base, ProfileBuilder, ProfileError};
+use crate::{
+    Kind,
+    engine::{
+        Engine, Rule, Selection,
+        rule::{CAP, Shape},
+    },
+    operator::{self, MaskKey, Surrogate},
+    vault::Session,
+};
 
 /// Which rules count, and what takes the place of what each of them finds.
 #[derive(Clone, Debug)]
 pub(crate) struct Profile {
     pub on: Selection,
     /// By the rule's index.
-    operators: Vec<Operator>,
+    operators: Arc<[Operator]>,
+    key: Option<MaskKey>,
+    session: Option<Session>,
 }
 
 impl Profile {
     /// Every rule, and what it finds is redacted.
     pub(crate) fn all(engine: &Engine) -> Self {
+        Self::new(
+            (0..engine.rules.len()).collect(),
+            vec![Operator::Redact; engine.rules.len()],
+            None,
+        )
+    }
+
+    fn new(on: Selection, operators: Vec<Operator>, key: Option<MaskKey>) -> Self {
         Self {
-            on: (0..engine.rules.len()).collect(),
-            operators: vec![Operator::Redact; engine.rules.len()],
+            on,
+            operators: operators.into(),
+            key,
+            session: None,
+        }
+    }
+
+    /// The same profile for a session: its tokens can be turned back.
+    pub(crate) fn in_session(&self, session: Session) -> Self {
+        Self {
+            session: Some(session),
+            ..self.clone()
         }
     }
 
@@ -29,9 +62,80 @@ impl Profile {
             .unwrap_or(Operator::Redact)
     }
 
+    /// Whether a rule that counts has this operator.
+    pub(crate) fn has(&self, operator: Operator) -> bool {
+        let mut all = self.operators.iter().enumerate();
+        all.any(|(rule, own)| *own == operator && self.on.has(rule))
+    }
+
+    /// Whether this does the same to every text as `other` does.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let plain = |profile: &Self| profile.key.is_none() && profile.session.is_none();
+        self.on == other.on && self.operators == other.operators && plain(self) && plain(other)
+    }
+
     /// Writes what takes the place of a match.
+    ///
+    /// Where an operator cannot do what it is for, the match is redacted. A match that goes on
+    /// beyond what a decision looks at is not known whole, so only its beginning could be told
+    /// from others.
     pub(crate) fn write(&self, rule: &Rule, index: usize, value: &[u8], out: &mut Vec<u8>) {
-        let _ = (self.operator(index), value);
-        out.extend_from_slice(&rule.placeholder);
+        let operator = self.operator(index);
+        if operator == Operator::Flag || self.is_replacement(operator, rule, value) {
+            out.extend_from_slice(value);
+            return;
+        }
+        let whole = value.len() < CAP && rule.shape != Shape::PrivateKey;
+        let before = out.len();
+        match (operator, &self.key, &self.session) {
+            // Half an escape would say something else.
+            (Operator::Partial, ..) if whole && !value.contains(&b'\\') => {
+                operator::partial(value, out);
+            }
+            (Operator::Hash, Some(key), _) if whole => operator::hash(key, rule, value, out),
+            (Operator::Surrogate, Some(key), _) if whole => {
+                if let Some(kind) = Surrogate::of(&rule.id) {
+                    operator::surrogate(kind, key, value, out);
+                }
+            }
+            (Operator::Token, _, Some(session)) if whole => {
+                if let Some(token) = session.token(&operator::kind(&rule.id), value) {
+                    out.extend_from_slice(token.as_bytes());
+                }
+            }
+            _ => {}
+        }
+        if out.len() == before {
+            out.extend_from_slice(&rule.placeholder);
+        }
+    }
+
+    /// Whether a match is what an operator of this profile has put there.
+    fn is_replacement(&self, operator: Operator, rule: &Rule, value: &[u8]) -> bool {
+        if operator::is_placeholder(value) {
+            return true;
+        }
+        if operator == Operator::Surrogate
+            && Surrogate::of(&rule.id).is_some_and(|kind| kind.holds(value))
+        {
+            return true;
+        }
+        // Whichever rule meets the token now, another one has made it.
+        self.session
+            .as_ref()
+            .is_some_and(|session| operator::split(value).is_some_and(|_| session.knows(value)))
+    }
+}
+
+/// Whether an operator may be asked for what is found by rules of this kind. A secret is not
+/// given back, not in part either: what restores it for its owner restores it for whoever talks
+/// the model into repeating the token.
+const fn allows(kind: Kind, operator: Operator) -> bool {
+    match kind {
+        Kind::Secret => !matches!(
+            operator,
+            Operator::Token | Operator::Partial | Operator::Surrogate
+        ),
+        _ => true,
     }
 }

@@ -49,7 +49,7 @@ pub(crate) fn assignment(
     let is_member =
         json && window.bytes[at] == b':' && key_quote.is_some() && value.quote == key_quote;
     let body = &window.bytes[value.start..value.end];
-    for index in found.into_iter().filter(|rule| on.has(*rule)) {
+    for index in found.iter().filter(|rule| on.has(*rule)) {
         let rule = &rules[index];
         let fits = match rule.shape {
             Shape::Assignment {

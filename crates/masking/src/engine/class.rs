@@ -36,7 +36,7 @@ pub(crate) const USERINFO: Class = Class::EMPTY.range(b'!', 0xff).without(b"/@\"
 pub(crate) const BASE64: Class = ALNUM.with(b"+/=");
 
 impl Class {
-    const EMPTY: Self = Self([0; 4]);
+    pub(crate) const EMPTY: Self = Self([0; 4]);
 
     /// The class of this name.
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
@@ -67,6 +67,16 @@ impl Class {
             .all(|(own, others)| own & !others == 0)
     }
 
+    /// What is in this class or in the other.
+    pub(crate) fn or(&self, other: &Self) -> Self {
+        let mut both = *self;
+        both.0
+            .iter_mut()
+            .zip(other.0)
+            .for_each(|(own, others)| *own |= others);
+        both
+    }
+
     /// How many bytes at the start of `bytes` are in the class.
     pub(crate) fn run(&self, bytes: &[u8]) -> usize {
         bytes
@@ -93,7 +103,7 @@ impl Class {
         self
     }
 
-    const fn range(mut self, first: u8, last: u8) -> Self {
+    pub(crate) const fn range(mut self, first: u8, last: u8) -> Self {
         let mut byte = first;
         loop {
             self = self.with(&[byte]);

@@ -53,23 +53,67 @@ impl Keys {
         self.endings & bit(last) != 0
     }
 
-    /// The rules whose names `name` ends with.
-    pub(crate) fn find(&self, name: &Name) -> Vec<usize> {
+    /// The rules whose names `name` ends with, in the order in which rules are tried.
+    pub(crate) fn find(&self, name: &Name) -> Rules {
+        let mut found = Rules::default();
+        if name.length == 0 || !self.may_end_in(name.bytes[0]) {
+            return found;
+        }
         let input = Input::new(name.letters()).anchored(Anchored::Yes);
         let mut state = OverlappingState::start();
-        let mut found = Vec::new();
         loop {
             self.names.find_overlapping(input.clone(), &mut state);
             let Some(known) = state.get_match() else {
                 break;
             };
-            found.push(known.pattern().as_usize());
+            found.insert(known.pattern().as_usize());
         }
-        found.sort_unstable();
+        for rule in &mut found.rules[..found.length] {
+            *rule = self.rules.get(*rule).copied().unwrap_or(usize::MAX);
+        }
         found
-            .iter()
-            .filter_map(|known| self.rules.get(*known).copied())
-            .collect()
+    }
+}
+
+/// No more rules than this count for one name; the first ones stay.
+const MAX_RULES: usize = 12;
+
+/// A few rules, by their indexes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rules {
+    rules: [usize; MAX_RULES],
+    length: usize,
+}
+
+impl Rules {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.rules.into_iter().take(self.length)
+    }
+
+    /// Those of which `stays` says so.
+    #[must_use]
+    pub(crate) fn filter(&self, mut stays: impl FnMut(usize) -> bool) -> Self {
+        let mut left = Self::default();
+        for rule in self.iter().filter(|rule| stays(*rule)) {
+            left.rules[left.length] = rule;
+            left.length += 1;
+        }
+        left
+    }
+
+    /// Adds one in the order of numbers.
+    fn insert(&mut self, rule: usize) {
+        let at = self.rules[..self.length].partition_point(|known| *known < rule);
+        if at == MAX_RULES {
+            return;
+        }
+        self.length = (self.length + 1).min(MAX_RULES);
+        self.rules[at..self.length].rotate_right(1);
+        self.rules[at] = rule;
     }
 }
 
@@ -138,11 +182,18 @@ mod tests {
             "X-Service-Api-Key",
             "config.apikey",
         ] {
-            assert_eq!(keys.find(&Name::of(name.as_bytes())), [7, 9], "{name}");
+            let found: Vec<usize> = keys.find(&Name::of(name.as_bytes())).iter().collect();
+            assert_eq!(found, [7, 9], "{name}");
         }
         for name in ["api_keys", "ke", "", "api_key_id", "schlüssel"] {
-            assert_eq!(keys.find(&Name::of(name.as_bytes())), [0; 0], "{name}");
+            assert!(keys.find(&Name::of(name.as_bytes())).is_empty(), "{name}");
         }
+        let mut many = Rules::default();
+        (0..30).rev().for_each(|rule| many.insert(rule));
+        assert_eq!(
+            many.iter().collect::<Vec<_>>(),
+            (0..MAX_RULES).collect::<Vec<_>>()
+        );
         assert!(keys.may_end_in(b'Y') && keys.may_end_in(b'n') && !keys.may_end_in(b'a'));
     }
 }

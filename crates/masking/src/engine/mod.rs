@@ -12,12 +12,13 @@ pub(crate) mod class;
 mod email;
 mod key;
 mod keys;
+pub(crate) mod lane;
+mod literals;
 pub(crate) mod pattern;
 pub(crate) mod rule;
 mod selection;
 mod sink;
 mod swallow;
-mod table;
 mod token;
 mod userinfo;
 pub(crate) mod validate;
@@ -26,16 +27,17 @@ mod verdict;
 mod window;
 
 pub(crate) use self::{
-    keys::{Keys, Name},
+    keys::{Keys, Name, Rules},
     rule::Rule,
     selection::Selection,
     sink::{Counts, Sink, Span, Spans, Writer},
     window::HISTORY,
 };
 use self::{
+    lane::{Lane, Lanes},
+    literals::{Literal, Literals},
     rule::Shape,
     swallow::Swallow,
-    table::{Literal, Table},
     verdict::{Match, Verdict},
     window::Window,
 };
@@ -47,16 +49,20 @@ pub(crate) const HOLD_BACK: usize = 160;
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub rules: Vec<Rule>,
-    table: Table,
+    literals: Literals,
     keys: Keys,
-    members: Keys,
     userinfo: Vec<usize>,
+    /// Rules of values and the lanes they are looked for in.
+    values: Vec<(usize, Lanes)>,
+    emails: Vec<usize>,
 }
 
 /// Where the machine is in a text.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct State {
     swallow: Option<Swallow>,
+    /// The rule whose match is swallowed.
+    rule: usize,
     /// Whether the text is that of a JSON document, read without knowing its structure.
     pub json: bool,
     /// No byte before this index may be looked at.
@@ -77,24 +83,23 @@ impl State {
 impl Engine {
     /// An engine that looks for these rules.
     pub(crate) fn new(rules: Vec<Rule>) -> Self {
-        let (mut keys, mut members) = (Vec::new(), Vec::new());
+        let mut keys = Vec::new();
         let mut literals = Vec::new();
-        let mut userinfo = Vec::new();
+        let (mut userinfo, mut values, mut emails) = (Vec::new(), Vec::new(), Vec::new());
         for (index, rule) in rules.iter().enumerate() {
             match rule.shape {
                 Shape::Token { .. } | Shape::PrivateKey => {
                     let keep = !matches!(rule.shape, Shape::Token { keep: false, .. });
-                    let found = rule
-                        .literals
-                        .iter()
-                        .map(|text| Literal::new(text, index, keep));
+                    let found = rule.literals.iter().map(|text| {
+                        let lane = lane::of_literal(rule, text) == Lane::Literal;
+                        Literal::new(text, index, keep, lane)
+                    });
                     literals.extend(found);
                 }
-                Shape::JsonKey { .. } => {
-                    members.extend(rule.literals.iter().map(|name| (&name[..], index)));
-                }
                 Shape::UserInfo => userinfo.push(index),
-                Shape::Assignment { .. } | Shape::Value { .. } | Shape::Email => {}
+                Shape::Value { .. } => values.push((index, lane::all(rule))),
+                Shape::Email => emails.push(index),
+                Shape::Assignment { .. } | Shape::JsonKey { .. } => {}
             }
         }
         // What a document says by its structure comes before what a text seems to say.
@@ -107,20 +112,26 @@ impl Engine {
                 }
             }
         }
-        let (keys, members) = (Keys::new(keys), Keys::new(members));
         Self {
-            table: Table::new(literals),
-            keys,
-            members,
+            literals: Literals::new(literals),
+            keys: Keys::new(keys),
             userinfo,
+            values,
+            emails,
             rules,
         }
     }
 
     /// The rules for the value of a JSON object's member of this name.
-    pub(crate) fn member(&self, on: &Selection, name: &Name) -> Option<usize> {
-        let found = self.members.find(name);
-        found.into_iter().find(|rule| on.has(*rule))
+    pub(crate) fn members(&self, on: &Selection, name: &Name) -> Rules {
+        self.keys.find(name).filter(|rule| on.has(rule))
+    }
+
+    /// The first place from `from` on at which a match may begin, or the end.
+    pub(crate) fn next_place(&self, bytes: &[u8], from: usize) -> usize {
+        (from..bytes.len())
+            .find(|at| !self.lanes(bytes, *at, 0, true).is_empty())
+            .unwrap_or(bytes.len())
     }
 
     /// Where rules match in a whole text.
@@ -148,7 +159,7 @@ impl Engine {
         loop {
             if let Some(mut swallow) = state.swallow {
                 let (eaten, ended) = swallow.eat(&bytes[at..], end);
-                sink.swallow(&bytes[at..at + eaten]);
+                sink.swallow(state.rule, &bytes[at..at + eaten]);
                 at += eaten;
                 passed = at;
                 state.floor = at;
@@ -158,8 +169,17 @@ impl Engine {
                 }
                 sink.close();
             }
-            at = self.table.next(bytes, at);
-            if at == bytes.len() {
+            let lanes = loop {
+                if at == bytes.len() {
+                    break Lanes::default();
+                }
+                let lanes = self.lanes(bytes, at, state.floor, end);
+                if !lanes.is_empty() {
+                    break lanes;
+                }
+                at += 1;
+            };
+            if lanes.is_empty() {
                 break;
             }
             let window = Window {
@@ -168,7 +188,7 @@ impl Engine {
                 after_match: state.after_match,
                 end,
             };
-            match self.decide(on, state.json, &window, at) {
+            match self.decide(on, state.json, lanes, &window, at) {
                 Verdict::No => at += 1,
                 Verdict::NotYet => break,
                 Verdict::Match(found) => {
@@ -182,6 +202,7 @@ impl Engine {
                     state.floor = at;
                     state.after_match = true;
                     state.swallow = found.swallow;
+                    state.rule = found.rule;
                 }
             }
         }
@@ -189,11 +210,43 @@ impl Engine {
         at
     }
 
-    fn decide(&self, on: &Selection, json: bool, window: &Window<'_>, at: usize) -> Verdict {
+    /// The lanes that a place is in.
+    fn lanes(&self, bytes: &[u8], at: usize, floor: usize, end: bool) -> Lanes {
+        let mut lanes = lane::places(bytes, at, floor, end);
+        if self.literals.in_lane(bytes, at, end) {
+            lanes = lanes.and(Lane::Literal);
+        }
+        // The password in an address stands behind any user name.
+        if bytes[at] == b':' && !self.userinfo.is_empty() {
+            lanes = lanes.and(Lane::Separator);
+        }
+        lanes
+    }
+
+    fn decide(
+        &self,
+        on: &Selection,
+        json: bool,
+        lanes: Lanes,
+        window: &Window<'_>,
+        at: usize,
+    ) -> Verdict {
         if window.is_escaped(at) {
             return Verdict::No;
         }
         let mut verdict = self.literals(on, window, at);
+        for (index, known) in &self.values {
+            if known.meet(lanes) && on.has(*index) {
+                let found = value::value((*index, &self.rules[*index]), window, at);
+                verdict = verdict.or_longer(found);
+            }
+        }
+        if lanes.has(Lane::At) {
+            for index in self.emails.iter().filter(|rule| on.has(**rule)) {
+                let found = email::email((*index, &self.rules[*index]), window, at);
+                verdict = verdict.or_longer(found);
+            }
+        }
         if matches!(window.bytes[at], b':' | b'=') {
             verdict = verdict.or_longer(assignment::assignment(
                 &self.rules,
@@ -233,7 +286,7 @@ impl Engine {
 
     fn literals(&self, on: &Selection, window: &Window<'_>, at: usize) -> Verdict {
         let mut verdict = Verdict::No;
-        for (literal, is_whole) in self.table.at(&window.bytes[at..]) {
+        for (literal, is_whole) in self.literals.at(&window.bytes[at..]) {
             if !on.has(literal.rule) || !window.stands_before(at, &literal.behind) {
                 continue;
             }

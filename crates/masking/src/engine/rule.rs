@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::engine::{
-    class::Class,
-    pattern::Pattern,
+    class::{Class, WORD},
+    pattern::{Pattern, Reach},
+    swallow::Swallow,
     validate::Validator,
-    window::{LOOK_BACK, Window},
+    window::{Ahead, LOOK_BACK, Window},
 };
 
 /// The longest literal.
@@ -80,7 +81,8 @@ pub(crate) enum Shape {
     /// The PEM form of a private key (RFC 7468).
     PrivateKey,
     /// A value that is known by its own form, and by keywords near it if the rule has any.
-    Value { left: Left },
+    /// With `apart`, it is no part of a longer number, version or name either.
+    Value { left: Left, apart: bool },
     /// An address of electronic mail.
     Email,
 }
@@ -116,26 +118,113 @@ impl Rule {
     pub(crate) fn judges(&self, head: &[u8]) -> bool {
         self.class.has_all(head)
             && self
-                .validate
-                .iter()
-                .all(|validator| validator.accepts(head))
+                .pattern
+                .as_ref()
+                .is_none_or(|pattern| pattern.fits(head))
+            && self.validates(head)
+    }
+
+    /// Whether the validators accept a body that is right otherwise.
+    pub(crate) fn validates(&self, body: &[u8]) -> bool {
+        self.validate
+            .iter()
+            .all(|validator| validator.accepts(body))
+    }
+
+    /// How far a body reaches that begins at `at`.
+    pub(crate) fn reach(&self, window: &Window<'_>, at: usize) -> Reach {
+        if let Some(pattern) = &self.pattern {
+            return pattern.longest(window, at);
+        }
+        // One byte beyond the maximum tells that a body is too long.
+        let most = self.max.map_or(CAP, |max| max + 1);
+        let rest = window.bytes.get(at..).unwrap_or_default();
+        let run = self.class.run(&rest[..rest.len().min(most)]);
+        let next = window.ahead(at + run);
+        if run < most && next == Ahead::NotYet {
+            return Reach::NotYet;
+        }
+        // With a maximum the body must end there: a longer one is something else.
+        let ends = self
+            .max
+            .is_none_or(|max| run <= max && !matches!(next, Ahead::Byte(next) if WORD.has(next)));
+        if ends && run >= self.min {
+            Reach::End(at + run)
+        } else {
+            Reach::No
+        }
+    }
+
+    /// What else belongs to a body of this length.
+    pub(crate) fn goes_on(&self, length: usize) -> Option<Swallow> {
+        (self.pattern.is_none() && self.max.is_none() && length == CAP)
+            .then_some(Swallow::Run(self.class))
     }
 
     /// Whether a keyword of the rule stands before `at`, if it has any.
     pub(crate) fn in_context(&self, window: &Window<'_>, at: usize) -> bool {
-        if self.keywords.is_empty() {
-            return true;
+        self.keywords.is_empty() || {
+            let near = LookBack::new(window, at, matches!(self.shape, Shape::Value { .. }));
+            self.keywords.iter().any(|word| near.has(word))
         }
-        let mut near: Vec<u8> = (1..=LOOK_BACK)
-            .map_while(|back| window.before(at, back))
-            .map(|byte| byte.to_ascii_lowercase())
-            .collect();
-        near.reverse();
-        self.keywords
-            .iter()
-            .any(|word| memchr::memmem::find(&near, word).is_some())
     }
 }
+
+/// What stands before a place, as far as a decision may look.
+pub(crate) struct LookBack {
+    /// Filled from the end.
+    bytes: [u8; LOOK_BACK],
+    lower: [u8; LOOK_BACK],
+    from: usize,
+}
+
+impl LookBack {
+    /// The bytes before `at`; with `line`, those on the same line only.
+    pub(crate) fn new(window: &Window<'_>, at: usize, line: bool) -> Self {
+        let mut near = Self {
+            bytes: [0; LOOK_BACK],
+            lower: [0; LOOK_BACK],
+            from: LOOK_BACK,
+        };
+        for back in 1..=LOOK_BACK {
+            match window.before(at, back) {
+                Some(b'\n' | b'\r') if line => break,
+                Some(byte) => {
+                    near.from -= 1;
+                    near.bytes[near.from] = byte;
+                    near.lower[near.from] = byte.to_ascii_lowercase();
+                }
+                None => break,
+            }
+        }
+        near
+    }
+
+    /// Whether a word stands here, given in lower case. A short one must stand alone: `sin` is not
+    /// in `using`, but in `employee_sin` and `employeeSin`.
+    pub(crate) fn has(&self, word: &[u8]) -> bool {
+        memchr::memmem::find_iter(&self.lower[self.from..], word)
+            .any(|start| word.len() > SHORT_WORD || self.is_alone(self.from + start, word.len()))
+    }
+
+    fn is_alone(&self, start: usize, length: usize) -> bool {
+        let (first, last) = (self.bytes[start], self.bytes[start + length - 1]);
+        let before = (start > self.from).then(|| self.bytes[start - 1]);
+        let behind = self.bytes.get(start + length);
+        let left = before.is_none_or(|before| {
+            !before.is_ascii_alphabetic()
+                || before.is_ascii_lowercase() && first.is_ascii_uppercase()
+        });
+        let right = behind.is_none_or(|behind| {
+            !behind.is_ascii_alphabetic()
+                || last.is_ascii_lowercase() && behind.is_ascii_uppercase()
+        });
+        left && right
+    }
+}
+
+/// A keyword of so many letters is found in many others.
+const SHORT_WORD: usize = 4;
 
 impl Left {
     pub(crate) fn fits(self, window: &Window<'_>, at: usize) -> bool {

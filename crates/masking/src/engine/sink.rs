@@ -1,5 +1,7 @@
 //! Where the engine's output goes.
 
+use tollbook_exchange::Operator;
+
 use crate::{engine::Engine, profile::Profile};
 
 /// Takes what the engine decides, in the order of the text.
@@ -8,8 +10,8 @@ pub(crate) trait Sink {
     fn pass(&mut self, bytes: &[u8]);
     /// A match of the rule with this index begins with these bytes.
     fn redact(&mut self, rule: usize, bytes: &[u8]);
-    /// The match goes on with these bytes.
-    fn swallow(&mut self, bytes: &[u8]);
+    /// The match of the rule goes on with these bytes.
+    fn swallow(&mut self, rule: usize, bytes: &[u8]);
     /// The match has ended.
     fn close(&mut self);
 }
@@ -43,7 +45,7 @@ impl Sink for Spans {
         self.at += bytes.len();
     }
 
-    fn swallow(&mut self, bytes: &[u8]) {
+    fn swallow(&mut self, _rule: usize, bytes: &[u8]) {
         self.at += bytes.len();
         if let Some(last) = self.spans.last_mut() {
             last.end = self.at;
@@ -72,7 +74,11 @@ impl Sink for Writer<'_> {
         self.counts.add(rule);
     }
 
-    fn swallow(&mut self, _bytes: &[u8]) {}
+    fn swallow(&mut self, rule: usize, bytes: &[u8]) {
+        if self.profile.operator(rule) == Operator::Flag {
+            self.out.extend_from_slice(bytes);
+        }
+    }
 
     fn close(&mut self) {}
 }

@@ -1,8 +1,147 @@
 //! Values that are known by their own form, and by words that stand near them.
 
-use crate::engine::{rule::Rule, verdict::Verdict, window::Window};
+use crate::engine::{
+    class::WORD,
+    pattern::Reach,
+    rule::{Rule, Shape},
+    verdict::{Match, Verdict},
+    window::{Ahead, Window},
+};
+
+/// What joins a value to something else: the parts of a version, a range, a path, a name.
+const JOINTS: &[u8] = b"-./+";
 
 /// Looks for a value of the rule that begins at `at`.
-pub(crate) fn value((_index, _rule): (usize, &Rule), _window: &Window<'_>, _at: usize) -> Verdict {
-    Verdict::No
+pub(crate) fn value((index, rule): (usize, &Rule), window: &Window<'_>, at: usize) -> Verdict {
+    let Shape::Value { left, apart } = rule.shape else {
+        return Verdict::No;
+    };
+    if !left.fits(window, at) || (apart && is_joined_before(window, at)) {
+        return Verdict::No;
+    }
+    let end = match rule.reach(window, at) {
+        Reach::End(end) => end,
+        Reach::NotYet => return Verdict::NotYet,
+        Reach::No => return Verdict::No,
+    };
+    if apart {
+        match is_joined_behind(window, end) {
+            Some(false) => {}
+            Some(true) => return Verdict::No,
+            None => return Verdict::NotYet,
+        }
+    }
+    if !rule.validates(&window.bytes[at..end]) || !rule.in_context(window, at) {
+        return Verdict::No;
+    }
+    Verdict::Match(Match {
+        start: at,
+        end,
+        rule: index,
+        swallow: rule.goes_on(end - at),
+    })
+}
+
+fn is_joined_before(window: &Window<'_>, at: usize) -> bool {
+    let before = |back| window.before(at, back);
+    matches!(before(1), Some(joint) if JOINTS.contains(&joint))
+        && matches!(before(2), Some(byte) if WORD.has(byte))
+        && !window.is_boundary(at - 1)
+}
+
+fn is_joined_behind(window: &Window<'_>, end: usize) -> Option<bool> {
+    match window.ahead(end) {
+        Ahead::Byte(joint) if JOINTS.contains(&joint) => match window.ahead(end + 1) {
+            Ahead::Byte(byte) => Some(WORD.has(byte)),
+            Ahead::End => Some(false),
+            Ahead::NotYet => None,
+        },
+        Ahead::Byte(_) | Ahead::End => Some(false),
+        Ahead::NotYet => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(more: &str) -> Rule {
+        let toml = format!(
+            "[[rule]]\nid = \"x\"\ndescription = \"d\"\nsource = \"s\"\nshape = \"value\"\n\
+             positive = [\"x\"]\nnegative = [\"x\"]\n{more}"
+        );
+        let mut mistakes = Vec::new();
+        let rules = crate::rules::read("r.toml", &toml, &mut mistakes);
+        assert_eq!(mistakes, []);
+        rules.into_iter().next().unwrap().rule
+    }
+
+    fn found<'a>(rule: &Rule, text: &'a str) -> Option<&'a str> {
+        let look = |bytes: &[u8], end, at| {
+            let window = Window {
+                bytes,
+                floor: 0,
+                after_match: false,
+                end,
+            };
+            if window.is_escaped(at) {
+                return Verdict::No; // As the engine does.
+            }
+            value((0, rule), &window, at)
+        };
+        let all = text.as_bytes();
+        (0..text.len()).find_map(|at| {
+            let whole = look(all, true, at);
+            for cut in at + 1..text.len() {
+                match (look(&all[..cut], false, at), whole) {
+                    (Verdict::NotYet, _) | (Verdict::No, Verdict::No) => {}
+                    (Verdict::Match(part), Verdict::Match(whole)) if part.end == whole.end => {}
+                    _ => panic!("{text} at {at} cut at {cut}"),
+                }
+            }
+            match whole {
+                Verdict::Match(found) => Some(&text[found.start..found.end]),
+                _ => None,
+            }
+        })
+    }
+
+    #[test]
+    fn a_word_on_the_same_line_makes_a_value_one() {
+        let rule = rule(
+            "keywords = [\"Datadog\", \"sin\"]\nbody = { class = \"hex\", min = 16, max = 16 }",
+        );
+        let hex = "0123456789abcdef";
+        for text in ["DATADOG_KEY = ", "my sin: ", "employeeSin=", "x_SIN_y="] {
+            assert_eq!(found(&rule, &format!("{text}{hex} ")), Some(hex), "{text}");
+        }
+        for text in ["", "using ", "since ", "datadog\n", "data dog "] {
+            assert_eq!(found(&rule, &format!("{text}{hex} ")), None, "{text}");
+        }
+        let far = format!("datadog{}{hex}", " ".repeat(60));
+        assert_eq!(found(&rule, &far), None);
+        assert_eq!(found(&rule, &format!("datadog {hex}0")), None);
+        assert_eq!(found(&rule, &format!("datadog x{hex}")), None);
+    }
+
+    #[test]
+    fn a_value_that_stands_apart_is_no_part_of_another() {
+        let rule = rule("apart = true\npattern = '[0-9]{3}-[0-9]{2}-[0-9]{4}'");
+        for text in [
+            "123-45-6789",
+            "x: 123-45-6789.",
+            "(123-45-6789)",
+            "-123-45-6789-",
+        ] {
+            assert_eq!(found(&rule, text), Some("123-45-6789"), "{text}");
+        }
+        for text in [
+            "1-123-45-6789",
+            "123-45-6789-1",
+            "v.123-45-6789.2",
+            "a/123-45-6789",
+        ] {
+            assert_eq!(found(&rule, text), None, "{text}");
+        }
+    }
 }

@@ -33,6 +33,13 @@ impl Found {
         }
     }
 
+    /// What was found, without a certain order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &str, u32)> {
+        self.counts
+            .iter()
+            .map(|((rule, path), count)| (*rule, &**path, *count))
+    }
+
     /// The findings; `place` names the text as a whole. Their order is that of rules and places.
     pub(crate) fn findings(&self, engine: &Engine, profile: &Profile, place: &str) -> Vec<Finding> {
         let mut counts: Vec<_> = self.counts.iter().collect();

@@ -7,7 +7,8 @@ const MAX_NAME: usize = 40;
 /// A path such as `messages[].content[].text`.
 ///
 /// Indices are left out, and a name that is not an ordinary one becomes `*`: names are written by
-/// callers and may be long, or secret.
+/// callers and may be long, or secret. A document that is held in a string is told as if it stood
+/// in its place.
 #[derive(Debug, Default)]
 pub(crate) struct Path(String);
 
@@ -43,19 +44,18 @@ impl Path {
         self.0.push_str("[]");
     }
 
-    /// The path as it is told.
-    pub(crate) fn told(&self) -> String {
+    /// The path as it is told, and on to `inner` in the document that the value is.
+    pub(crate) fn told_with(&self, inner: &str) -> String {
+        let dot = if self.0.is_empty() || inner.is_empty() || inner.starts_with('[') {
+            ""
+        } else {
+            "."
+        };
+        let told = format!("{}{dot}{inner}", self.0);
         // The path is ASCII, so it can be cut anywhere.
-        match self.0.get(..MAX_PATH) {
-            Some(start) if self.0.len() > MAX_PATH => format!("{start}*"),
-            _ => self.0.clone(),
+        match told.get(..MAX_PATH) {
+            Some(start) if told.len() > MAX_PATH => format!("{start}*"),
+            _ => told,
         }
-    }
-
-    /// Whether the path goes through the input of a tool, in which names mean what the tool wants.
-    pub(crate) fn is_in_input(&self) -> bool {
-        self.0
-            .split('.')
-            .any(|name| name.trim_end_matches("[]") == "input")
     }
 }

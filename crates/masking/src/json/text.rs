@@ -1,84 +1,85 @@
 //! The text of a JSON string, and how places in it lie in the document.
 
-use std::{borrow::Cow, ops::Range};
+use std::ops::Range;
 
 use memchr::memchr;
 
-/// The decoded form of a JSON string.
+/// Appends the text of a string's bytes between its quotes. An escape that JSON does not know
+/// stands for itself.
 ///
 /// Surrogates without a partner are kept in the three-byte form that UTF-8 would give them
-/// (WTF-8), so that encoding again gives back what was decoded.
+/// (WTF-8), so that encoding again gives back what was decoded. A text is never longer than its
+/// string.
+pub(crate) fn decode(raw: &[u8], text: &mut Vec<u8>) {
+    let mut at = 0;
+    while let Some(plain) = memchr(b'\\', &raw[at..]) {
+        text.extend_from_slice(&raw[at..at + plain]);
+        at += plain;
+        at += decode_escape(&raw[at..], text);
+    }
+    text.extend_from_slice(&raw[at..]);
+}
+
+/// Where parts of a text lie in the string it was decoded from.
+///
+/// Nothing is noted while a text is decoded: most texts hold no match, and those that do are gone
+/// through once more.
 #[derive(Debug)]
-pub(crate) struct Text<'a> {
-    pub bytes: Cow<'a, [u8]>,
-    /// Where decoded and raw offsets stop running in parallel: the start and the end of each escape.
-    marks: Vec<Mark>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Mark {
+pub(crate) struct Places<'a> {
+    raw: &'a [u8],
+    /// Offsets in the string and in the text that belong together, at the start of an escape or
+    /// behind one.
+    at: usize,
     decoded: usize,
-    raw: usize,
-    /// Whether an escape begins here.
-    escape: bool,
+    /// Where the last part ended.
+    end: usize,
 }
 
-impl<'a> Text<'a> {
-    /// The text of a string's bytes between its quotes. An escape that JSON does not know stands
-    /// for itself.
-    pub(crate) fn decode(raw: &'a [u8]) -> Self {
-        let Some(first) = memchr(b'\\', raw) else {
-            return Self {
-                bytes: Cow::Borrowed(raw),
-                marks: Vec::new(),
-            };
-        };
-        let mut bytes = Vec::with_capacity(raw.len());
-        let mut marks = Vec::new();
-        bytes.extend_from_slice(&raw[..first]);
-        let mut at = first;
-        while at < raw.len() {
-            marks.push(Mark {
-                decoded: bytes.len(),
-                raw: at,
-                escape: true,
-            });
-            at += decode_escape(&raw[at..], &mut bytes);
-            marks.push(Mark {
-                decoded: bytes.len(),
-                raw: at,
-                escape: false,
-            });
-            let plain = memchr(b'\\', &raw[at..]).unwrap_or(raw.len() - at);
-            bytes.extend_from_slice(&raw[at..at + plain]);
-            at += plain;
-        }
+impl<'a> Places<'a> {
+    pub(crate) const fn new(raw: &'a [u8]) -> Self {
         Self {
-            bytes: Cow::Owned(bytes),
-            marks,
+            raw,
+            at: 0,
+            decoded: 0,
+            end: 0,
         }
     }
 
-    /// Where a range of the text lies in the raw bytes. An escape is never cut.
-    pub(crate) fn raw(&self, range: Range<usize>) -> Range<usize> {
-        self.raw_at(range.start, false)..self.raw_at(range.end, true)
+    /// Where a part lies, which begins no earlier than the last one ended. An escape is never cut.
+    pub(crate) fn of(&mut self, part: Range<usize>) -> Range<usize> {
+        let start = self.offset(part.start, false).max(self.end);
+        self.end = self.offset(part.end, true).max(start);
+        start..self.end
     }
 
-    fn raw_at(&self, decoded: usize, is_end: bool) -> usize {
-        let next = self.marks.partition_point(|mark| mark.decoded <= decoded);
-        let Some(mark) = next.checked_sub(1).map(|last| self.marks[last]) else {
-            return decoded;
-        };
-        match (mark.escape && mark.decoded < decoded, self.marks.get(next)) {
-            (true, Some(end)) if is_end => end.raw,
-            (true, _) => mark.raw,
-            (false, _) => mark.raw + (decoded - mark.decoded),
+    fn offset(&mut self, decoded: usize, is_end: bool) -> usize {
+        loop {
+            let rest = &self.raw[self.at..];
+            let plain = memchr(b'\\', rest).unwrap_or(rest.len());
+            let ahead = decoded.saturating_sub(self.decoded);
+            if ahead <= plain {
+                return self.at + ahead;
+            }
+            let mut unit = Vec::with_capacity(4);
+            let length = rest
+                .get(plain..)
+                .filter(|escape| !escape.is_empty())
+                .map_or(0, |escape| decode_escape(escape, &mut unit));
+            if length == 0 {
+                return self.raw.len();
+            }
+            if ahead < plain + unit.len() {
+                return self.at + plain + if is_end { length } else { 0 };
+            }
+            self.at += plain + length;
+            self.decoded += plain + unit.len();
         }
     }
 }
 
 /// Decodes the escape that `raw` begins with and tells its length.
-fn decode_escape(raw: &[u8], bytes: &mut Vec<u8>) -> usize {
+#[inline]
+pub(super) fn decode_escape(raw: &[u8], bytes: &mut Vec<u8>) -> usize {
     let plain = match raw.get(1) {
         Some(b'n') => b'\n',
         Some(b't') => b'\t',
@@ -172,7 +173,9 @@ mod tests {
     use super::*;
 
     fn decoded(raw: &str) -> Vec<u8> {
-        Text::decode(raw.as_bytes()).bytes.into_owned()
+        let mut text = Vec::new();
+        decode(raw.as_bytes(), &mut text);
+        text
     }
 
     #[test]
@@ -201,14 +204,17 @@ mod tests {
     #[test]
     fn ranges_are_found_again_and_escapes_are_not_cut() {
         let raw = r"a\u20acb\n\ud83d\ude00cd";
-        let text = Text::decode(raw.as_bytes());
         // a, three bytes of the euro sign, b, a line feed, four bytes of a face, c, d
-        let at = |range: Range<usize>| &raw[text.raw(range)];
+        let at = |range: Range<usize>| &raw[Places::new(raw.as_bytes()).of(range)];
         assert_eq!(at(0..1), "a");
         assert_eq!(at(1..4), r"\u20ac");
         assert_eq!(at(2..5), r"\u20acb");
         assert_eq!(at(4..7), r"b\n\ud83d\ude00");
         assert_eq!(at(10..12), "cd");
         assert_eq!(at(5..6), r"\n");
+        let mut places = Places::new(raw.as_bytes());
+        assert_eq!(&raw[places.of(0..2)], r"a\u20ac");
+        assert_eq!(&raw[places.of(2..5)], "b");
+        assert_eq!(&raw[places.of(7..99)], r"\ud83d\ude00cd");
     }
 }

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use memchr::memchr2;
 
+use crate::json::text::decode_escape;
+
 /// The deepest nesting. Callers that nest deeper are read as plain text.
 const MAX_DEPTH: usize = 512;
 
@@ -34,6 +36,7 @@ pub(crate) struct Tokens<'a> {
     /// For each open value, whether it is an object.
     open: Vec<bool>,
     expect: Expect,
+    decoded: Option<Range<usize>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,11 +59,27 @@ impl<'a> Tokens<'a> {
             at: 0,
             open: Vec::new(),
             expect: Expect::Value,
+            decoded: None,
         }
     }
 
     /// The next token; `None` at the end of the document.
     pub(crate) fn next(&mut self) -> Result<Option<Token>, Malformed> {
+        self.step(None)
+    }
+
+    /// The next token. The text of a string with escapes is appended to `texts` on the way: its end
+    /// and its escapes are looked for at once.
+    pub(crate) fn next_into(&mut self, texts: &mut Vec<u8>) -> Result<Option<Token>, Malformed> {
+        self.step(Some(texts))
+    }
+
+    /// Where in `texts` the text of the last string stands, if there are escapes in it.
+    pub(crate) fn decoded(&self) -> Option<Range<usize>> {
+        self.decoded.clone()
+    }
+
+    fn step(&mut self, texts: Option<&mut Vec<u8>>) -> Result<Option<Token>, Malformed> {
         self.skip_space();
         if self.expect == Expect::Next {
             match (self.peek(), self.open.last()) {
@@ -78,7 +97,7 @@ impl<'a> Tokens<'a> {
             (None, Expect::Nothing) => Ok(None),
             (Some(b'}'), Expect::FirstKey) => Ok(Some(self.close(Token::ObjectEnd))),
             (Some(b'"'), Expect::Key | Expect::FirstKey) => {
-                let key = self.string()?;
+                let key = self.string(texts)?;
                 self.skip_space();
                 if self.peek() != Some(b':') {
                     return Err(Malformed);
@@ -88,12 +107,12 @@ impl<'a> Tokens<'a> {
                 Ok(Some(Token::Key(key)))
             }
             (Some(b']'), Expect::First) => Ok(Some(self.close(Token::ArrayEnd))),
-            (Some(first), Expect::Value | Expect::First) => self.value(first).map(Some),
+            (Some(first), Expect::Value | Expect::First) => self.value(first, texts).map(Some),
             _ => Err(Malformed),
         }
     }
 
-    fn value(&mut self, first: u8) -> Result<Token, Malformed> {
+    fn value(&mut self, first: u8, texts: Option<&mut Vec<u8>>) -> Result<Token, Malformed> {
         let token = match first {
             b'{' | b'[' => {
                 if self.open.len() == MAX_DEPTH {
@@ -110,25 +129,60 @@ impl<'a> Tokens<'a> {
                 self.expect = expect;
                 return Ok(token);
             }
-            b'"' => Token::Text(self.string()?),
+            b'"' => Token::Text(self.string(texts)?),
             _ => Token::Scalar(self.scalar()?),
         };
         self.expect = self.after_value();
         Ok(token)
     }
 
-    fn string(&mut self) -> Result<Range<usize>, Malformed> {
+    fn string(&mut self, texts: Option<&mut Vec<u8>>) -> Result<Range<usize>, Malformed> {
         let start = self.at + 1;
-        let mut at = start;
-        loop {
-            at += memchr2(b'"', b'\\', self.bytes.get(at..).ok_or(Malformed)?).ok_or(Malformed)?;
-            if self.bytes[at] == b'"' {
-                self.at = at + 1;
-                return Ok(start..at);
-            }
-            // Only the byte behind a backslash can be a quote that does not end the string.
-            at += 2;
+        let mut stop = start + self.stop(start)?;
+        self.decoded = None;
+        if self.bytes[stop] != b'"' {
+            stop = match texts {
+                Some(texts) => self.decode(start, stop, texts)?,
+                None => self.skip(stop)?,
+            };
         }
+        self.at = stop + 1;
+        Ok(start..stop)
+    }
+
+    /// Goes on from a backslash to the end of the string.
+    fn skip(&self, mut stop: usize) -> Result<usize, Malformed> {
+        while self.bytes[stop] != b'"' {
+            // Only the byte behind a backslash can be a quote that does not end the string.
+            stop += 2;
+            stop += self.stop(stop)?;
+        }
+        Ok(stop)
+    }
+
+    /// The same, and the text of the string is written on the way.
+    fn decode(
+        &mut self,
+        start: usize,
+        mut stop: usize,
+        texts: &mut Vec<u8>,
+    ) -> Result<usize, Malformed> {
+        let (from, mut at) = (texts.len(), start);
+        loop {
+            texts.extend_from_slice(&self.bytes[at..stop]);
+            if self.bytes[stop] == b'"' {
+                self.decoded = Some(from..texts.len());
+                return Ok(stop);
+            }
+            at = stop + decode_escape(&self.bytes[stop..], texts);
+            stop = at + self.stop(at)?;
+        }
+    }
+
+    /// How far the next quote or backslash is.
+    fn stop(&self, at: usize) -> Result<usize, Malformed> {
+        let rest = self.bytes.get(at..).ok_or(Malformed)?;
+        memchr2(b'"', b'\\', rest).ok_or(Malformed)
     }
 
     fn scalar(&mut self) -> Result<Range<usize>, Malformed> {

@@ -4,6 +4,7 @@ use crate::{
     engine::{
         Name, Rule,
         class::{Class, WORD},
+        pattern::Pattern,
         rule::{CAP, Left, MAX_LITERAL, Quotes, Shape},
         validate::Validator,
     },
@@ -30,7 +31,11 @@ pub(super) fn check(raw: &RawRule, wrong: &mut Vec<String>) -> Option<Rule> {
     check_keys(raw, wrong);
     let shape = shape(raw);
     let literals = literals(raw, shape, wrong);
-    let (class, min, max) = body(raw, shape, wrong);
+    let pattern = pattern(raw, wrong);
+    let (class, min, max) = match &pattern {
+        Some(pattern) => (&EVERY, pattern.min(), Some(pattern.max())),
+        None => body(raw, shape, wrong),
+    };
     let mut validate = Vec::new();
     for text in &raw.validate {
         match Validator::parse(text) {
@@ -65,7 +70,7 @@ pub(super) fn check(raw: &RawRule, wrong: &mut Vec<String>) -> Option<Rule> {
         min,
         max,
         validate,
-        pattern: None,
+        pattern,
         keywords,
     })
 }
@@ -84,13 +89,21 @@ fn is_id(id: &str) -> bool {
 /// A key that the rule's shape gives no meaning is a mistake, not a decoration.
 fn check_keys(raw: &RawRule, wrong: &mut Vec<String>) {
     let is = |shape| raw.shape == shape;
+    let free = is(RawShape::Token) || is(RawShape::Value);
+    let fixed = is(RawShape::PrivateKey) || is(RawShape::Email);
     let given = [
-        ("left", raw.left != RawLeft::Boundary, is(RawShape::Token)),
+        ("left", raw.left != RawLeft::Boundary, free),
+        ("apart", raw.apart, is(RawShape::Value)),
         ("keep", raw.keep, is(RawShape::Token)),
-        ("keywords", !raw.keywords.is_empty(), is(RawShape::Token)),
+        ("keywords", !raw.keywords.is_empty(), free),
         ("quotes", raw.quotes.is_some(), is(RawShape::Assignment)),
         ("deep", raw.deep, is(RawShape::JsonKey)),
-        ("body", raw.body.is_some(), !is(RawShape::PrivateKey)),
+        ("body", raw.body.is_some(), !fixed),
+        (
+            "pattern",
+            raw.pattern.is_some(),
+            !fixed && !is(RawShape::Userinfo),
+        ),
         (
             "validate",
             !raw.validate.is_empty(),
@@ -107,11 +120,7 @@ fn check_keys(raw: &RawRule, wrong: &mut Vec<String>) {
 fn shape(raw: &RawRule) -> Shape {
     match raw.shape {
         RawShape::Token => Shape::Token {
-            left: match raw.left {
-                RawLeft::Boundary => Left::Boundary,
-                RawLeft::Any => Left::Any,
-                RawLeft::Digit => Left::Digit,
-            },
+            left: left(raw),
             keep: raw.keep,
         },
         RawShape::Assignment => Shape::Assignment {
@@ -124,12 +133,25 @@ fn shape(raw: &RawRule) -> Shape {
         RawShape::JsonKey => Shape::JsonKey { deep: raw.deep },
         RawShape::Userinfo => Shape::UserInfo,
         RawShape::PrivateKey => Shape::PrivateKey,
+        RawShape::Value => Shape::Value {
+            left: left(raw),
+            apart: raw.apart,
+        },
+        RawShape::Email => Shape::Email,
+    }
+}
+
+const fn left(raw: &RawRule) -> Left {
+    match raw.left {
+        RawLeft::Boundary => Left::Boundary,
+        RawLeft::Any => Left::Any,
+        RawLeft::Digit => Left::Digit,
     }
 }
 
 fn literals(raw: &RawRule, shape: Shape, wrong: &mut Vec<String>) -> Vec<Vec<u8>> {
     let literals: Vec<String> = raw.literals.iter().map(Pieces::join).collect();
-    if literals.is_empty() {
+    if literals.is_empty() && !matches!(shape, Shape::Value { .. } | Shape::Email) {
         wrong.push("no literal: nothing says where to look".to_owned());
     }
     wrong.extend(
@@ -167,6 +189,23 @@ fn wrong_literal(literal: &str, shape: Shape) -> Option<String> {
     }
 }
 
+/// What stands in place of a class for a rule that has a pattern.
+static EVERY: Class = Class::EMPTY.range(0, 0xff);
+
+fn pattern(raw: &RawRule, wrong: &mut Vec<String>) -> Option<Pattern> {
+    let text = raw.pattern.as_ref()?;
+    if raw.body.is_some() {
+        wrong.push("`pattern` and `body`: one of them says what to look for".to_owned());
+    }
+    match Pattern::parse(text) {
+        Ok(pattern) => Some(pattern),
+        Err(reason) => {
+            wrong.push(reason);
+            None
+        }
+    }
+}
+
 fn body(
     raw: &RawRule,
     shape: Shape,
@@ -178,8 +217,8 @@ fn body(
         max,
     }) = &raw.body
     else {
-        if shape != Shape::PrivateKey {
-            wrong.push("no `body`".to_owned());
+        if raw.pattern.is_none() && !matches!(shape, Shape::PrivateKey | Shape::Email) {
+            wrong.push("neither `body` nor `pattern`".to_owned());
         }
         return (&WORD, 0, None);
     };
@@ -203,12 +242,12 @@ fn body(
     if name == "any" && !matches!(shape, Shape::JsonKey { .. }) {
         wrong.push("the class `any` never ends, so only a JSON member can have it".to_owned());
     }
-    if matches!(shape, Shape::Token { .. }) {
+    if matches!(shape, Shape::Token { .. } | Shape::Value { .. }) {
         if name == "quoted" {
             wrong
                 .push("the class `quoted` ends at a quote, so only a value can have it".to_owned());
         }
-        if max.is_some() && !class.within(&WORD) {
+        if max.is_some() && matches!(shape, Shape::Token { .. }) && !class.within(&WORD) {
             wrong.push(
                 "`max` with a class that holds more than letters, digits and `_`: another secret could hide in a longer body"
                     .to_owned(),

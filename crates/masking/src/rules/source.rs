@@ -26,6 +26,7 @@ pub(super) struct RawRule {
     pub confidence: Confidence,
     #[serde(default)]
     pub shape: RawShape,
+    #[serde(default)]
     pub literals: Vec<Pieces>,
     #[serde(default)]
     pub left: RawLeft,
@@ -35,6 +36,9 @@ pub(super) struct RawRule {
     #[serde(default)]
     pub deep: bool,
     pub body: Option<RawBody>,
+    pub pattern: Option<String>,
+    #[serde(default)]
+    pub apart: bool,
     #[serde(default)]
     pub validate: Vec<String>,
     #[serde(default)]
@@ -54,6 +58,8 @@ pub(super) enum RawShape {
     JsonKey,
     Userinfo,
     PrivateKey,
+    Value,
+    Email,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use tollbook_sse::{Frame, Splitter};
 
 use crate::{
     MaskStream, Masker,
-    json::{self, Edit, Found, Malformed, Text, Token, Tokens},
+    json::{self, Edit, Found, Malformed, Scratch, Token, Tokens},
     masked,
     view::{ViewError, body::Notes, frame},
 };
@@ -230,11 +230,13 @@ impl Events {
         notes: &mut Notes<'_>,
     ) -> Option<Edit> {
         let open = self.texts.get_mut(key)?;
-        let came = Text::decode(&data[at.clone()]);
+        let mut came = Scratch::default();
+        came.reserve(at.len());
+        json::decode(&data[at.clone()], &mut came.bytes);
         let mut goes = Vec::with_capacity(came.bytes.len());
         open.stream.push(&came.bytes, &mut goes);
         note_matches(key, open, notes.found);
-        if goes == *came.bytes {
+        if goes == came.bytes {
             return None;
         }
         let mut text = Vec::with_capacity(goes.len() + 8);

@@ -1,6 +1,10 @@
-//! The vectors of the built-in rules, read from the file that the engine compiles.
+//! The vectors of the built-in rules, read from the files that the engine compiles.
 
-use std::sync::OnceLock;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use tollbook_masking::Masker;
 
@@ -15,9 +19,11 @@ pub(crate) struct Vectors {
 pub(crate) fn vectors() -> &'static [Vectors] {
     static VECTORS: OnceLock<Vec<Vectors>> = OnceLock::new();
     VECTORS.get_or_init(|| {
-        let text = include_str!("../../rules/builtin.toml");
-        let table: toml::Table = toml::from_str(text).unwrap();
-        table["rule"].as_array().unwrap().iter().map(read).collect()
+        let mut files = Vec::new();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+        files_below(&folder, &mut files);
+        files.sort();
+        files.iter().flat_map(|file| rules_of(file)).collect()
     })
 }
 
@@ -31,6 +37,26 @@ pub(crate) fn texts() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 pub(crate) fn whole(masker: &Masker, text: &[u8]) -> Vec<u8> {
     masker.mask(text).masked.into_inner().to_vec()
+}
+
+fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files_below(&path, files);
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            files.push(path);
+        }
+    }
+}
+
+fn rules_of(file: &Path) -> Vec<Vectors> {
+    let table: toml::Table = toml::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    let rules = table.get("rule").and_then(toml::Value::as_array);
+    rules.into_iter().flatten().map(read).collect()
 }
 
 fn read(rule: &toml::Value) -> Vectors {

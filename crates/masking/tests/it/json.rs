@@ -1,7 +1,7 @@
 //! Documents and lines of them.
 
 use serde_json::{Value, json};
-use tollbook_exchange::{Coverage, Redact, ResponseShape};
+use tollbook_exchange::{Coverage, Gap, Redact, ResponseShape};
 use tollbook_masking::{Masker, view::BodyMasker};
 
 const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
@@ -86,6 +86,48 @@ fn a_value_with_a_secret_name_is_masked_whole() {
 }
 
 #[test]
+fn what_is_in_documents_in_strings_is_masked_by_its_name() {
+    let inner = |depth: usize, value: &str| {
+        let mut text = json!({"password": value, "n": [1, "x"]}).to_string();
+        for _ in 0..depth {
+            text = json!({"stdout": text}).to_string();
+        }
+        text
+    };
+    for depth in 0..=3 {
+        let expected = inner(depth, "[REDACTED:json-sensitive-key]");
+        assert_eq!(
+            masked(&inner(depth, "correct \"horse\"\n")),
+            expected,
+            "{depth}"
+        );
+        assert_eq!(masked(&expected), expected);
+    }
+    // Deeper than that, texts are only texts.
+    let deep = masked(&inner(5, KEY));
+    assert!(deep.contains(MASKED) && !deep.contains(KEY), "{deep}");
+    assert_eq!(
+        places(&inner(2, "correct horse")),
+        ["b:stdout.stdout.password"]
+    );
+    // Everything around a match stays as it was written, whatever its form.
+    let odd = r#"{"a":"{ \u0022p\u0061ssword\u0022 : \"correct horse\", \"b\":\"\\u0041\\/\" }"}"#;
+    let expected = odd.replace("correct horse", "[REDACTED:json-sensitive-key]");
+    assert_eq!(masked(odd), expected);
+    // What begins and ends as a document and is none is a text.
+    let none = json!({"a": format!("{{{KEY}}}")}).to_string();
+    assert_eq!(masked(&none), none.replace(KEY, MASKED));
+}
+
+#[test]
+fn nesting_without_end_is_read_as_text() {
+    let bomb = format!("{}\"{KEY}\"{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert_eq!(masked(&bomb), bomb.replace(KEY, MASKED));
+    let inner = json!({"a": bomb}).to_string();
+    assert_eq!(masked(&inner), inner.replace(KEY, MASKED));
+}
+
+#[test]
 fn schemas_and_placeholders_are_left_alone() {
     let tool = json!({"tools": [{"name": "login", "input_schema": {
         "type": "object",
@@ -110,14 +152,10 @@ fn what_is_no_text_is_left_alone_by_its_type_and_not_by_its_name() {
     let opaque = picture(json!({"data": data, "type": "base64"}));
     assert_eq!(masked(&opaque), opaque);
     let scan = Masker::builtin().json(opaque.as_bytes(), "b");
-    assert_eq!(
-        scan.coverage,
-        Coverage {
-            inspected: (opaque.len() - data.len()) as u64,
-            uninspected: 0,
-            ..Coverage::default()
-        }
-    );
+    let mut coverage = Coverage::default();
+    coverage.inspect((opaque.len() - data.len()) as u64);
+    coverage.skip(Gap::Opaque, data.len() as u64);
+    assert_eq!((scan.coverage, coverage.uninspected), (coverage, 0));
 
     let thinking =
         json!({"content": [{"type": "thinking", "thinking": KEY, "signature": data}]}).to_string();
@@ -258,13 +296,9 @@ fn what_is_too_long_to_be_held_does_not_come_out() {
         let lines = format!("\"short\"\n\"{}\"\n\"short\"\n", "long".repeat(10));
         let (out, coverage, _) = through("application/x-jsonl", Some(20), lines.as_bytes(), size);
         assert_eq!(out, "\"short\"\n\n\"short\"\n");
-        assert_eq!(
-            coverage,
-            Coverage {
-                inspected: 17,
-                uninspected: 42,
-                ..Coverage::default()
-            }
-        );
+        let mut expected = Coverage::default();
+        expected.inspect(17);
+        expected.skip(Gap::TooLong, 42);
+        assert_eq!((coverage, expected.uninspected), (expected, 42));
     }
 }

@@ -139,7 +139,8 @@ proptest! {
         escape in any::<bool>(),
     ) {
         let masker = Masker::builtin();
-        let texts: Vec<String> = texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect();
+        // A text that is a document itself is masked as one, so none of these is.
+        let texts: Vec<String> = texts.iter().map(|text| format!("> {}", String::from_utf8_lossy(text))).collect();
         let document = serde_json::json!({"a": texts, "n": [1.5, null, {"text": texts[0], "type": "text"}]});
         let mut body = document.to_string();
         if escape {

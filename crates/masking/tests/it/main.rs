@@ -8,5 +8,6 @@ mod json;
 mod laws;
 #[cfg(feature = "tower")]
 mod layer;
+mod operators;
 mod rules;
 mod vectors;

@@ -56,11 +56,11 @@ fn a_right_rule_is_used_beside_the_built_in_ones() {
 fn each_mistake_is_told() {
     for (changes, expected) in [
         (&[("colour", "1")][..], "unknown field `colour`"),
-        (&[("literals", "")], "missing field `literals`"),
+        (&[("literals", "")], "no literal"),
         (&[("literals", "[]")], "no literal"),
         (&[("literals", r#"["ab"]"#)], "a literal has 2 bytes"),
         (&[("literals", r#"["[REDACTED:"]"#)], "a literal holds `[`"),
-        (&[("body", "")], "no `body`"),
+        (&[("body", "")], "neither `body` nor `pattern`"),
         (
             &[("body", r#"{ class = "letters", min = 4 }"#)],
             "unknown class `letters`",

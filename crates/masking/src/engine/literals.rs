@@ -1,0 +1,153 @@
+//! The literals that tokens and private keys are known by.
+
+use std::{fmt, ops::Range};
+
+/// How many bytes of a literal are looked at before the literal is.
+pub(crate) const TRIGRAM: usize = 3;
+
+/// Literals, found by their first three bytes.
+pub(crate) struct Literals {
+    /// Sorted by what stands ahead.
+    literals: Vec<Literal>,
+    /// For the last bytes of what has come, while there are fewer than three.
+    by_first: Vec<Range<usize>>,
+    /// The hashes of the first three bytes of all literals, and of those of the literal lane.
+    known: Bits,
+    lane: Bits,
+    /// Literals whose first three bytes have the same hash, by its lower bits.
+    buckets: Vec<Vec<u16>>,
+}
+
+/// What stands at a place where a match may begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Literal {
+    /// What must stand before the place.
+    pub behind: Vec<u8>,
+    /// What must stand from the place on; at least three bytes.
+    pub ahead: Vec<u8>,
+    pub rule: usize,
+    /// Whether the run lane does not find it.
+    pub lane: bool,
+}
+
+impl Literal {
+    /// A literal of the rule with this index, found at its last bytes if it is to stay.
+    pub(crate) fn new(literal: &[u8], rule: usize, keep: bool, lane: bool) -> Self {
+        let place = if keep {
+            literal.len().saturating_sub(TRIGRAM + 1)
+        } else {
+            0
+        };
+        let (behind, ahead) = literal.split_at(place);
+        Self {
+            behind: behind.to_vec(),
+            ahead: ahead.to_vec(),
+            rule,
+            lane,
+        }
+    }
+}
+
+impl Literals {
+    pub(crate) fn new(mut literals: Vec<Literal>) -> Self {
+        literals.retain(|literal| literal.ahead.len() >= TRIGRAM);
+        literals.sort_by(|a, b| a.ahead.cmp(&b.ahead).then(a.rule.cmp(&b.rule)));
+        let mut table = Self {
+            literals: Vec::new(),
+            by_first: vec![0..0; 1 << 8],
+            known: Bits::default(),
+            lane: Bits::default(),
+            buckets: vec![Vec::new(); BUCKETS],
+        };
+        for (index, Literal { ahead, lane, .. }) in literals.iter().enumerate() {
+            let hash = hash(ahead[0], ahead[1], ahead[2]);
+            table.known.set(hash);
+            if *lane {
+                table.lane.set(hash);
+            }
+            // Rules are far fewer than this; one that did not fit would not be found.
+            if let Ok(index) = u16::try_from(index) {
+                table.buckets[hash % BUCKETS].push(index);
+            }
+            let range = &mut table.by_first[usize::from(ahead[0])];
+            if range.end == 0 {
+                range.start = index;
+            }
+            range.end = index + 1;
+        }
+        table.literals = literals;
+        table
+    }
+
+    /// Whether a place is in the literal lane.
+    pub(crate) fn in_lane(&self, bytes: &[u8], at: usize, end: bool) -> bool {
+        match bytes.get(at..at + TRIGRAM) {
+            Some(three) => self.lane.has(hash(three[0], three[1], three[2])),
+            None => !end,
+        }
+    }
+
+    /// The literals that `bytes` begin with, or that may yet come to stand there: the second of the
+    /// pair tells whether one is there as a whole.
+    pub(crate) fn at<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = (&'a Literal, bool)> {
+        let (bucket, range): (&[u16], _) = match bytes {
+            [] => (&[], 0..0),
+            [a, b, c, ..] => {
+                let hash = hash(*a, *b, *c);
+                let bucket = &self.buckets[hash % BUCKETS][..];
+                (if self.known.has(hash) { bucket } else { &[] }, 0..0)
+            }
+            [first, ..] => (&[], self.by_first[usize::from(*first)].clone()),
+        };
+        let whole = bucket
+            .iter()
+            .map(|index| &self.literals[usize::from(*index)]);
+        whole.chain(&self.literals[range]).filter_map(|literal| {
+            let ahead = &literal.ahead[..];
+            if bytes.starts_with(ahead) {
+                Some((literal, true))
+            } else if ahead.starts_with(bytes) {
+                Some((literal, false))
+            } else {
+                None
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Literals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Literals")
+            .field("literals", &self.literals.len())
+            .finish_non_exhaustive()
+    }
+}
+
+const BUCKETS: usize = 1 << 10;
+
+/// A 16-bit hash of three bytes.
+fn hash(a: u8, b: u8, c: u8) -> usize {
+    let three = u32::from_be_bytes([0, a, b, c]);
+    // Fibonacci hashing: the upper half of the product depends on all of the input.
+    let [high, low, ..] = three.wrapping_mul(0x9e37_79b1).to_be_bytes();
+    usize::from(u16::from_be_bytes([high, low]))
+}
+
+/// A set of hashes; it stays in the first-level cache.
+struct Bits(Box<[u64; 1 << 10]>);
+
+impl Default for Bits {
+    fn default() -> Self {
+        Self(Box::new([0; 1 << 10]))
+    }
+}
+
+impl Bits {
+    fn has(&self, hash: usize) -> bool {
+        self.0[hash >> 6 & 0x3ff] & (1 << (hash & 63)) != 0
+    }
+
+    fn set(&mut self, hash: usize) {
+        self.0[hash >> 6 & 0x3ff] |= 1 << (hash & 63);
+    }
+}

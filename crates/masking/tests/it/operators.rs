@@ -1,0 +1,249 @@
+//! What takes the place of a match, over all rules.
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use tollbook_masking::{
+    Base, Kind, MaskKey, Masker, Operator,
+    vault::{Vault, VaultLimits},
+};
+
+use crate::corpus::{texts, whole};
+
+fn vault() -> Vault {
+    Vault::new(&MaskKey::new([9; 32]), VaultLimits::default())
+}
+
+/// Every rule, with this operator wherever it may be asked for.
+fn all(operator: Operator) -> Masker {
+    let base = Masker::builtin();
+    let mut profile = base.profile(Base::Strict).key(MaskKey::new([7; 32]));
+    for rule in base.rules() {
+        let one = base
+            .profile(Base::None)
+            .key(MaskKey::new([7; 32]))
+            .rule(rule.id, operator);
+        if one.build().is_ok() {
+            profile = profile.rule(rule.id, operator);
+        }
+    }
+    let session = vault().session(&["ci", "me"], Instant::now());
+    profile.build().unwrap().session(&session)
+}
+
+/// P5 and P1, for each operator and the vectors of every rule.
+#[test]
+fn what_is_masked_is_masked_no_further_and_the_same_in_pieces() {
+    for operator in [
+        Operator::Redact,
+        Operator::Hash,
+        Operator::Token,
+        Operator::Partial,
+        Operator::Surrogate,
+        Operator::Drop,
+        Operator::Block,
+        Operator::Flag,
+    ] {
+        let masker = all(operator);
+        for (_, text) in texts() {
+            for text in [text.to_owned(), format!("x: {text}, {text}\n")] {
+                let once = whole(&masker, text.as_bytes());
+                let again = whole(&masker, &once);
+                assert_eq!(
+                    again.escape_ascii().to_string(),
+                    once.escape_ascii().to_string(),
+                    "{operator:?} of {text}"
+                );
+                let (mut stream, mut out) = (masker.stream(), Vec::new());
+                for byte in text.as_bytes() {
+                    stream.push(&[*byte], &mut out);
+                }
+                stream.finish(&mut out);
+                assert_eq!(
+                    out.escape_ascii().to_string(),
+                    once.escape_ascii().to_string(),
+                    "{operator:?} of {text} in pieces"
+                );
+                let document = json!({ "text": text, "n": [text] }).to_string();
+                let once = masker.json(document.as_bytes(), "").masked;
+                assert!(serde_json::from_slice::<Value>(once.as_inner()).is_ok());
+                assert_eq!(
+                    masker.json(once.as_inner(), "").masked,
+                    once,
+                    "{operator:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_flagged_passes_whole() {
+    let masker = all(Operator::Flag);
+    for (_, text) in texts() {
+        assert_eq!(whole(&masker, text.as_bytes()), text.as_bytes());
+        let (mut stream, mut out) = (masker.stream(), Vec::new());
+        for byte in text.as_bytes() {
+            stream.push(&[*byte], &mut out);
+        }
+        stream.finish(&mut out);
+        assert_eq!(out, text.as_bytes());
+        let matches = |masker: &Masker| masker.mask(text.as_bytes()).matches.len();
+        assert_eq!(matches(&masker), matches(&all(Operator::Redact)));
+    }
+}
+
+#[test]
+fn equal_values_have_equal_hashes_and_other_keys_give_others() {
+    let masker = |key| {
+        let profile = Masker::builtin().profile(Base::Secrets);
+        let profile = profile.key(MaskKey::new([key; 32]));
+        let profile = profile.kind(Kind::Secret, Operator::Hash);
+        profile.build().unwrap()
+    };
+    let text = format!(
+        "{}{} {0}{1} {}{}",
+        "AKIA", "IOSFODNN7EXAMPLE", "AKIA", "IOSFODNN7EXAMPLF"
+    );
+    let mask = |key| String::from_utf8(whole(&masker(key), text.as_bytes())).unwrap();
+    let words: Vec<String> = mask(1).split(' ').map(str::to_owned).collect();
+    assert_eq!(words[0], words[1]);
+    assert_ne!(words[0], words[2]);
+    assert_ne!(mask(1), mask(2));
+    assert!(
+        words[0].starts_with("[REDACTED:aws-access-key-id#"),
+        "{words:?}"
+    );
+}
+
+#[test]
+fn a_dropped_match_empties_its_string() {
+    let masker = Masker::builtin()
+        .profile(Base::Secrets)
+        .kind(Kind::Secret, Operator::Drop)
+        .build()
+        .unwrap();
+    let key = format!("{}{}", "AKIA", "IOSFODNN7EXAMPLE");
+    let document = format!(r#"{{"a": "my key is {key}.", "b": "none"}}"#);
+    let scan = masker.json(document.as_bytes(), "body");
+    assert_eq!(
+        scan.masked.as_inner().as_ref(),
+        br#"{"a": "", "b": "none"}"#
+    );
+    assert_eq!(scan.found[0].operator, Operator::Drop);
+}
+
+#[test]
+fn a_blocked_match_is_told_and_masked() {
+    let masker = Masker::builtin()
+        .profile(Base::Secrets)
+        .rule("aws-access-key-id", Operator::Block)
+        .build()
+        .unwrap();
+    let key = format!("{}{}", "AKIA", "IOSFODNN7EXAMPLE");
+    let scan = masker.mask(key.as_bytes());
+    assert!(scan.blocked);
+    assert_eq!(
+        scan.masked.as_inner().as_ref(),
+        b"[REDACTED:aws-access-key-id]"
+    );
+    assert!(masker.json(format!("[\"{key}\"]").as_bytes(), "").blocked);
+    assert!(!masker.mask(b"nothing").blocked);
+}
+
+#[test]
+fn a_profile_that_cannot_be_kept_is_refused_with_every_reason() {
+    let error = Masker::builtin()
+        .profile(Base::Default)
+        .rule("aws-acess-key-id", Operator::Redact)
+        .rule("jwt", Operator::Token)
+        .rule("jwt", Operator::Hash)
+        .tag("no-such-tag-at-all", Operator::Redact)
+        .build()
+        .unwrap_err();
+    assert_eq!(
+        error.mistakes(),
+        [
+            "there is no rule `aws-acess-key-id`; did you mean `aws-access-key-id`?",
+            "`jwt` finds a secret, and `token` would give it away",
+            "there is no tag `no-such-tag-at-all`",
+            "hashes and surrogates are made with a key, and there is none",
+        ]
+    );
+    assert_eq!(
+        "defualt".parse::<Base>().unwrap_err().to_string(),
+        "there is no profile `defualt`; did you mean `default`?"
+    );
+}
+
+/// A rule of the house, so that tokens can be shown before there is one for everything.
+fn badges() -> Masker {
+    let rule = r#"
+        [[rule]]
+        id = "badge"
+        kind = "personal"
+        description = "Number of a badge of our house"
+        source = "https://wiki.example.com/badges"
+        literals = ["badge-"]
+        body = { class = "digit", min = 8, max = 8 }
+        positive = ["my badge-12345678"]
+        negative = ["my badge-123456789"]
+    "#;
+    let masker = Masker::builder().rules("house.toml", rule).build().unwrap();
+    let profile = masker.profile(Base::Strict).rule("badge", Operator::Token);
+    profile.build().unwrap()
+}
+
+/// P7 and P10: what a session masked it restores, and nobody else does.
+#[test]
+fn tokens_are_turned_back_for_their_session_only() {
+    let vault = vault();
+    let now = Instant::now();
+    let mine = vault.session(&["ci", "me", "s1"], now);
+    let text = "badge-12345678 and badge-87654321 and badge-12345678";
+    let masked = whole(&badges().session(&mine), text.as_bytes());
+    let words: Vec<&[u8]> = masked.split(|byte| *byte == b' ').collect();
+    assert!(words[0].starts_with(b"BADGE_") && words[0] == words[4] && words[0] != words[2]);
+    // The same session by another handle, and by another vault with the same key.
+    let again = vault.session(&["ci", "me", "s1"], now);
+    assert_eq!(whole(&badges().session(&again), text.as_bytes()), masked);
+    let elsewhere = self::vault().session(&["ci", "me", "s1"], now);
+    assert_eq!(
+        whole(&badges().session(&elsewhere), text.as_bytes()),
+        masked
+    );
+
+    let restore = |scope: &[&str]| {
+        let (mut stream, mut out) = (vault.session(scope, now).restore(), Vec::new());
+        stream.push(&masked, &mut out);
+        stream.finish(&mut out);
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(restore(&["ci", "me", "s1"]), text);
+    assert_eq!(restore(&["ci", "me", "s2"]).as_bytes(), masked);
+    assert_eq!(restore(&["ci", "you", "s1"]).as_bytes(), masked);
+    // Without a session nothing could turn a token back.
+    assert!(whole(&badges(), text.as_bytes()).starts_with(b"[REDACTED:badge]"));
+}
+
+#[test]
+fn a_full_vault_redacts() {
+    let mut limits = VaultLimits::default();
+    (limits.values, limits.sessions) = (1, 1);
+    let vault = Vault::new(&MaskKey::new([9; 32]), limits);
+    let now = Instant::now();
+    let session = vault.session(&["me"], now);
+    let masked = whole(
+        &badges().session(&session),
+        b"badge-12345678 badge-87654321",
+    );
+    assert!(masked.starts_with(b"BADGE_") && masked.ends_with(b" [REDACTED:badge]"));
+    let other = vault.session(&["you"], now);
+    let masked = whole(&badges().session(&other), b"badge-12345678");
+    assert_eq!(masked, b"[REDACTED:badge]");
+    // What nobody has asked for in a while makes room.
+    drop(session);
+    let later = now + limits.idle * 2;
+    let other = vault.session(&["you"], later);
+    assert!(whole(&badges().session(&other), b"badge-12345678").starts_with(b"BADGE_"));
+}
