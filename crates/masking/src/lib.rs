@@ -90,6 +90,7 @@
 //! | `validate` | what the body must also be: `not-placeholder`, `mixed`, `letter-and-digit`, `digit`, `not-prose`, `entropy:BITS`, `jwt`, `basic-credentials`, `contains:TEXT` |
 //! | `positive`, `negative` | test vectors, at least one of each; a list of pieces is joined |
 
+mod batch;
 mod engine;
 mod find;
 mod json;
@@ -99,6 +100,7 @@ mod masker;
 mod operator;
 mod profile;
 mod rules;
+mod scratch;
 mod stream;
 pub mod vault;
 pub mod view;

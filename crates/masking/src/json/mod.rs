@@ -6,15 +6,15 @@ mod level;
 mod path;
 mod report;
 mod scan;
-mod scratch;
 mod text;
 mod tokens;
 
 pub(crate) use self::{
     edits::{Edit, splice},
     found::Found,
-    scan::{Scanned, scan},
-    scratch::Scratch,
+    level::Name,
+    path::Path,
+    scan::{MIN_NUMBER, Scanned, is_value, scan, scan_named},
     text::{decode, encode},
     tokens::{Malformed, Token, Tokens},
 };

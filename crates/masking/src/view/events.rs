@@ -14,8 +14,9 @@ use tollbook_sse::{Frame, Splitter};
 
 use crate::{
     MaskStream, Masker,
-    json::{self, Edit, Found, Malformed, Scratch, Token, Tokens},
+    json::{self, Edit, Found, Malformed, Token, Tokens},
     masked,
+    scratch::Scratch,
     view::{ViewError, body::Notes, frame},
 };
 

@@ -4,5 +4,9 @@ mod body;
 mod events;
 mod frame;
 mod lines;
+mod rows;
 
-pub use self::body::{BodyMasker, ViewError};
+pub use self::{
+    body::{BodyMasker, ViewError},
+    rows::{Cell, Column, ColumnKind, RowMasker},
+};
