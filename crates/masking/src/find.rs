@@ -158,7 +158,7 @@ impl Sink for Finds<'_> {
         });
     }
 
-    fn swallow(&mut self, bytes: &[u8]) {
+    fn swallow(&mut self, _rule: usize, bytes: &[u8]) {
         *self.at += bytes.len() as u64;
         if let Some(open) = self.open {
             open.end = *self.at;
