@@ -108,12 +108,6 @@ impl Masker {
             .clone()
     }
 
-    /// A masker that knows no rule.
-    #[cfg(feature = "tower")]
-    pub(crate) fn none() -> Self {
-        Self::of(Engine::new(Vec::new()))
-    }
-
     fn of(engine: Engine) -> Self {
         Self {
             profile: Arc::new(Base::Default.profile(&engine.rules)),
@@ -152,6 +146,12 @@ impl Masker {
             engine: Arc::clone(&self.engine),
             profile: Arc::new(self.profile.in_session(session.clone())),
         }
+    }
+
+    /// Whether this does the same to every text as `other` does, so that what one of them made
+    /// need not be made again by the other.
+    pub fn is_like(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.engine, &other.engine) && self.profile.is_like(&other.profile)
     }
 
     /// Whether a rule that counts has this operator.

@@ -8,11 +8,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
-use tollbook_exchange::{Exchange, Masked, Outcome, ResponseShape};
+use tollbook_exchange::{Exchange, Masked, Operator, Outcome, ResponseShape};
 
-use crate::view::{BodyMasker, ViewError};
+use crate::{
+    Masker,
+    masker::blocks,
+    vault::BodyRestorer,
+    view::{BodyMasker, ViewError},
+};
 
 /// What ends a stream of events that cannot be masked on. The form is that of the Messages API.
 const ERROR_EVENT: &[u8] =
@@ -28,9 +33,12 @@ pin_project_lite::pin_project! {
     }
 }
 
-/// The state of a body that is masked.
+/// The state of a body that is changed.
 struct Work<E> {
-    view: BodyMasker,
+    mask: Option<(Masker, BodyMasker)>,
+    /// Whether a rule of the masker lets nothing pass.
+    blocks: bool,
+    restore: Option<BodyRestorer>,
     exchange: Option<Exchange>,
     ready: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
@@ -43,9 +51,17 @@ impl<B: Body> ResponseBody<B> {
         Self { body, work: None }
     }
 
-    pub(super) fn masked(body: B, view: BodyMasker, exchange: Option<Exchange>) -> Self {
+    pub(super) fn changed(
+        body: B,
+        mask: Option<(Masker, BodyMasker)>,
+        restore: Option<BodyRestorer>,
+        exchange: Option<Exchange>,
+    ) -> Self {
+        let blocks = |(masker, _): &(Masker, BodyMasker)| masker.uses(Operator::Block);
         let work = Work {
-            view,
+            blocks: mask.as_ref().is_some_and(blocks),
+            mask,
+            restore,
             exchange,
             ready: VecDeque::new(),
             trailers: None,
@@ -84,10 +100,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
             }
             match ready!(this.body.as_mut().poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => {
-                        let pushed = work.view.push(&data);
-                        work.take(pushed);
-                    }
+                    Ok(data) => work.push(data),
                     Err(frame) => {
                         work.trailers = frame.into_trailers().ok();
                         work.finish();
@@ -123,51 +136,118 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
 }
 
 impl<E> Work<E> {
+    fn push(&mut self, data: Bytes) {
+        match &mut self.mask {
+            None => self.restored(data),
+            Some((_, view)) => {
+                let pushed = view.push(&data);
+                self.take(pushed);
+            }
+        }
+        if !self.done && self.blocks && self.is_blocked() {
+            self.cut();
+        }
+    }
+
     fn take(&mut self, parts: Result<Vec<Masked<Bytes>>, ViewError>) {
         match parts {
-            Ok(parts) => self.ready.extend(parts.into_iter().map(Masked::into_inner)),
+            Ok(parts) => {
+                for part in parts {
+                    self.restored(part.into_inner());
+                }
+            }
             Err(_) => self.cut(),
         }
     }
 
+    fn restored(&mut self, part: Bytes) {
+        match &mut self.restore {
+            None => self.ready.push_back(part),
+            Some(restore) => self.ready.extend(restore.push(part)),
+        }
+    }
+
+    fn is_blocked(&self) -> bool {
+        let view = self.mask.as_ref();
+        view.is_some_and(|(_, view)| blocks(&view.found()))
+    }
+
+    fn is_events(&self) -> bool {
+        let view = self.mask.as_ref();
+        view.is_some_and(|(_, view)| view.shape() == ResponseShape::Events)
+    }
+
     /// The body broke off. What may be the beginning of a secret stays back.
     fn abort(&mut self) {
-        let rest = self.view.abort();
-        self.take(Ok(rest));
+        if let Some((_, view)) = &mut self.mask {
+            let rest = view.abort();
+            self.take(Ok(rest));
+        }
         self.end();
     }
 
     /// The body came to its end.
     fn finish(&mut self) {
-        let finished = self.view.finish();
-        self.take(finished);
+        if let Some((_, view)) = &mut self.mask {
+            let finished = view.finish();
+            // A document comes out whole or not at all.
+            if self.blocks && self.is_blocked() {
+                return self.cut();
+            }
+            self.take(finished);
+        }
+        let is_scanned = |(_, view): &(Masker, BodyMasker)| view.coverage().uninspected == 0;
         // An event without its end is none: readers drop it too. Of any other body it is the rest.
-        let is_whole =
-            self.view.shape() == ResponseShape::Events || self.view.coverage().uninspected == 0;
+        let is_whole = self.is_events() || self.mask.as_ref().is_none_or(is_scanned);
         if !self.done && !is_whole {
             self.cut();
         }
+        self.mask_trailers();
         self.end();
     }
 
-    /// The rest cannot be masked, so there is none.
+    /// The rest cannot be masked or may not pass, so there is none.
     fn cut(&mut self) {
-        if self.view.shape() == ResponseShape::Events {
+        self.flush();
+        if self.is_events() {
             self.ready.push_back(Bytes::from_static(ERROR_EVENT));
         }
         if let Some(exchange) = &self.exchange {
             exchange.conclude(Outcome::PolicyCut);
         }
+        self.trailers = None;
         self.end();
     }
 
     fn end(&mut self) {
-        if !self.done
-            && let Some(exchange) = &self.exchange
-        {
-            exchange.found(self.view.found());
+        if self.done {
+            return;
+        }
+        self.flush();
+        if let (Some(exchange), Some((_, view))) = (&self.exchange, &self.mask) {
+            exchange.found(view.found());
         }
         self.done = true;
+    }
+
+    /// What waits to be restored.
+    fn flush(&mut self) {
+        if let Some(mut restore) = self.restore.take() {
+            self.ready.extend(restore.finish());
+        }
+    }
+
+    fn mask_trailers(&mut self) {
+        let (Some((masker, _)), Some(trailers)) = (&self.mask, &mut self.trailers) else {
+            return;
+        };
+        for value in trailers.values_mut() {
+            let scan = masker.mask(value.as_bytes());
+            if !scan.matches.is_empty() {
+                *value = HeaderValue::from_bytes(scan.masked.as_inner())
+                    .unwrap_or_else(|_| HeaderValue::from_static(""));
+            }
+        }
     }
 }
 
@@ -175,7 +255,7 @@ impl<B: Body + fmt::Debug> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseBody")
             .field("body", &self.body)
-            .field("masked", &self.work.is_some())
+            .field("changed", &self.work.is_some())
             .finish_non_exhaustive()
     }
 }

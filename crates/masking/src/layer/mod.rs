@@ -1,13 +1,26 @@
-//! Masking on the wire, as a tower layer.
+//! Masking on the wire, as tower layers.
+//!
+//! [`MaskLayer`] does both directions. Where a layer between reads responses for a record of its
+//! own, [`MaskResponseLayer`] outside of it and a [`MaskLayer`] inside that does requests alone
+//! keep the two apart: the record is made of what came, whatever the caller gets of it.
 
 mod body;
+mod request;
+mod response;
 mod service;
+mod wire;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
+use http::{HeaderMap, header};
 use tower_layer::Layer;
 
-pub use self::{body::ResponseBody, service::Mask};
+pub use self::{
+    body::ResponseBody,
+    response::{MaskResponse, MaskResponseLayer},
+    service::Mask,
+    wire::{ChooseWire, Wire},
+};
 use crate::Masker;
 
 /// The largest body that is held to be masked.
@@ -21,33 +34,54 @@ const MAX_BODY: usize = 32 << 20;
 ///
 /// Put it behind the layer that scans requests, whose [`Findings`](tollbook_exchange::Findings) it
 /// uses, and before the one that forwards. Without findings it scans by itself.
-#[derive(Clone, Debug)]
+///
+/// A request in which something is found that lets nothing pass is refused; a response ends there.
+#[derive(Clone)]
 #[must_use]
 pub struct MaskLayer {
     settings: Arc<Settings>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Settings {
-    masker: Masker,
-    requests: bool,
-    responses: bool,
+    choose: Choose,
     max_body: usize,
+}
+
+#[derive(Clone)]
+enum Choose {
+    Always {
+        masker: Masker,
+        requests: bool,
+        responses: bool,
+    },
+    By(Arc<dyn ChooseWire>),
 }
 
 impl MaskLayer {
     /// A layer that lets everything pass as it is.
     pub fn off() -> Self {
-        Self::new(Masker::none())
+        Self::choosing(Wire::default())
     }
 
     /// A layer that masks nothing until it is told what: [`MaskLayer::requests`],
     /// [`MaskLayer::responses`].
     pub fn new(masker: Masker) -> Self {
-        let settings = Settings {
+        Self::with(Choose::Always {
             masker,
             requests: false,
             responses: false,
+        })
+    }
+
+    /// A layer that asks for every request what is to be done.
+    pub fn choosing(choose: impl ChooseWire) -> Self {
+        Self::with(Choose::By(Arc::new(choose)))
+    }
+
+    fn with(choose: Choose) -> Self {
+        let settings = Settings {
+            choose,
             max_body: MAX_BODY,
         };
         Self {
@@ -55,15 +89,19 @@ impl MaskLayer {
         }
     }
 
-    /// Whether requests are masked.
+    /// Whether requests are masked with the one masker.
     pub fn requests(mut self, masked: bool) -> Self {
-        Arc::make_mut(&mut self.settings).requests = masked;
+        if let Choose::Always { requests, .. } = &mut Arc::make_mut(&mut self.settings).choose {
+            *requests = masked;
+        }
         self
     }
 
-    /// Whether responses are masked.
+    /// Whether responses are masked with the one masker.
     pub fn responses(mut self, masked: bool) -> Self {
-        Arc::make_mut(&mut self.settings).responses = masked;
+        if let Choose::Always { responses, .. } = &mut Arc::make_mut(&mut self.settings).choose {
+            *responses = masked;
+        }
         self
     }
 
@@ -74,10 +112,51 @@ impl MaskLayer {
     }
 }
 
+impl Settings {
+    fn wire(&self, extensions: &http::Extensions) -> Wire {
+        match &self.choose {
+            Choose::By(choose) => choose.choose(extensions),
+            Choose::Always {
+                masker,
+                requests,
+                responses,
+            } => Wire {
+                requests: requests.then(|| masker.clone()),
+                scanned: true,
+                responses: responses.then(|| masker.clone()),
+                restore: None,
+            },
+        }
+    }
+}
+
+fn content_type(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::CONTENT_TYPE)?.to_str().ok()
+}
+
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
 impl<S> Layer<S> for MaskLayer {
     type Service = Mask<S>;
 
     fn layer(&self, inner: S) -> Mask<S> {
         Mask::new(inner, Arc::clone(&self.settings))
+    }
+}
+
+impl fmt::Debug for MaskLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.settings.fmt(f)
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MaskLayer")
+            .field("max_body", &self.max_body)
+            .finish_non_exhaustive()
     }
 }

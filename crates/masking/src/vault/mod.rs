@@ -7,6 +7,7 @@
 //! Values lie in this process's memory and nowhere else; they are wiped when a session ends. After
 //! a restart the next request, which tells the whole conversation again, fills the vault anew.
 
+mod body;
 mod restore;
 mod session;
 
@@ -19,6 +20,7 @@ use std::{
 
 use self::session::Entries;
 pub use self::{
+    body::BodyRestorer,
     restore::{RestoreStream, Restored},
     session::Session,
 };

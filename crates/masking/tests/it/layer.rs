@@ -5,15 +5,20 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
+    time::Instant,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
-use serde_json::json;
+use serde_json::{Value, json};
 use tollbook_exchange::{Code, Exchange, ExchangeId, Findings, Outcome, Refusal, Timestamp};
-use tollbook_masking::{MaskLayer, Masker};
+use tollbook_masking::{
+    Base, MaskKey, MaskLayer, Masker, Operator,
+    layer::{MaskResponseLayer, Wire},
+    vault::{Vault, VaultLimits},
+};
 use tower::{Layer, ServiceExt, service_fn};
 
 const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
@@ -152,7 +157,7 @@ async fn a_request_is_masked_and_its_length_is_right() {
     assert_eq!(response.body(), KEY);
     assert_eq!(
         exchange.draft(|draft| draft.findings[0].place.clone()),
-        "request.body:a"
+        "wire.request.body:a"
     );
 }
 
@@ -226,7 +231,7 @@ async fn a_response_is_masked_across_its_frames() {
     assert!(!head.headers().contains_key(header::CONTENT_LENGTH));
     assert_eq!(
         exchange.draft(|draft| draft.findings[0].place.clone()),
-        "response.body"
+        "wire.response.body"
     );
 }
 
@@ -286,4 +291,159 @@ async fn responses_are_asked_for_unencoded() {
     let (seen, response) = send(MaskLayer::new(Masker::builtin()).responses(true), request).await;
     assert_eq!(seen.unwrap().headers()[header::ACCEPT_ENCODING], "identity");
     assert_eq!(response.body(), MASKED);
+}
+
+/// A rule of the house, for which tokens may be asked.
+fn badges() -> Masker {
+    let rule = r#"
+        [[rule]]
+        id = "badge"
+        kind = "personal"
+        description = "Number of a badge of our house"
+        source = "https://wiki.example.com/badges"
+        literals = ["badge-"]
+        body = { class = "digit", min = 8, max = 8 }
+        positive = ["my badge-12345678"]
+        negative = ["my badge-123456789"]
+    "#;
+    Masker::builder().rules("house.toml", rule).build().unwrap()
+}
+
+fn badges_as(operator: Operator) -> Masker {
+    let profile = badges().profile(Base::Strict).rule("badge", operator);
+    profile.build().unwrap()
+}
+
+#[tokio::test]
+async fn what_may_not_pass_is_refused_on_its_way_out() {
+    let layer = MaskLayer::new(badges_as(Operator::Block)).requests(true);
+    let (seen, response) = send(
+        layer.clone(),
+        request(json!(["badge-12345678"]).to_string()),
+    )
+    .await;
+    assert!(seen.is_none());
+    let refusal = response.extensions().get::<Refusal>().unwrap();
+    assert_eq!(refusal.code, Code::PolicyDenied);
+    assert_eq!(response.status(), 403);
+    let (seen, _) = send(layer, request(json!(["badge"]).to_string())).await;
+    assert!(seen.is_some());
+}
+
+/// Gets the answer that consists of `parts` through the layer for responses.
+async fn answered(wire: Wire, content_type: &'static str, parts: &[String]) -> String {
+    let frames: Vec<_> = parts.iter().map(|part| data(part)).collect();
+    let frames = Arc::new(Mutex::new(Some(frames)));
+    let inner = service_fn(move |request: Request<Full<Bytes>>| {
+        assert_eq!(request.headers()[header::ACCEPT_ENCODING], "identity");
+        let mut response = Response::new(Frames(frames.lock().unwrap().take().unwrap()));
+        let kind = HeaderValue::from_static(content_type);
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let layer = MaskResponseLayer::choosing(wire);
+    let response = layer.layer(inner).oneshot(request(String::new())).await;
+    let body = response.unwrap().into_body().collect().await.unwrap();
+    String::from_utf8(body.to_bytes().to_vec()).unwrap()
+}
+
+fn delta(index: u32, kind: &str, member: &str, text: &str) -> String {
+    let data = json!({"type": "content_block_delta", "index": index, "delta": {"type": kind, member: text}});
+    format!("event: content_block_delta\ndata: {data}\n\n")
+}
+
+const STOP: &str =
+    "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n";
+
+#[tokio::test]
+async fn a_stream_ends_where_something_may_not_pass() {
+    let parts = [
+        delta(0, "text_delta", "text", "first "),
+        delta(0, "text_delta", "text", "badge-1234"),
+        delta(0, "text_delta", "text", "5678 last "),
+        delta(0, "text_delta", "text", "more"),
+    ];
+    let wire = Wire::default().responses(badges_as(Operator::Block));
+    let answer = answered(wire, "text/event-stream", &parts).await;
+    assert!(
+        answer.contains("first") && answer.contains("event: error"),
+        "{answer}"
+    );
+    assert!(
+        !answer.contains("5678") && !answer.contains("more"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn tokens_in_texts_are_turned_back_and_those_in_tool_inputs_are_not() {
+    let vault = Vault::new(&MaskKey::new([1; 32]), VaultLimits::default());
+    let session = vault.session(&["me"], Instant::now());
+    let masker = badges_as(Operator::Token).session(&session);
+    let masked = masker.mask(b"badge-12345678").masked.into_inner();
+    let token = String::from_utf8(masked.to_vec()).unwrap();
+    let (head, tail) = token.split_at(9);
+    let parts = [
+        delta(0, "text_delta", "text", &format!("is {token}, \"{head}")),
+        delta(
+            1,
+            "input_json_delta",
+            "partial_json",
+            &format!("{{\"a\":\"{token}\"}}"),
+        ),
+        delta(0, "text_delta", "text", tail),
+        delta(0, "text_delta", "text", "\" or BADGE_A"),
+        STOP.to_owned(),
+    ];
+    let whole = parts.concat();
+    let shown = |answer: &str| -> (String, String) {
+        let mut texts = (String::new(), String::new());
+        for line in answer
+            .lines()
+            .filter_map(|line| line.strip_prefix("data: "))
+        {
+            let event: Value = serde_json::from_str(line).unwrap();
+            texts.0 += event["delta"]["text"].as_str().unwrap_or_default();
+            texts.1 += event["delta"]["partial_json"].as_str().unwrap_or_default();
+        }
+        texts
+    };
+    let wire = Wire::default().restore(session.clone());
+    for size in [1, 7, 64, whole.len()] {
+        let cut: Vec<String> = whole
+            .as_bytes()
+            .chunks(size)
+            .map(|part| String::from_utf8(part.to_vec()).unwrap())
+            .collect();
+        let answer = answered(wire.clone(), "text/event-stream", &cut).await;
+        let (text, input) = shown(&answer);
+        assert_eq!(text, "is badge-12345678, \"badge-12345678\" or BADGE_A");
+        assert_eq!(input, format!("{{\"a\":\"{token}\"}}"));
+        assert!(answer.ends_with(STOP), "{answer}");
+    }
+    // A document, and another session.
+    let document = json!({"content": [
+        {"type": "text", "text": format!("is {token}")},
+        {"type": "tool_use", "input": {"type": "text", "text": token}, "text": token},
+    ]});
+    let document = document.to_string();
+    let answer = answered(wire, "application/json", &[document.clone()]).await;
+    assert_eq!(
+        answer,
+        document.replace(&format!("is {token}"), "is badge-12345678")
+    );
+    let other = Wire::default().restore(vault.session(&["you"], Instant::now()));
+    assert_eq!(
+        answered(other, "application/json", &[document.clone()]).await,
+        document
+    );
+}
+
+#[tokio::test]
+async fn trailers_are_masked_too() {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-note", HeaderValue::from_static(KEY));
+    let frames = vec![data("x"), Ok(Frame::trailers(trailers))];
+    let (_, _, trailers, _) = answer(&[], frames, &exchange()).await;
+    assert_eq!(trailers.unwrap()["x-note"], MASKED);
 }
