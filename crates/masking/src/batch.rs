@@ -18,7 +18,7 @@ pub(crate) const FULL: usize = 16 << 10;
 /// Stands between two texts. It is in no class and ends every word.
 const SEPARATOR: u8 = 0;
 /// What stands between a name and its text in the engine's eyes, as if both stood in a document.
-const BEHIND_NAME: &[u8] = b"\":\"";
+pub(crate) const BEHIND_NAME: &[u8] = b"\":\"";
 
 /// Texts that lie beside each other in one scratch memory, each with a tag of the caller's.
 ///
@@ -78,11 +78,12 @@ impl<T> Batch<T> {
         mut matched: impl FnMut(T, &[u8], &[Span]),
     ) {
         let bytes = &self.scratch.bytes;
+        let mut places = engine.places(bytes);
         let mut place = 0;
         for Entry { tag, name, text } in self.entries.drain(..) {
             if text.len() <= SHORT {
                 if place < text.start {
-                    place = engine.next_place(bytes, text.start);
+                    place = places.next(text.start);
                 }
                 if place >= text.end {
                     continue;

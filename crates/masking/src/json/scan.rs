@@ -152,12 +152,7 @@ impl Walk<'_> {
 
     fn open(&mut self, parent: &Level, is_object: bool) -> Level {
         self.objects = self.objects.wrapping_add(1);
-        // Most rules are about a text. Within an object they would catch a description of it.
         let rules = &self.edits.engine.rules;
-        let goes_on = |rule: usize| match rules[rule].shape {
-            Shape::JsonKey { deep } => deep || !is_object,
-            _ => false,
-        };
         Level {
             is_object,
             in_input: parent.in_input || (parent.is_object && parent.is_input),
@@ -167,7 +162,9 @@ impl Walk<'_> {
             } else {
                 parent.name
             },
-            within: parent.rules().filter(goes_on),
+            within: parent
+                .rules()
+                .filter(|rule| goes_within(&rules[rule], is_object)),
             ..Level::default()
         }
     }
@@ -246,22 +243,11 @@ impl Walk<'_> {
     ) -> bool {
         let Edits { engine, .. } = self.edits;
         let text = self.bytes(range, decoded);
-        let rule = rules
-            .iter()
-            .find(|rule| is_value(&engine.rules[*rule], text));
-        let Some(rule) = rule.filter(|_| !is_masked(text)) else {
+        let is_whole = |rule: usize| is_value(&engine.rules[rule], text);
+        if is_masked(text) || !rules.iter().any(is_whole) {
             return false;
-        };
-        let mut spans = spans_named(engine, &self.edits.profile.on, name.as_bytes(), text);
-        let whole = Span {
-            start: 0,
-            end: text.len(),
-            rule,
-        };
-        // A rule that knows the text by its looks tells more.
-        if !matches!(&spans[..], [only] if only.start == 0 && only.end == whole.end) {
-            spans = vec![whole];
         }
+        let spans = member_spans(engine, self.edits.profile, name, rules, text);
         let text = match decoded {
             Some(decoded) => &self.batch.scratch.bytes[decoded.clone()],
             None => &self.edits.document[range.clone()],
@@ -351,8 +337,17 @@ impl Walk<'_> {
     }
 }
 
-const fn is_deep(shape: Shape) -> bool {
+pub(super) const fn is_deep(shape: Shape) -> bool {
     matches!(shape, Shape::JsonKey { deep: true })
+}
+
+/// Whether a rule for a value goes on within it. Most rules are about a text: within an object they
+/// would catch a description of it.
+pub(super) const fn goes_within(rule: &Rule, is_object: bool) -> bool {
+    match rule.shape {
+        Shape::JsonKey { deep } => deep || !is_object,
+        _ => false,
+    }
 }
 
 /// Whether a member whose name the rule knows is what it looks for.
@@ -367,6 +362,33 @@ pub(crate) fn is_value(rule: &Rule, text: &[u8]) -> bool {
                 && rule.accepts(text)
         }
         _ => false,
+    }
+}
+
+/// Where rules match in a text that stands under a name, with the rules that go with the name.
+pub(crate) fn member_spans(
+    engine: &Engine,
+    profile: &Profile,
+    name: level::Name,
+    rules: Rules,
+    text: &[u8],
+) -> Vec<Span> {
+    let spans = spans_named(engine, &profile.on, name.as_bytes(), text);
+    let rule = rules
+        .iter()
+        .find(|rule| is_value(&engine.rules[*rule], text));
+    let Some(rule) = rule.filter(|_| !is_masked(text)) else {
+        return spans;
+    };
+    let whole = Span {
+        start: 0,
+        end: text.len(),
+        rule,
+    };
+    match &spans[..] {
+        // A rule that knows the text by its looks tells more.
+        [only] if only.start == 0 && only.end == whole.end => spans,
+        _ => vec![whole],
     }
 }
 

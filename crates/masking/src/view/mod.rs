@@ -2,8 +2,10 @@
 
 mod body;
 mod events;
+mod form;
 mod frame;
 mod lines;
+mod multipart;
 mod rows;
 
 pub use self::{

@@ -1,6 +1,6 @@
 //! Rows of a result of a database.
 
-use std::{fmt, ops::Range};
+use std::fmt;
 
 use bytes::Bytes;
 use tollbook_exchange::{Coverage, Finding, Gap, Masked, Operator};
