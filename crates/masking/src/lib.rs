@@ -111,7 +111,7 @@ pub use self::{
     engine::rule::{Confidence, Kind},
     masker::{JsonScan, Masker, MaskerBuilder, Match, RuleInfo, Scan},
     operator::MaskKey,
-    profile::{Base, ProfileBuilder, ProfileError},
+    profile::{Base, OPERATORS, ProfileBuilder, ProfileError},
     rules::{BuildError, RuleError},
     stream::MaskStream,
 };
