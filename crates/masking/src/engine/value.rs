@@ -11,7 +11,10 @@ use crate::engine::{
 /// What joins a value to something else: the parts of a version, a range, a path, a name.
 const JOINTS: &[u8] = b"-./+";
 
-/// Looks for a value of the rule that begins at `at`.
+/// Looks for a value of the rule that begins at `at`. Whether a keyword stands before it is
+/// [`Context`]'s to tell.
+///
+/// [`Context`]: crate::engine::keywords::Context
 pub(crate) fn value((index, rule): (usize, &Rule), window: &Window<'_>, at: usize) -> Verdict {
     let Shape::Value { left, apart } = rule.shape else {
         return Verdict::No;
@@ -36,7 +39,7 @@ pub(crate) fn value((index, rule): (usize, &Rule), window: &Window<'_>, at: usiz
             None => return Verdict::NotYet,
         }
     }
-    if !rule.validates(&window.bytes[at..end]) || !rule.in_context(window, at) {
+    if !rule.validates(&window.bytes[at..end]) {
         return Verdict::No;
     }
     Verdict::Match(Match {
@@ -88,6 +91,9 @@ mod tests {
             };
             if window.is_escaped(at) {
                 return Verdict::No; // As the engine does.
+            }
+            if !rule.in_context(&window, at) {
+                return Verdict::No;
             }
             value((0, rule), &window, at)
         };
