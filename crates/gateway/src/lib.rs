@@ -33,6 +33,7 @@ mod claude;
 pub mod config;
 mod edge;
 mod events;
+mod masks;
 mod mounts;
 mod oauth;
 mod opening;
@@ -44,6 +45,7 @@ mod tls;
 mod tools;
 
 pub use edge::EdgeError;
+pub use masks::ConnectionMasks;
 pub use plan::{Plan, Summary};
 pub use policies::PolicySource;
 

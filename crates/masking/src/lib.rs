@@ -52,7 +52,9 @@
 //! # Rules
 //!
 //! Rules are data, in TOML, and [`MaskerBuilder::build`] refuses those that could not be kept: it
-//! wants a literal to look for, bounds, and test vectors that it runs.
+//! wants something to look for, bounds, and test vectors that it runs. It tells everything that is
+//! wrong, by file and line, and then uses none of them. [`Masker::import_gitleaks`] turns rules of
+//! others into such rules.
 //!
 //! ```
 //! # use tollbook_masking::Masker;
@@ -74,17 +76,47 @@
 //! # Ok::<(), tollbook_masking::BuildError>(())
 //! ```
 //!
+//! A value that begins with nothing of its own is known by its form and by the words before it:
+//!
+//! ```
+//! # use tollbook_masking::Masker;
+//! let masker = Masker::builder()
+//!     .rules("house.toml", r#"
+//!         [[rule]]
+//!         id = "house-visitor"
+//!         description = "Number of a visitor of our house"
+//!         source = "https://wiki.example.com/visitors"
+//!         kind = "personal"
+//!         tags = ["identity"]
+//!         confidence = "medium"
+//!         shape = "value"
+//!         pattern = '[A-F][0-9]{3}(?:-[0-9]{4}){3}'
+//!         keywords = ["visitor", "guest"]
+//!         positive = ["Visitor: A123-1234-1234-1234"]
+//!         negative = ["A123-1234-1234-1234", "visitor A123-1234-1234-12345"]
+//!     "#)
+//!     .build()?;
+//! let scan = masker.mask(b"{ guestNo: 'B001-2020-3333-9876' }");
+//! assert_eq!(scan.masked.as_inner().as_ref(), b"{ guestNo: '[REDACTED:house-visitor]' }");
+//! # Ok::<(), tollbook_masking::BuildError>(())
+//! ```
+//!
 //! | key | what it means |
 //! |---|---|
 //! | `id` | lower-case letters, digits, `-` and `.`; what stands in the placeholder |
 //! | `description`, `source` | what it finds; where the format is described in public |
-//! | `shape` | `token` (unless told): a literal and a body. `assignment`: the value behind a key and `=` or `:`. `json-key`: the value of a JSON member. `userinfo`: the password in an address. `private-key`: the PEM form of one |
+//! | `kind` | `secret` (unless told): what gives access. `personal`: what tells who somebody is |
+//! | `tags` | words in lower case that profiles may choose it by |
+//! | `confidence` | `high` (unless told): nothing else looks the same, or a checksum tells. `medium`: little else does where it stands. `low`: other things do |
+//! | `shape` | `token` (unless told): a literal and a body. `value`: what is known by its form, and by `keywords` if there are any. `assignment`: the value behind a key and `=` or `:`. `json-key`: the value of a JSON member. `userinfo`: the password in an address. `private-key`: the PEM form of one. `email`: an address of electronic mail |
 //! | `literals` | what a token begins with, or the keys; keys are compared by their ends, without regard to case, `_`, `-` and `.` |
-//! | `body` | `class`, `min` and `max`. Without `max`, a body goes on as long as its class does; it is judged by its first 112 bytes |
+//! | `body` | `class`, `min` and `max`. Without `max`, a body goes on as long as its class does; it is judged by its first 112 bytes. With `max`, it ends there, and so does the word |
 //! | `class` | `alnum`, `alnum_`, `any`, `bare`, `base64`, `base64url`, `digit`, `hex`, `lower_digit`, `path`, `quoted`, `token`, `upper_digit` |
-//! | `left` | for tokens: what must stand before, `boundary` (unless told), `any` or `digit` |
+//! | `pattern` | in place of `body`, for tokens (what is behind the literal), values, assignments and members (the whole value): an anchored regular expression over bytes, with ASCII classes, that matches at most 112 of them, without groups that capture, looks to the sides, `[` and `]`. The longest match counts that does not end within a word |
+//! | `left` | for tokens and values: what must stand before, `boundary` (unless told), `any` or `digit`. A value with a `body` begins at a boundary with a letter, a digit or `_` |
+//! | `apart` | for values: no `-`, `.`, `/` or `+` joins it to a letter or digit on either side |
 //! | `keep` | for tokens: the literal stays, only the body is masked |
-//! | `keywords` | for tokens: one of them must stand in the 64 bytes before |
+//! | `keywords` | for tokens and values: one of them must stand in the 64 bytes before, for values on the same line; in any case of letters, and one of up to four letters not within other letters, as `sin` is in `employeeSin` and not in `using` |
 //! | `quotes` | for assignments: `either` (unless told), `required` or `absent` |
 //! | `deep` | for members: whatever is in the value is masked, numbers too |
 //! | `validate` | what the body must also be: `not-placeholder`, `mixed`, `letter-and-digit`, `digit`, `not-prose`, `entropy:BITS`, `jwt`, `basic-credentials`, `contains:TEXT` |
@@ -115,8 +147,8 @@ pub use self::{
     find::{FindStream, Found},
     masker::{JsonScan, Masker, MaskerBuilder, Match, RuleInfo, Scan},
     operator::MaskKey,
-    profile::{Base, ProfileBuilder, ProfileError},
-    rules::{BuildError, RuleError},
+    profile::{Base, OPERATORS, ProfileBuilder, ProfileError},
+    rules::{BuildError, Imported, Kept, LeftOut, RuleCost, RuleError},
     stream::MaskStream,
 };
 

@@ -13,9 +13,11 @@ mod email;
 mod kernel;
 mod key;
 mod keys;
+mod keywords;
 pub(crate) mod lane;
 mod literals;
 pub(crate) mod pattern;
+pub(crate) mod placeholders;
 pub(crate) mod rule;
 mod selection;
 mod sink;
@@ -30,8 +32,10 @@ mod window;
 
 use self::{
     kernel::{BLOCK, Kernel, Places, Text},
+    keywords::{Context, Keywords},
     lane::{Lane, Lanes},
     literals::{Literal, Literals},
+    placeholders::Placeholders,
     rule::Shape,
     starts::Starts,
     swallow::Swallow,
@@ -64,6 +68,8 @@ pub(crate) struct Engine {
     userinfo: Vec<usize>,
     values: Starts,
     emails: Vec<usize>,
+    keywords: Keywords,
+    placeholders: Placeholders,
     kernel: Kernel,
 }
 
@@ -173,6 +179,8 @@ impl Engine {
             userinfo,
             values: Starts::new(&rules, &values),
             emails,
+            keywords: Keywords::new(&rules),
+            placeholders: Placeholders::new(&rules),
             kernel: Kernel::best(),
             rules,
         }
@@ -346,9 +354,11 @@ impl Engine {
         }
         if !lanes.meet(VALUES).is_empty() {
             let rest = &window.bytes[at..];
+            let mut context = Context::new(&self.keywords, window, at);
             for index in self.values.each(lanes, rest, window.end) {
-                if on.has(index) {
-                    let found = value::value((index, &self.rules[index]), window, at);
+                let rule = &self.rules[index];
+                if on.has(index) && context.admits(index, rule) {
+                    let found = value::value((index, rule), window, at);
                     verdict = verdict.or_longer(found);
                 }
             }
@@ -375,9 +385,14 @@ impl Engine {
                 verdict = verdict.or_longer(found);
             }
         }
-        match verdict {
-            Verdict::Match(found) if found.start > at => self.sharpen(on, window, found),
-            verdict => verdict,
+        let Verdict::Match(found) = verdict else {
+            return verdict;
+        };
+        match self.placeholders.hold(window, found.start) {
+            Some(false) if found.start > at => self.sharpen(on, window, found),
+            Some(false) => verdict,
+            Some(true) => Verdict::No,
+            None => Verdict::NotYet,
         }
     }
 

@@ -180,11 +180,6 @@ impl Pattern {
         self.starts.clone()
     }
 
-    /// The expression, as it was read.
-    pub(crate) const fn hir(&self) -> &Hir {
-        &self.hir
-    }
-
     fn start(&self) -> Option<(&Dfa, regex_automata::util::primitives::StateID)> {
         let dfa = self.automaton()?;
         let anchored = start::Config::new().anchored(Anchored::Yes);

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::engine::{
     class::{Class, WORD},
+    keywords::LookBack,
     pattern::{Pattern, Reach},
     swallow::Swallow,
     validate::Validator,
-    window::{Ahead, LOOK_BACK, Window},
+    window::{Ahead, Window},
 };
 
 /// The longest literal.
@@ -169,62 +170,6 @@ impl Rule {
         }
     }
 }
-
-/// What stands before a place, as far as a decision may look.
-pub(crate) struct LookBack {
-    /// Filled from the end.
-    bytes: [u8; LOOK_BACK],
-    lower: [u8; LOOK_BACK],
-    from: usize,
-}
-
-impl LookBack {
-    /// The bytes before `at`; with `line`, those on the same line only.
-    pub(crate) fn new(window: &Window<'_>, at: usize, line: bool) -> Self {
-        let mut near = Self {
-            bytes: [0; LOOK_BACK],
-            lower: [0; LOOK_BACK],
-            from: LOOK_BACK,
-        };
-        for back in 1..=LOOK_BACK {
-            match window.before(at, back) {
-                Some(b'\n' | b'\r') if line => break,
-                Some(byte) => {
-                    near.from -= 1;
-                    near.bytes[near.from] = byte;
-                    near.lower[near.from] = byte.to_ascii_lowercase();
-                }
-                None => break,
-            }
-        }
-        near
-    }
-
-    /// Whether a word stands here, given in lower case. A short one must stand alone: `sin` is not
-    /// in `using`, but in `employee_sin` and `employeeSin`.
-    pub(crate) fn has(&self, word: &[u8]) -> bool {
-        memchr::memmem::find_iter(&self.lower[self.from..], word)
-            .any(|start| word.len() > SHORT_WORD || self.is_alone(self.from + start, word.len()))
-    }
-
-    fn is_alone(&self, start: usize, length: usize) -> bool {
-        let (first, last) = (self.bytes[start], self.bytes[start + length - 1]);
-        let before = (start > self.from).then(|| self.bytes[start - 1]);
-        let behind = self.bytes.get(start + length);
-        let left = before.is_none_or(|before| {
-            !before.is_ascii_alphabetic()
-                || before.is_ascii_lowercase() && first.is_ascii_uppercase()
-        });
-        let right = behind.is_none_or(|behind| {
-            !behind.is_ascii_alphabetic()
-                || last.is_ascii_lowercase() && behind.is_ascii_uppercase()
-        });
-        left && right
-    }
-}
-
-/// A keyword of so many letters is found in many others.
-const SHORT_WORD: usize = 4;
 
 impl Left {
     pub(crate) fn fits(self, window: &Window<'_>, at: usize) -> bool {

@@ -3,21 +3,31 @@
 mod check;
 mod error;
 mod explain;
+mod import;
 mod source;
 mod vectors;
 
 use std::collections::HashMap;
 
-pub use self::error::{BuildError, RuleError};
-pub(crate) use self::explain::{Explained, explain};
 use self::source::{Checked, read};
+pub use self::{
+    error::{BuildError, RuleError},
+    explain::RuleCost,
+    import::{Imported, Kept, LeftOut},
+};
 use crate::engine::Engine;
 
 /// The rules that come with this crate.
-static BUILTIN: &[(&str, &str)] = &[(
-    "rules/builtin.toml",
-    include_str!("../../rules/builtin.toml"),
-)];
+static BUILTIN: &[(&str, &str)] = &[
+    (
+        "rules/builtin.toml",
+        include_str!("../../rules/builtin.toml"),
+    ),
+    (
+        "rules/personal.toml",
+        include_str!("../../rules/personal.toml"),
+    ),
+];
 
 /// Where rules come from.
 #[derive(Clone, Debug)]
