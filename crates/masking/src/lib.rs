@@ -23,6 +23,14 @@
 //! assert_eq!(&out, scan.masked.as_inner());
 //! ```
 //!
+//! # Profiles
+//!
+//! A [`Masker`] has a [profile](Masker::profile): which rules count, and an [`Operator`] for each. Unless it is told, all
+//! secrets count and personal data of which a rule is sure enough, and everything is redacted. With a
+//! [`MaskKey`], values become hashes that are equal where they are; with a session of a [`vault`],
+//! personal data become tokens that are turned back for the same session and no other. Secrets
+//! have no tokens: whoever talks a model into repeating one would have it.
+//!
 //! # What can be masked
 //!
 //! - a whole text: [`Masker::mask`]; a text in pieces: [`Masker::stream`],
