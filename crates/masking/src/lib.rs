@@ -98,7 +98,9 @@
 //! | `validate` | what the body must also be: `not-placeholder`, `mixed`, `letter-and-digit`, `digit`, `not-prose`, `entropy:BITS`, `jwt`, `basic-credentials`, `contains:TEXT` |
 //! | `positive`, `negative` | test vectors, at least one of each; a list of pieces is joined |
 
+mod batch;
 mod engine;
+mod find;
 mod json;
 #[cfg(feature = "tower")]
 pub mod layer;
@@ -106,6 +108,7 @@ mod masker;
 mod operator;
 mod profile;
 mod rules;
+mod scratch;
 mod stream;
 pub mod vault;
 pub mod view;
@@ -117,6 +120,7 @@ pub use tollbook_exchange::Operator;
 pub use self::layer::MaskLayer;
 pub use self::{
     engine::rule::{Confidence, Kind},
+    find::{FindStream, Found},
     masker::{JsonScan, Masker, MaskerBuilder, Match, RuleInfo, Scan},
     operator::MaskKey,
     profile::{Base, OPERATORS, ProfileBuilder, ProfileError},

@@ -13,7 +13,7 @@ use crate::{
     engine::{Counts, Engine, Span},
     json, masked,
     profile::{Base, Profile, ProfileBuilder},
-    rules::{self, BUILTIN, BuildError},
+    rules::{self, BuildError, Origin},
     vault::Session,
 };
 
@@ -28,7 +28,7 @@ pub struct Masker {
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct MaskerBuilder {
-    files: Vec<(String, String)>,
+    origins: Vec<Origin>,
 }
 
 /// A whole text, masked.
@@ -324,33 +324,27 @@ impl Redact for Masker {
 
 impl MaskerBuilder {
     /// Adds the rules of this crate.
-    pub fn builtin(self) -> Self {
-        self.rules("builtin", BUILTIN)
+    pub fn builtin(mut self) -> Self {
+        self.origins.push(Origin::Builtin);
+        self
     }
 
     /// Adds rules written in TOML. `name` says in errors where they came from.
     pub fn rules(mut self, name: impl Into<String>, toml: impl Into<String>) -> Self {
-        self.files.push((name.into(), toml.into()));
+        self.origins.push(Origin::File {
+            name: name.into(),
+            toml: toml.into(),
+        });
         self
     }
 
-    /// Compiles the rules and runs their test vectors.
+    /// Compiles the rules and runs the test vectors of those that are not of this crate.
     ///
     /// # Errors
     ///
     /// When anything is wrong with any rule. The error names every mistake.
     pub fn build(self) -> Result<Masker, BuildError> {
-        let mut mistakes = Vec::new();
-        let mut checked = Vec::new();
-        for (name, toml) in &self.files {
-            checked.extend(rules::read(name, toml, &mut mistakes));
-        }
-        let engine = rules::check_all(checked, &mut mistakes);
-        if mistakes.is_empty() {
-            Ok(Masker::of(engine))
-        } else {
-            Err(BuildError::new(mistakes))
-        }
+        rules::compile(&self.origins).map(Masker::of)
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn assignment(
     window: &Window<'_>,
     at: usize,
 ) -> Verdict {
-    let Some((name, key_quote)) = key_before(keys, json, window, at) else {
+    let Some((name, key_quote)) = key_before(json, window, at) else {
         return Verdict::No;
     };
     let found = keys.find(&name);
@@ -49,7 +49,7 @@ pub(crate) fn assignment(
     let is_member =
         json && window.bytes[at] == b':' && key_quote.is_some() && value.quote == key_quote;
     let body = &window.bytes[value.start..value.end];
-    for index in found.iter().filter(|rule| on.has(*rule)) {
+    for index in found.iter().copied().filter(|rule| on.has(*rule)) {
         let rule = &rules[index];
         let fits = match rule.shape {
             Shape::Assignment {
@@ -87,12 +87,7 @@ pub(crate) fn assignment(
 }
 
 /// The name before a separator, and the quote it stands in.
-fn key_before(
-    keys: &Keys,
-    json: bool,
-    window: &Window<'_>,
-    at: usize,
-) -> Option<(Name, Option<Quote>)> {
+fn key_before(json: bool, window: &Window<'_>, at: usize) -> Option<(Name, Option<Quote>)> {
     let mut back = 1;
     while matches!(window.before(at, back), Some(b' ' | b'\t')) {
         back += 1;
@@ -124,7 +119,7 @@ fn key_before(
     } else if indexed {
         return None;
     }
-    if !keys.may_end_in(last) {
+    if !last.is_ascii_alphanumeric() {
         return None;
     }
     let mut name = Name::default();

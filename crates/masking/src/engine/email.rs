@@ -282,8 +282,6 @@ fn is_in_authority(window: &Window<'_>, at: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::engine::Engine;
-
     use super::*;
 
     /// What is found first in a text, at whichever place, and the same for each beginning of it.
@@ -319,20 +317,10 @@ mod tests {
     }
 
     fn rule() -> Rule {
-        let mut mistakes = Vec::new();
-        let toml = r#"
-            [[rule]]
-            id = "email"
-            description = "d"
-            source = "s"
-            shape = "email"
-            positive = ["x"]
-            negative = ["x"]
-        "#;
-        let rules = crate::rules::read("r.toml", toml, &mut mistakes);
-        assert_eq!(mistakes, []);
-        let engine = Engine::new(rules.into_iter().map(|checked| checked.rule).collect());
-        engine.rules.into_iter().next().unwrap()
+        crate::rules::one(
+            "[[rule]]\nid = \"email\"\ndescription = \"d\"\nsource = \"s\"\nshape = \"email\"\n\
+             positive = [\"x\"]\nnegative = [\"x\"]",
+        )
     }
 
     #[test]

@@ -2,21 +2,22 @@
 
 use std::fmt;
 
-use aho_corasick::{
-    AhoCorasick, AhoCorasickKind, Anchored, Input, StartKind, automaton::OverlappingState,
-};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Anchored, Input, MatchKind, StartKind};
 
 /// A name is compared by at most so many letters and digits at its end.
 const MAX_NAME: usize = 32;
+/// The shortest name, and how much of the end of each is looked at before the name is.
+const MIN_NAME: usize = 3;
 
 /// Which rules go with which names.
 pub(crate) struct Keys {
     /// All names backwards, so that a name is told from its end, however long it is.
     names: AhoCorasick,
-    /// The rule of each name; in the order in which rules are tried.
-    rules: Vec<usize>,
-    /// The last letters of all names, as bits from `a` and from `0`.
-    endings: u64,
+    /// For each name, the rules that go with it and with names that it ends with; in the order in
+    /// which rules are tried.
+    rules: Vec<Vec<usize>>,
+    /// The last letters of all names, as bits.
+    endings: Box<[u64; (ENDINGS / 64) as usize]>,
 }
 
 /// A name as it is compared: backwards, in lower case, letters and digits only, so that
@@ -35,43 +36,72 @@ impl Keys {
     )]
     pub(crate) fn new<'a>(names: impl IntoIterator<Item = (&'a [u8], usize)>) -> Self {
         let names = names.into_iter().map(|(name, rule)| (Name::of(name), rule));
-        let names: Vec<(Name, usize)> = names.filter(|(name, _)| name.length > 0).collect();
-        let backwards = names.iter().map(|(name, _)| name.letters());
+        let names: Vec<(Name, usize)> = names.filter(|(name, _)| name.is_usable()).collect();
+        let mut known: Vec<&[u8]> = names.iter().map(|(name, _)| name.letters()).collect();
+        known.sort_unstable();
+        known.dedup();
+        let of = |name: &[u8]| {
+            let ends = names
+                .iter()
+                .filter(|(end, _)| name.starts_with(end.letters()));
+            ends.map(|(_, rule)| *rule).collect()
+        };
+        let mut endings = Box::new([0; (ENDINGS / 64) as usize]);
+        for name in &known {
+            let ending = name
+                .iter()
+                .take(MIN_NAME)
+                .fold(0, |ending, byte| longer(ending, *byte));
+            endings[(ending / 64) as usize] |= 1 << (ending % 64);
+        }
         Self {
-            endings: backwards.clone().fold(0, |bits, name| bits | bit(name[0])),
+            endings,
+            rules: known.iter().map(|name| of(name)).collect(),
             names: AhoCorasick::builder()
                 .start_kind(StartKind::Anchored)
+                .match_kind(MatchKind::LeftmostLongest)
                 .kind(Some(AhoCorasickKind::DFA))
-                .build(backwards)
+                .build(&known)
                 .expect("names are few and short"),
-            rules: names.iter().map(|(_, rule)| *rule).collect(),
         }
     }
 
-    /// Whether any name ends in this byte.
-    pub(crate) fn may_end_in(&self, last: u8) -> bool {
-        self.endings & bit(last) != 0
-    }
-
-    /// The rules whose names `name` ends with, in the order in which rules are tried.
-    pub(crate) fn find(&self, name: &Name) -> Rules {
-        let mut found = Rules::default();
-        if name.length == 0 || !self.may_end_in(name.bytes[0]) {
-            return found;
-        }
-        let input = Input::new(name.letters()).anchored(Anchored::Yes);
-        let mut state = OverlappingState::start();
-        loop {
-            self.names.find_overlapping(input.clone(), &mut state);
-            let Some(known) = state.get_match() else {
+    /// Whether a name may end before `at`, by the few bytes there. What has been masked counts as
+    /// if it had not; that can only make more of it.
+    pub(crate) fn may_end_before(&self, bytes: &[u8], at: usize) -> bool {
+        let mut before = bytes[at.saturating_sub(NEAR)..at].iter().rev();
+        let (mut ending, mut letters) = (0, 0);
+        for byte in &mut before {
+            if byte.is_ascii_alphanumeric() {
+                ending = longer(ending, *byte);
+                letters = 1;
                 break;
-            };
-            found.insert(known.pattern().as_usize());
+            }
         }
-        for rule in &mut found.rules[..found.length] {
-            *rule = self.rules.get(*rule).copied().unwrap_or(usize::MAX);
+        for byte in before {
+            match byte {
+                b'_' | b'-' | b'.' => {}
+                byte if byte.is_ascii_alphanumeric() => {
+                    ending = longer(ending, *byte);
+                    letters += 1;
+                    if letters == MIN_NAME {
+                        return self.endings[(ending / 64) as usize] & 1 << (ending % 64) != 0;
+                    }
+                }
+                _ => return false,
+            }
         }
-        found
+        // There may be more of it further away.
+        letters > 0 && at > NEAR
+    }
+
+    /// The rules whose names `name` ends with.
+    pub(crate) fn find(&self, name: &Name) -> &[usize] {
+        let input = Input::new(name.letters()).anchored(Anchored::Yes);
+        self.names
+            .find(input)
+            .and_then(|known| self.rules.get(known.pattern().as_usize()))
+            .map_or(&[], Vec::as_slice)
     }
 }
 
@@ -97,24 +127,33 @@ impl Rules {
     /// Those of which `stays` says so.
     #[must_use]
     pub(crate) fn filter(&self, mut stays: impl FnMut(usize) -> bool) -> Self {
-        let mut left = Self::default();
-        for rule in self.iter().filter(|rule| stays(*rule)) {
-            left.rules[left.length] = rule;
-            left.length += 1;
-        }
-        left
+        self.iter().filter(|rule| stays(*rule)).collect()
     }
+}
 
-    /// Adds one in the order of numbers.
-    fn insert(&mut self, rule: usize) {
-        let at = self.rules[..self.length].partition_point(|known| *known < rule);
-        if at == MAX_RULES {
-            return;
+impl FromIterator<usize> for Rules {
+    fn from_iter<I: IntoIterator<Item = usize>>(rules: I) -> Self {
+        let mut few = Self::default();
+        for (slot, rule) in few.rules.iter_mut().zip(rules) {
+            *slot = rule;
+            few.length += 1;
         }
-        self.length = (self.length + 1).min(MAX_RULES);
-        self.rules[at..self.length].rotate_right(1);
-        self.rules[at] = rule;
+        few
     }
+}
+
+/// How far the last letters of a name are looked for.
+const NEAR: usize = 20;
+/// The number of endings: three of 36 letters and digits.
+const ENDINGS: u32 = 36 * 36 * 36 + 64 - 36 * 36 * 36 % 64;
+
+/// An ending with one letter more.
+fn longer(ending: u32, letter: u8) -> u32 {
+    let letter = match letter {
+        b'0'..=b'9' => letter - b'0',
+        _ => (letter | 0x20).wrapping_sub(b'a') % 26 + 10,
+    };
+    ending * 36 + u32::from(letter)
 }
 
 impl fmt::Debug for Keys {
@@ -139,7 +178,7 @@ impl Name {
 
     /// Whether this is a form that names can be found by.
     pub(crate) fn is_usable(&self) -> bool {
-        (3..MAX_NAME).contains(&self.length)
+        (MIN_NAME..MAX_NAME).contains(&self.length)
     }
 
     /// Takes the byte before those taken so far. False at the beginning of the name.
@@ -160,14 +199,6 @@ impl Name {
     }
 }
 
-fn bit(byte: u8) -> u64 {
-    match byte.to_ascii_lowercase() {
-        letter @ b'a'..=b'z' => 1 << (letter - b'a'),
-        digit @ b'0'..=b'9' => 1 << (digit - b'0' + 26),
-        _ => 0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,18 +213,28 @@ mod tests {
             "X-Service-Api-Key",
             "config.apikey",
         ] {
-            let found: Vec<usize> = keys.find(&Name::of(name.as_bytes())).iter().collect();
-            assert_eq!(found, [7, 9], "{name}");
+            assert_eq!(keys.find(&Name::of(name.as_bytes())), [7, 9], "{name}");
         }
         for name in ["api_keys", "ke", "", "api_key_id", "schlüssel"] {
             assert!(keys.find(&Name::of(name.as_bytes())).is_empty(), "{name}");
         }
-        let mut many = Rules::default();
-        (0..30).rev().for_each(|rule| many.insert(rule));
-        assert_eq!(
-            many.iter().collect::<Vec<_>>(),
-            (0..MAX_RULES).collect::<Vec<_>>()
-        );
-        assert!(keys.may_end_in(b'Y') && keys.may_end_in(b'n') && !keys.may_end_in(b'a'));
+    }
+
+    #[test]
+    fn a_name_has_few_rules() {
+        let many: Rules = (0..30).collect();
+        assert!(many.iter().eq(0..MAX_RULES) && !many.is_empty());
+        assert!(many.filter(|rule| rule > 9).iter().eq([10, 11]));
+    }
+
+    #[test]
+    fn the_last_letters_tell_what_is_no_name() {
+        let keys = Keys::new([(&b"token"[..], 3), (b"api_key", 7)]);
+        for text in ["token", "my_Token ", "api-k.e_y\\\"", "'TOKEN'] "] {
+            assert!(keys.may_end_before(text.as_bytes(), text.len()), "{text}");
+        }
+        for text in ["", "en", "tokens", "to ken", "key]x", "a ey"] {
+            assert!(!keys.may_end_before(text.as_bytes(), text.len()), "{text}");
+        }
     }
 }

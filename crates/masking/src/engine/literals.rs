@@ -2,6 +2,8 @@
 
 use std::{fmt, ops::Range};
 
+use crate::engine::kernel::{Fingerprint, weight};
+
 /// How many bytes of a literal are looked at before the literal is.
 pub(crate) const TRIGRAM: usize = 3;
 
@@ -11,9 +13,10 @@ pub(crate) struct Literals {
     literals: Vec<Literal>,
     /// For the last bytes of what has come, while there are fewer than three.
     by_first: Vec<Range<usize>>,
-    /// The hashes of the first three bytes of all literals, and of those of the literal lane.
+    /// The hashes of the first three bytes of all literals.
     known: Bits,
-    lane: Bits,
+    /// For the literals that the run lane does not find.
+    pub fingerprint: Fingerprint,
     /// Literals whose first three bytes have the same hash, by its lower bits.
     buckets: Vec<Vec<u16>>,
 }
@@ -31,13 +34,13 @@ pub(crate) struct Literal {
 }
 
 impl Literal {
-    /// A literal of the rule with this index, found at its last bytes if it is to stay.
+    /// A literal of the rule with this index. One that is to stay is found at those bytes of it
+    /// that are rarest in other text, though not at punctuation, which should not have to wait.
     pub(crate) fn new(literal: &[u8], rule: usize, keep: bool, lane: bool) -> Self {
-        let place = if keep {
-            literal.len().saturating_sub(TRIGRAM + 1)
-        } else {
-            0
-        };
+        let rarest = (0..literal.len().saturating_sub(TRIGRAM - 1))
+            .filter(|at| literal[*at].is_ascii_alphanumeric())
+            .min_by_key(|at| weight(&literal[*at..at + TRIGRAM]));
+        let place = rarest.filter(|_| keep).unwrap_or(0);
         let (behind, ahead) = literal.split_at(place);
         Self {
             behind: behind.to_vec(),
@@ -56,14 +59,15 @@ impl Literals {
             literals: Vec::new(),
             by_first: vec![0..0; 1 << 8],
             known: Bits::default(),
-            lane: Bits::default(),
+            fingerprint: Fingerprint::default(),
             buckets: vec![Vec::new(); BUCKETS],
         };
+        let mut beginnings = Vec::new();
         for (index, Literal { ahead, lane, .. }) in literals.iter().enumerate() {
             let hash = hash(ahead[0], ahead[1], ahead[2]);
             table.known.set(hash);
             if *lane {
-                table.lane.set(hash);
+                beginnings.push([ahead[0], ahead[1], ahead[2]]);
             }
             // Rules are far fewer than this; one that did not fit would not be found.
             if let Ok(index) = u16::try_from(index) {
@@ -75,15 +79,16 @@ impl Literals {
             }
             range.end = index + 1;
         }
+        table.fingerprint = Fingerprint::new(beginnings);
         table.literals = literals;
         table
     }
 
-    /// Whether a place is in the literal lane.
-    pub(crate) fn in_lane(&self, bytes: &[u8], at: usize, end: bool) -> bool {
+    /// Whether a literal may stand at the place.
+    pub(crate) fn may_stand_at(&self, bytes: &[u8], at: usize) -> bool {
         match bytes.get(at..at + TRIGRAM) {
-            Some(three) => self.lane.has(hash(three[0], three[1], three[2])),
-            None => !end,
+            Some(three) => self.known.has(hash(three[0], three[1], three[2])),
+            None => true,
         }
     }
 

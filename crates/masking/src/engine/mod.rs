@@ -10,6 +10,7 @@
 mod assignment;
 pub(crate) mod class;
 mod email;
+mod kernel;
 mod key;
 mod keys;
 pub(crate) mod lane;
@@ -18,6 +19,7 @@ pub(crate) mod pattern;
 pub(crate) mod rule;
 mod selection;
 mod sink;
+mod starts;
 mod swallow;
 mod token;
 mod userinfo;
@@ -26,6 +28,16 @@ mod value;
 mod verdict;
 mod window;
 
+use self::{
+    kernel::{BLOCK, Kernel, Places, Text},
+    lane::{Lane, Lanes},
+    literals::{Literal, Literals},
+    rule::Shape,
+    starts::Starts,
+    swallow::Swallow,
+    verdict::{Match, Verdict},
+    window::Window,
+};
 pub(crate) use self::{
     keys::{Keys, Name, Rules},
     rule::Rule,
@@ -33,17 +45,15 @@ pub(crate) use self::{
     sink::{Counts, Sink, Span, Spans, Writer},
     window::HISTORY,
 };
-use self::{
-    lane::{Lane, Lanes},
-    literals::{Literal, Literals},
-    rule::Shape,
-    swallow::Swallow,
-    verdict::{Match, Verdict},
-    window::Window,
-};
 
 /// No more bytes than this wait for a decision.
 pub(crate) const HOLD_BACK: usize = 160;
+
+/// The lanes that values are looked for in.
+const VALUES: Lanes = Lanes::of(Lane::Run)
+    .and(Lane::Digit)
+    .and(Lane::Upper)
+    .and(Lane::Hex);
 
 /// Rules, compiled.
 #[derive(Debug)]
@@ -52,9 +62,9 @@ pub(crate) struct Engine {
     literals: Literals,
     keys: Keys,
     userinfo: Vec<usize>,
-    /// Rules of values and the lanes they are looked for in.
-    values: Vec<(usize, Lanes)>,
+    values: Starts,
     emails: Vec<usize>,
+    kernel: Kernel,
 }
 
 /// Where the machine is in a text.
@@ -77,6 +87,51 @@ impl State {
             json,
             ..Self::default()
         }
+    }
+}
+
+/// The places in a text, see [`Engine::places`].
+pub(crate) struct PlacesIn<'a> {
+    engine: &'a Engine,
+    bytes: &'a [u8],
+    /// Those of the blocks that were looked at last.
+    places: Places,
+    first: usize,
+    blocks: usize,
+}
+
+impl PlacesIn<'_> {
+    /// The first place from `from` on, which is no earlier than the last time; or the end.
+    pub(crate) fn next(&mut self, from: usize) -> usize {
+        let mut from = from;
+        while from < self.bytes.len() {
+            let mut block = (from - self.first) / BLOCK;
+            if block >= self.blocks {
+                let text = Text {
+                    bytes: self.bytes,
+                    from,
+                    end: true,
+                };
+                let Engine {
+                    kernel, literals, ..
+                } = self.engine;
+                self.blocks = kernel.places(text, &literals.fingerprint, &mut self.places);
+                (self.first, block) = (from, 0);
+            }
+            let start = self.first + block * BLOCK;
+            let mut any = self.places.any[block] & (u64::MAX << (from - start));
+            while any != 0 {
+                let bit = any.trailing_zeros();
+                any &= any - 1;
+                let (place, lanes) = (start + bit as usize, self.places.lanes(block, bit));
+                let lanes = self.engine.sift(lanes, self.bytes, place, true);
+                if !lanes.is_empty() {
+                    return place;
+                }
+            }
+            from = start + BLOCK;
+        }
+        self.bytes.len()
     }
 }
 
@@ -116,22 +171,28 @@ impl Engine {
             literals: Literals::new(literals),
             keys: Keys::new(keys),
             userinfo,
-            values,
+            values: Starts::new(&rules, &values),
             emails,
+            kernel: Kernel::best(),
             rules,
         }
     }
 
     /// The rules for the value of a JSON object's member of this name.
     pub(crate) fn members(&self, on: &Selection, name: &Name) -> Rules {
-        self.keys.find(name).filter(|rule| on.has(rule))
+        let known = self.keys.find(name).iter().copied();
+        known.filter(|rule| on.has(*rule)).collect()
     }
 
-    /// The first place from `from` on at which a match may begin, or the end.
-    pub(crate) fn next_place(&self, bytes: &[u8], from: usize) -> usize {
-        (from..bytes.len())
-            .find(|at| !self.lanes(bytes, *at, 0, true).is_empty())
-            .unwrap_or(bytes.len())
+    /// The places in a text at which a match may begin, as far as the few bytes there tell.
+    pub(crate) fn places<'a>(&'a self, bytes: &'a [u8]) -> PlacesIn<'a> {
+        PlacesIn {
+            engine: self,
+            bytes,
+            places: Places::default(),
+            first: 0,
+            blocks: 0,
+        }
     }
 
     /// Where rules match in a whole text.
@@ -156,7 +217,8 @@ impl Engine {
     ) -> usize {
         let mut passed = from;
         let mut at = from;
-        loop {
+        let mut places = Places::default();
+        'text: while at < bytes.len() || state.swallow.is_some() {
             if let Some(mut swallow) = state.swallow {
                 let (eaten, ended) = swallow.eat(&bytes[at..], end);
                 sink.swallow(state.rule, &bytes[at..at + eaten]);
@@ -169,56 +231,96 @@ impl Engine {
                 }
                 sink.close();
             }
-            let lanes = loop {
-                if at == bytes.len() {
-                    break Lanes::default();
-                }
-                let lanes = self.lanes(bytes, at, state.floor, end);
-                if !lanes.is_empty() {
-                    break lanes;
-                }
-                at += 1;
-            };
-            if lanes.is_empty() {
-                break;
-            }
-            let window = Window {
+            let text = Text {
                 bytes,
-                floor: state.floor,
-                after_match: state.after_match,
+                from: at,
                 end,
             };
-            match self.decide(on, state.json, lanes, &window, at) {
-                Verdict::No => at += 1,
-                Verdict::NotYet => break,
-                Verdict::Match(found) => {
-                    sink.pass(&bytes[passed..found.start]);
-                    sink.redact(found.rule, &bytes[found.start..found.end]);
-                    if found.swallow.is_none() {
-                        sink.close();
+            let first = at;
+            let blocks = self
+                .kernel
+                .places(text, &self.literals.fingerprint, &mut places);
+            for block in 0..blocks {
+                let start = first + block * BLOCK;
+                let mut any = places.any[block];
+                if start <= state.floor && state.floor < (start + BLOCK).min(bytes.len()) {
+                    any |= 1 << (state.floor - start);
+                }
+                while any != 0 {
+                    let bit = any.trailing_zeros();
+                    any &= any - 1;
+                    let place = start + bit as usize;
+                    if place < at {
+                        continue;
                     }
-                    at = found.end;
-                    passed = at;
-                    state.floor = at;
-                    state.after_match = true;
-                    state.swallow = found.swallow;
-                    state.rule = found.rule;
+                    let mut lanes = places.lanes(block, bit);
+                    if place == state.floor {
+                        lanes = lanes.or(kernel::places(bytes, place, state.floor, end));
+                    }
+                    let lanes = self.sift(lanes, bytes, place, end);
+                    if lanes.is_empty() {
+                        continue;
+                    }
+                    let window = Window {
+                        bytes,
+                        floor: state.floor,
+                        after_match: state.after_match,
+                        end,
+                    };
+                    match self.decide(on, state.json, lanes, &window, place) {
+                        Verdict::No => {}
+                        Verdict::NotYet => {
+                            sink.pass(&bytes[passed..place]);
+                            return place;
+                        }
+                        Verdict::Match(found) => {
+                            sink.pass(&bytes[passed..found.start]);
+                            sink.redact(found.rule, &bytes[found.start..found.end]);
+                            if found.swallow.is_none() {
+                                sink.close();
+                            }
+                            at = found.end;
+                            passed = at;
+                            state.floor = at;
+                            state.after_match = true;
+                            state.swallow = found.swallow;
+                            state.rule = found.rule;
+                            if state.swallow.is_some() {
+                                continue 'text;
+                            }
+                            if at < (start + BLOCK).min(bytes.len()) {
+                                any |= 1 << (at - start);
+                            }
+                        }
+                    }
                 }
             }
+            at = at.max(bytes.len().min(first + blocks * BLOCK));
         }
         sink.pass(&bytes[passed..at]);
         at
     }
 
-    /// The lanes that a place is in.
-    fn lanes(&self, bytes: &[u8], at: usize, floor: usize, end: bool) -> Lanes {
-        let mut lanes = lane::places(bytes, at, floor, end);
-        if self.literals.in_lane(bytes, at, end) {
-            lanes = lanes.and(Lane::Literal);
+    /// Leaves out the lanes in which no rule matches, by the few bytes around the place.
+    #[inline]
+    fn sift(&self, mut lanes: Lanes, bytes: &[u8], at: usize, end: bool) -> Lanes {
+        const LITERALS: Lanes = Lanes::of(Lane::Literal).and(Lane::Run);
+
+        let values = lanes.meet(VALUES);
+        if !lanes.meet(LITERALS).is_empty() {
+            lanes = lanes.without(LITERALS);
+            if self.literals.may_stand_at(bytes, at) {
+                lanes = lanes.and(Lane::Literal);
+            }
         }
-        // The password in an address stands behind any user name.
-        if bytes[at] == b':' && !self.userinfo.is_empty() {
-            lanes = lanes.and(Lane::Separator);
+        if !values.is_empty() {
+            lanes = lanes.without(VALUES);
+            if self.values.any(values, &bytes[at..], end) {
+                lanes = lanes.or(values);
+            }
+        }
+        if lanes.has(Lane::Separator) && !self.keys.may_end_before(bytes, at) {
+            lanes = lanes.without(Lanes::of(Lane::Separator));
         }
         lanes
     }
@@ -234,11 +336,17 @@ impl Engine {
         if window.is_escaped(at) {
             return Verdict::No;
         }
-        let mut verdict = self.literals(on, window, at);
-        for (index, known) in &self.values {
-            if known.meet(lanes) && on.has(*index) {
-                let found = value::value((*index, &self.rules[*index]), window, at);
-                verdict = verdict.or_longer(found);
+        let mut verdict = Verdict::No;
+        if lanes.has(Lane::Literal) {
+            verdict = self.literals(on, window, at);
+        }
+        if !lanes.meet(VALUES).is_empty() {
+            let rest = &window.bytes[at..];
+            for index in self.values.each(lanes, rest, window.end) {
+                if on.has(index) {
+                    let found = value::value((index, &self.rules[index]), window, at);
+                    verdict = verdict.or_longer(found);
+                }
             }
         }
         if lanes.has(Lane::At) {
@@ -247,7 +355,7 @@ impl Engine {
                 verdict = verdict.or_longer(found);
             }
         }
-        if matches!(window.bytes[at], b':' | b'=') {
+        if lanes.has(Lane::Separator) {
             verdict = verdict.or_longer(assignment::assignment(
                 &self.rules,
                 &self.keys,
@@ -256,11 +364,11 @@ impl Engine {
                 window,
                 at,
             ));
-            if window.bytes[at] == b':' {
-                for index in self.userinfo.iter().filter(|rule| on.has(**rule)) {
-                    let found = userinfo::userinfo((*index, &self.rules[*index]), window, at);
-                    verdict = verdict.or_longer(found);
-                }
+        }
+        if lanes.has(Lane::User) {
+            for index in self.userinfo.iter().filter(|rule| on.has(**rule)) {
+                let found = userinfo::userinfo((*index, &self.rules[*index]), window, at);
+                verdict = verdict.or_longer(found);
             }
         }
         match verdict {

@@ -34,7 +34,7 @@ impl Found {
     }
 
     /// What was found, without a certain order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &str, u32)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &str, u32)> {
         self.counts
             .iter()
             .map(|((rule, path), count)| (*rule, &**path, *count))

@@ -51,6 +51,15 @@ pub(super) struct Deferred {
 }
 
 impl Level {
+    /// What is around a document that stands under a name.
+    pub(super) fn named(name: Name, rules: Rules) -> Self {
+        Self {
+            name,
+            within: rules,
+            ..Self::default()
+        }
+    }
+
     /// Goes to the member of this name.
     pub(super) fn enter(&mut self, name: &[u8], rules: Rules) {
         self.members = rules;
@@ -93,13 +102,14 @@ impl Deferred {
 
 /// An ordinary name of a member. It stands before what is in the member, as it would in a text.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Name {
+pub(crate) struct Name {
     bytes: [u8; MAX_NAME],
     length: usize,
 }
 
 impl Name {
-    fn of(name: &[u8]) -> Self {
+    /// The name, if it is an ordinary one.
+    pub(crate) fn of(name: &[u8]) -> Self {
         let is_ordinary =
             |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b' ');
         let mut short = Self::default();
@@ -111,7 +121,7 @@ impl Name {
     }
 
     /// The name, or nothing.
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 }

@@ -8,8 +8,9 @@
 use std::ops::Range;
 
 use crate::{
+    batch::{self, Batch, MAX_NAMED, MIN_TEXT, spans_named},
     engine::{
-        Engine, Name, Rules, Span, Spans, State,
+        Engine, Name, Rules, Span,
         class::{BASE64, Class},
         rule::{CAP, Kind as RuleKind, Quotes, Rule, Shape},
         validate::is_masked,
@@ -19,7 +20,6 @@ use crate::{
         edits::{Edits, Kind},
         level::{self, Level},
         report::report,
-        scratch::Scratch,
     },
     profile::Profile,
 };
@@ -28,21 +28,12 @@ use crate::{
 const OPAQUE: Class = BASE64.with(b"-_");
 /// A shorter value is scanned whatever it is called: keys are short.
 const MIN_OPAQUE: usize = 48;
-/// In shorter texts there is no match.
-const MIN_TEXT: usize = 3;
+/// In shorter names there is no match.
 const MIN_NAME: usize = 6;
 /// Shorter numbers tell nobody without a name, and names have rules of their own.
-const MIN_NUMBER: usize = 8;
-/// A longer text says itself what it is about, whatever its name.
-const MAX_NAMED: usize = 4 << 10;
-/// Texts up to this length are looked at together with others.
-const SHORT: usize = 512;
-/// So many bytes of texts are looked at together. They fit into the first-level cache.
-const BATCH: usize = 16 << 10;
+pub(crate) const MIN_NUMBER: usize = 8;
 /// Documents in strings in documents are read down to this depth.
 const MAX_INNER: u8 = 3;
-/// Stands between two texts. It is in no class and ends every word.
-const SEPARATOR: u8 = 0;
 
 /// What a document holds.
 #[derive(Debug, Default)]
@@ -65,7 +56,22 @@ pub(crate) fn scan(
     document: &[u8],
     skip: &[Range<usize>],
 ) -> Result<Scanned, Malformed> {
-    scan_at(engine, profile, document, skip, 0)
+    scan_at(engine, profile, document, skip, Level::default(), 0)
+}
+
+/// Goes through a document that stands under a name.
+///
+/// # Errors
+///
+/// As [`scan`].
+pub(crate) fn scan_named(
+    engine: &Engine,
+    profile: &Profile,
+    document: &[u8],
+    name: level::Name,
+    rules: Rules,
+) -> Result<Scanned, Malformed> {
+    scan_at(engine, profile, document, &[], Level::named(name, rules), 0)
 }
 
 fn scan_at(
@@ -73,17 +79,17 @@ fn scan_at(
     profile: &Profile,
     document: &[u8],
     skip: &[Range<usize>],
+    outside: Level,
     depth: u8,
 ) -> Result<Scanned, Malformed> {
     let mut walk = Walk {
         depth,
         objects: 0,
-        scratch: Scratch::default(),
-        batch: Vec::new(),
+        batch: Batch::default(),
         edits: Edits::new(engine, profile, document),
         opaque: 0,
     };
-    walk.run(skip)?;
+    walk.run(skip, outside)?;
     let Edits {
         mut edits,
         hits,
@@ -103,49 +109,40 @@ struct Walk<'a> {
     /// In how many strings the document lies.
     depth: u8,
     objects: u32,
-    scratch: Scratch,
-    /// Short texts that wait in the scratch memory.
-    batch: Vec<Entry>,
+    /// Texts that wait to be looked at: what they are, and where the string lies.
+    batch: Batch<(Kind, Range<usize>)>,
     edits: Edits<'a>,
     opaque: usize,
 }
 
-struct Entry {
-    kind: Kind,
-    /// Where the string lies in the document.
-    at: Range<usize>,
-    /// Where what stands before the text begins, and where the text, in the scratch memory.
-    context: usize,
-    text: Range<usize>,
-}
-
 impl Walk<'_> {
-    fn run(&mut self, skip: &[Range<usize>]) -> Result<(), Malformed> {
+    fn run(&mut self, skip: &[Range<usize>], outside: Level) -> Result<(), Malformed> {
         let document = self.edits.document;
         let mut tokens = Tokens::new(document);
-        let mut levels: Vec<Level> = Vec::new();
-        self.scratch
-            .reserve(document.len() + BATCH.min(24 * document.len()) + 2 * SHORT);
-        while let Some(token) = tokens.next_into(&mut self.scratch.bytes)? {
+        // The last one is what is open; the first one is around the document.
+        let mut levels: Vec<Level> = vec![outside];
+        // Enough for every text at once, and for names beside those of a batch.
+        let names = batch::FULL.min(24 * document.len()) + 2 * level::MAX_NAME;
+        self.batch.scratch.reserve(document.len() + names);
+        while let Some(token) = tokens.next_into(&mut self.batch.scratch.bytes)?
+            && let Some(level) = levels.last_mut()
+        {
             let decoded = tokens.decoded();
             match token {
-                Token::ObjectStart => levels.push(self.open(levels.last(), true)),
-                Token::ArrayStart => levels.push(self.open(levels.last(), false)),
+                Token::ObjectStart | Token::ArrayStart => {
+                    let inner = self.open(level, token == Token::ObjectStart);
+                    levels.push(inner);
+                }
                 Token::ObjectEnd | Token::ArrayEnd => {
-                    if let Some(level) = levels.pop() {
-                        self.close(level);
-                    }
+                    self.close(level);
+                    levels.pop();
                 }
-                Token::Key(range) => {
-                    if let Some(level) = levels.last_mut() {
-                        self.name(level, range, decoded);
-                    }
-                }
+                Token::Key(range) => self.name(level, range, decoded),
                 Token::Text(range) if skip.contains(&range) => self.forget(decoded),
-                Token::Text(range) => self.value(levels.last_mut(), range, decoded),
-                Token::Scalar(range) => self.scalar(levels.last(), range),
+                Token::Text(range) => self.value(level, range, decoded),
+                Token::Scalar(range) => self.scalar(level, range),
             }
-            if self.scratch.bytes.len() >= BATCH {
+            if self.batch.is_full() {
                 self.flush();
             }
         }
@@ -153,21 +150,9 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn open(&mut self, parent: Option<&Level>, is_object: bool) -> Level {
+    fn open(&mut self, parent: &Level, is_object: bool) -> Level {
         self.objects = self.objects.wrapping_add(1);
-        let Some(parent) = parent else {
-            return Level {
-                is_object,
-                number: self.objects,
-                ..Level::default()
-            };
-        };
-        // Most rules are about a text. Within an object they would catch a description of it.
         let rules = &self.edits.engine.rules;
-        let goes_on = |rule: usize| match rules[rule].shape {
-            Shape::JsonKey { deep } => deep || !is_object,
-            _ => false,
-        };
         Level {
             is_object,
             in_input: parent.in_input || (parent.is_object && parent.is_input),
@@ -177,12 +162,14 @@ impl Walk<'_> {
             } else {
                 parent.name
             },
-            within: parent.rules().filter(goes_on),
+            within: parent
+                .rules()
+                .filter(|rule| goes_within(&rules[rule], is_object)),
             ..Level::default()
         }
     }
 
-    fn close(&mut self, level: Level) {
+    fn close(&mut self, level: &Level) {
         for deferred in &level.deferred {
             if deferred.is_opaque(self.edits.document, &level.types) {
                 self.opaque += deferred.range.len();
@@ -194,7 +181,7 @@ impl Walk<'_> {
 
     fn name(&mut self, level: &mut Level, range: Range<usize>, decoded: Option<Range<usize>>) {
         let name = match &decoded {
-            Some(decoded) => &self.scratch.bytes[decoded.clone()],
+            Some(decoded) => &self.batch.scratch.bytes[decoded.clone()],
             None => &self.edits.document[range.clone()],
         };
         let on = &self.edits.profile.on;
@@ -206,15 +193,7 @@ impl Walk<'_> {
         }
     }
 
-    fn value(
-        &mut self,
-        level: Option<&mut Level>,
-        range: Range<usize>,
-        decoded: Option<Range<usize>>,
-    ) {
-        let Some(level) = level else {
-            return self.text(level::Name::default(), Rules::default(), range, decoded);
-        };
+    fn value(&mut self, level: &mut Level, range: Range<usize>, decoded: Option<Range<usize>>) {
         if level.is_object && level.is_type {
             level.types.push(range.clone());
         }
@@ -244,7 +223,7 @@ impl Walk<'_> {
             let text = self.bytes(&range, decoded.as_ref());
             let inner = (self.depth < MAX_INNER && may_be_document(text)).then(|| {
                 let (engine, profile) = (self.edits.engine, self.edits.profile);
-                scan_at(engine, profile, text, &[], self.depth + 1)
+                scan_at(engine, profile, text, &[], Level::default(), self.depth + 1)
             });
             match inner {
                 Some(Ok(inner)) => self.edits.inner(&range, &inner),
@@ -264,36 +243,20 @@ impl Walk<'_> {
     ) -> bool {
         let Edits { engine, .. } = self.edits;
         let text = self.bytes(range, decoded);
-        let rule = rules
-            .iter()
-            .find(|rule| is_value(&engine.rules[*rule], text));
-        let Some(rule) = rule.filter(|_| !is_masked(text)) else {
+        let is_whole = |rule: usize| is_value(&engine.rules[rule], text);
+        if is_masked(text) || !rules.iter().any(is_whole) {
             return false;
-        };
-        let mut named = Scratch::default();
-        named.reserve(level::MAX_NAME + CONTEXT.len() + text.len());
-        for part in [name.as_bytes(), CONTEXT, text] {
-            named.bytes.extend_from_slice(part);
         }
-        let mut spans = self.spans(&named.bytes, named.bytes.len() - text.len());
-        let whole = Span {
-            start: 0,
-            end: text.len(),
-            rule,
-        };
-        // A rule that knows the text by its looks tells more.
-        if !matches!(&spans[..], [only] if only.start == 0 && only.end == whole.end) {
-            spans = vec![whole];
-        }
+        let spans = member_spans(engine, self.edits.profile, name, rules, text);
         let text = match decoded {
-            Some(decoded) => &self.scratch.bytes[decoded.clone()],
+            Some(decoded) => &self.batch.scratch.bytes[decoded.clone()],
             None => &self.edits.document[range.clone()],
         };
         self.edits.mask(Kind::Text, range, text, &spans);
         true
     }
 
-    fn scalar(&mut self, level: Option<&Level>, range: Range<usize>) {
+    fn scalar(&mut self, level: &Level, range: Range<usize>) {
         let Edits {
             engine, document, ..
         } = self.edits;
@@ -303,8 +266,7 @@ impl Walk<'_> {
         }
         // A number with a fraction is a measure of something.
         let is_integer = number[1..].iter().all(u8::is_ascii_digit);
-        let rules = level.map(Level::rules).unwrap_or_default();
-        let rule = rules.iter().find(|index| {
+        let rule = level.rules().iter().find(|index| {
             let rule = &engine.rules[*index];
             is_deep(rule.shape)
                 || (is_integer && rule.kind == RuleKind::Personal && is_value(rule, number))
@@ -317,8 +279,7 @@ impl Walk<'_> {
             };
             self.edits.mask(Kind::Number, &range, number, &[whole]);
         } else if is_integer && number.len() >= MIN_NUMBER {
-            let name = level.map(|level| level.name).unwrap_or_default();
-            self.look(Kind::Number, name.as_bytes(), range, None);
+            self.look(Kind::Number, level.name.as_bytes(), range, None);
         }
     }
 
@@ -330,78 +291,40 @@ impl Walk<'_> {
             return self.forget(decoded);
         }
         if length > MAX_NAMED {
-            let spans = self.spans(self.bytes(&at, decoded.as_ref()), 0);
+            let text = self.bytes(&at, decoded.as_ref());
+            let Edits {
+                engine, profile, ..
+            } = self.edits;
+            let spans = spans_named(engine, &profile.on, &[], text);
             if !spans.is_empty() {
                 let text = match &decoded {
-                    Some(decoded) => &self.scratch.bytes[decoded.clone()],
+                    Some(decoded) => &self.batch.scratch.bytes[decoded.clone()],
                     None => &self.edits.document[at.clone()],
                 };
                 self.edits.mask(kind, &at, text, &spans);
             }
             return self.forget(decoded);
         }
-        let bytes = &mut self.scratch.bytes;
-        let context = decoded.as_ref().map_or(bytes.len(), |text| text.start);
-        if decoded.is_none() {
+        let bytes = &mut self.batch.scratch.bytes;
+        let start = decoded.map_or(bytes.len(), |text| text.start);
+        if bytes.len() == start {
             bytes.extend_from_slice(&self.edits.document[at.clone()]);
         }
-        if !name.is_empty() {
-            bytes.extend_from_slice(name);
-            bytes.extend_from_slice(CONTEXT);
-            bytes[context..].rotate_right(name.len() + CONTEXT.len());
-        }
-        let text = bytes.len() - length..bytes.len();
-        bytes.push(SEPARATOR);
-        self.batch.push(Entry {
-            kind,
-            at,
-            context,
-            text,
-        });
+        self.batch.add((kind, at), name, start);
     }
 
     /// Looks at the texts that wait.
     fn flush(&mut self) {
-        let batch = std::mem::take(&mut self.batch);
-        let mut place = 0;
-        for Entry {
-            kind,
-            at,
-            context,
-            text,
-        } in &batch
-        {
-            let bytes = &self.scratch.bytes;
-            if text.len() <= SHORT {
-                if place < text.start {
-                    place = self.edits.engine.next_place(bytes, text.start);
-                }
-                if place >= text.end {
-                    continue;
-                }
-            }
-            let spans = self.spans(&bytes[*context..text.end], text.start - context);
-            self.edits.mask(*kind, at, &bytes[text.clone()], &spans);
-        }
-        self.batch = batch;
-        self.batch.clear();
-        self.scratch.truncate(0);
-    }
-
-    /// Where rules match in `bytes` from `from` on, counted from there.
-    fn spans(&self, bytes: &[u8], from: usize) -> Vec<Span> {
-        let Edits {
-            engine, profile, ..
-        } = self.edits;
-        let mut spans = Spans::default();
-        let mut state = State::new(false);
-        engine.run(&profile.on, &mut state, bytes, from, true, &mut spans);
-        spans.spans
+        let Self { batch, edits, .. } = self;
+        let (engine, profile) = (edits.engine, edits.profile);
+        batch.flush(engine, &profile.on, |(kind, at), text, spans| {
+            edits.mask(kind, &at, text, spans);
+        });
     }
 
     fn bytes(&self, range: &Range<usize>, decoded: Option<&Range<usize>>) -> &[u8] {
         match decoded {
-            Some(decoded) => &self.scratch.bytes[decoded.clone()],
+            Some(decoded) => &self.batch.scratch.bytes[decoded.clone()],
             None => &self.edits.document[range.clone()],
         }
     }
@@ -409,20 +332,26 @@ impl Walk<'_> {
     /// Takes back the text that was decoded last.
     fn forget(&mut self, decoded: Option<Range<usize>>) {
         if let Some(decoded) = decoded {
-            self.scratch.truncate(decoded.start);
+            self.batch.scratch.truncate(decoded.start);
         }
     }
 }
 
-/// What stands between a name and its text in the engine's eyes.
-const CONTEXT: &[u8] = b"\":\"";
-
-const fn is_deep(shape: Shape) -> bool {
+pub(super) const fn is_deep(shape: Shape) -> bool {
     matches!(shape, Shape::JsonKey { deep: true })
 }
 
+/// Whether a rule for a value goes on within it. Most rules are about a text: within an object they
+/// would catch a description of it.
+pub(super) const fn goes_within(rule: &Rule, is_object: bool) -> bool {
+    match rule.shape {
+        Shape::JsonKey { deep } => deep || !is_object,
+        _ => false,
+    }
+}
+
 /// Whether a member whose name the rule knows is what it looks for.
-fn is_value(rule: &Rule, text: &[u8]) -> bool {
+pub(crate) fn is_value(rule: &Rule, text: &[u8]) -> bool {
     match rule.shape {
         Shape::JsonKey { .. } => rule.accepts(text),
         // As in a text: what is too long to be judged as a whole and has spaces is prose.
@@ -433,6 +362,33 @@ fn is_value(rule: &Rule, text: &[u8]) -> bool {
                 && rule.accepts(text)
         }
         _ => false,
+    }
+}
+
+/// Where rules match in a text that stands under a name, with the rules that go with the name.
+pub(crate) fn member_spans(
+    engine: &Engine,
+    profile: &Profile,
+    name: level::Name,
+    rules: Rules,
+    text: &[u8],
+) -> Vec<Span> {
+    let spans = spans_named(engine, &profile.on, name.as_bytes(), text);
+    let rule = rules
+        .iter()
+        .find(|rule| is_value(&engine.rules[*rule], text));
+    let Some(rule) = rule.filter(|_| !is_masked(text)) else {
+        return spans;
+    };
+    let whole = Span {
+        start: 0,
+        end: text.len(),
+        rule,
+    };
+    match &spans[..] {
+        // A rule that knows the text by its looks tells more.
+        [only] if only.start == 0 && only.end == whole.end => spans,
+        _ => vec![whole],
     }
 }
 

@@ -97,6 +97,28 @@ pub(super) fn decode_escape(raw: &[u8], bytes: &mut Vec<u8>) -> usize {
     2
 }
 
+/// The length of the escape that `raw` begins with, if enough has come to tell.
+pub(super) fn escape_length(raw: &[u8]) -> Option<usize> {
+    let digits = |from: usize| {
+        let digits = raw.get(from..).unwrap_or_default().iter().take(4);
+        match digits.clone().all(u8::is_ascii_hexdigit) {
+            true if digits.len() < 4 => None,
+            all => Some(all),
+        }
+    };
+    if *raw.get(1)? != b'u' {
+        return Some(decode_escape(raw, &mut Vec::with_capacity(4)));
+    }
+    if digits(2)?
+        && let Some(0xd800..=0xdbff) = unit(raw)
+        && *raw.get(6)? == b'\\'
+        && *raw.get(7)? == b'u'
+    {
+        digits(8)?;
+    }
+    Some(decode_escape(raw, &mut Vec::with_capacity(4)))
+}
+
 fn decode_unicode(raw: &[u8], bytes: &mut Vec<u8>) -> usize {
     let Some(unit) = unit(raw) else {
         bytes.push(b'\\');

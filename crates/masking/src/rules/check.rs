@@ -4,6 +4,7 @@ use crate::{
     engine::{
         Name, Rule,
         class::{Class, WORD},
+        lane,
         pattern::Pattern,
         rule::{CAP, Left, MAX_LITERAL, Quotes, Shape},
         validate::Validator,
@@ -15,8 +16,9 @@ use crate::{
 const MIN_LITERAL: usize = 3;
 const MAX_ID: usize = 40;
 
-/// The rule, if nothing is wrong with it; every reason why not goes to `wrong`.
-pub(super) fn check(raw: &RawRule, wrong: &mut Vec<String>) -> Option<Rule> {
+/// The rule, if nothing is wrong with it; every reason why not goes to `wrong`. Of a trusted rule
+/// it is known that it can be looked for.
+pub(super) fn check(raw: &RawRule, trusted: bool, wrong: &mut Vec<String>) -> Option<Rule> {
     let before = wrong.len();
     if !is_id(&raw.id) {
         wrong.push(format!(
@@ -56,7 +58,13 @@ pub(super) fn check(raw: &RawRule, wrong: &mut Vec<String>) -> Option<Rule> {
     if keywords.iter().any(|word| word.len() < MIN_LITERAL) {
         wrong.push(format!("a keyword is shorter than {MIN_LITERAL} bytes"));
     }
-    (wrong.len() == before).then(|| Rule {
+    for tag in raw.tags.iter().filter(|tag| !is_tag(tag)) {
+        wrong.push(format!("the tag `{tag}` is not a word in lower case"));
+    }
+    if wrong.len() > before {
+        return None;
+    }
+    let rule = Rule {
         id: raw.id.as_str().into(),
         description: raw.description.clone(),
         source: raw.source.clone(),
@@ -72,7 +80,35 @@ pub(super) fn check(raw: &RawRule, wrong: &mut Vec<String>) -> Option<Rule> {
         validate,
         pattern,
         keywords,
-    })
+    };
+    if !trusted {
+        cost(&rule, wrong);
+    }
+    (wrong.len() == before).then_some(rule)
+}
+
+/// What would make the rule too costly.
+fn cost(rule: &Rule, wrong: &mut Vec<String>) {
+    if lane::of(rule).is_none() {
+        wrong.push(
+            "no lane: its first bytes may stand at any place of a text; make a longer minimum, narrower first bytes, a literal or `left = \"boundary\"`"
+                .to_owned(),
+        );
+    }
+    if rule
+        .pattern
+        .as_ref()
+        .is_some_and(|pattern| !pattern.is_small())
+    {
+        wrong.push("the automaton of the pattern is larger than 1 MiB".to_owned());
+    }
+}
+
+fn is_tag(tag: &str) -> bool {
+    tag.starts_with(|first: char| first.is_ascii_lowercase())
+        && tag
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 fn is_id(id: &str) -> bool {

@@ -2,11 +2,92 @@
 
 mod check;
 mod error;
+mod explain;
 mod source;
 mod vectors;
 
+use std::collections::HashMap;
+
 pub use self::error::{BuildError, RuleError};
-pub(crate) use self::{source::read, vectors::check_all};
+pub(crate) use self::explain::{Explained, explain};
+use self::source::{Checked, read};
+use crate::engine::Engine;
 
 /// The rules that come with this crate.
-pub(crate) const BUILTIN: &str = include_str!("../../rules/builtin.toml");
+static BUILTIN: &[(&str, &str)] = &[(
+    "rules/builtin.toml",
+    include_str!("../../rules/builtin.toml"),
+)];
+
+/// Where rules come from.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    /// This crate. Its tests run the vectors of these rules, so nobody else has to.
+    Builtin,
+    /// A file of somebody else.
+    File { name: String, toml: String },
+}
+
+/// Compiles all rules of all origins, or tells everything that is wrong with them.
+///
+/// # Errors
+///
+/// When anything is wrong with any rule. Nothing is used then.
+pub(crate) fn compile(origins: &[Origin]) -> Result<Engine, BuildError> {
+    let mut mistakes = Vec::new();
+    let mut rules = Vec::new();
+    for origin in origins {
+        match origin {
+            Origin::Builtin => {
+                for (name, toml) in BUILTIN {
+                    rules.extend(read(name, toml, true, &mut mistakes));
+                }
+            }
+            Origin::File { name, toml } => rules.extend(read(name, toml, false, &mut mistakes)),
+        }
+    }
+    refuse_twins(&rules, &mut mistakes);
+    let engine = vectors::check(rules, &mut mistakes);
+    if mistakes.is_empty() {
+        Ok(engine)
+    } else {
+        Err(BuildError::new(mistakes))
+    }
+}
+
+/// Two rules of one id could not be told apart.
+fn refuse_twins(rules: &[Checked], mistakes: &mut Vec<RuleError>) {
+    let mut known = HashMap::new();
+    for checked in rules {
+        if let Some(there) = known.insert(&*checked.rule.id, &checked.place) {
+            let reason = format!("a rule of this id is already at {there}");
+            mistakes.push(checked.mistake(reason));
+        }
+    }
+}
+
+/// The one rule in a text, for tests of what rules do.
+#[cfg(test)]
+pub(crate) fn one(toml: &str) -> crate::engine::Rule {
+    let mut mistakes = Vec::new();
+    let rules = read("test.toml", toml, false, &mut mistakes);
+    assert_eq!(mistakes, []);
+    rules.into_iter().next().unwrap().rule
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rules_of_this_crate_pass_the_checks_that_others_pass() {
+        let files = BUILTIN.iter().map(|(name, toml)| Origin::File {
+            name: (*name).to_owned(),
+            toml: (*toml).to_owned(),
+        });
+        if let Err(error) = compile(&files.collect::<Vec<_>>()) {
+            let told = error.mistakes().iter().map(ToString::to_string);
+            panic!("{:#?}", told.collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! The form in which rules are written.
 
+use std::fmt;
+
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
@@ -10,6 +12,29 @@ use crate::{
     },
     rules::{check, error::RuleError},
 };
+
+/// The keys of a rule.
+const KEYS: &[&str] = &[
+    "apart",
+    "body",
+    "confidence",
+    "deep",
+    "description",
+    "id",
+    "keep",
+    "keywords",
+    "kind",
+    "left",
+    "literals",
+    "negative",
+    "pattern",
+    "positive",
+    "quotes",
+    "shape",
+    "source",
+    "tags",
+    "validate",
+];
 
 /// A `[[rule]]` as it is written. The crate documentation tells what the keys mean.
 #[derive(Debug, Deserialize)]
@@ -107,88 +132,158 @@ impl Pieces {
 
 /// A checked rule with its test vectors and where it was written.
 #[derive(Debug)]
-pub(crate) struct Checked {
+pub(super) struct Checked {
     pub rule: Rule,
-    pub file: String,
-    pub line: usize,
+    pub place: Place,
+    /// Whether somebody else has run its vectors.
+    pub trusted: bool,
     pub positive: Vec<String>,
     pub negative: Vec<String>,
 }
 
+/// Where a rule was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub file: String,
+    pub line: usize,
+}
+
+impl Checked {
+    /// Something that is wrong with this rule.
+    pub(super) fn mistake(&self, reason: String) -> RuleError {
+        self.place.mistake(&self.rule.id, reason)
+    }
+}
+
+impl Place {
+    /// Something that is wrong with the rule that is written here.
+    pub(super) fn mistake(&self, rule: &str, reason: String) -> RuleError {
+        RuleError {
+            file: self.file.clone(),
+            line: Some(self.line),
+            rule: Some(rule.to_owned()),
+            reason,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
 /// Reads the rules of one file; mistakes go to `mistakes`.
-pub(crate) fn read(file: &str, text: &str, mistakes: &mut Vec<RuleError>) -> Vec<Checked> {
-    let line_of = |offset: usize| {
-        1 + text
-            .as_bytes()
-            .iter()
-            .take(offset)
-            .filter(|byte| **byte == b'\n')
-            .count()
-    };
-    let mut mistake = |line, rule, reason: String| {
+pub(super) fn read(
+    file: &str,
+    text: &str,
+    trusted: bool,
+    mistakes: &mut Vec<RuleError>,
+) -> Vec<Checked> {
+    let lines = Lines::of(text);
+    let mut mistake = |line, rule: Option<&str>, reason: String| {
         mistakes.push(RuleError {
             file: file.to_owned(),
             line,
-            rule,
+            rule: rule.map(str::to_owned),
             reason,
         });
     };
     let table = match DeTable::parse(text) {
         Ok(table) => table.into_inner(),
         Err(error) => {
-            let line = error.span().map(|span| line_of(span.start));
+            let line = error.span().map(|span| lines.at(span.start));
             mistake(line, None, error.message().to_owned());
             return Vec::new();
         }
     };
     let mut rules = Vec::new();
     for (key, value) in table {
-        let line = line_of(key.span().start);
+        let line = lines.at(key.span().start);
         let key = key.into_inner();
         if key != "rule" {
-            mistake(
-                Some(line),
-                None,
-                format!("unknown key `{key}`; expected `[[rule]]`"),
-            );
+            let reason = format!("unknown key `{key}`; expected `[[rule]]`");
+            mistake(Some(line), None, reason);
             continue;
         }
         let DeValue::Array(array) = value.into_inner() else {
-            mistake(
-                Some(line),
-                None,
-                "`rule` is not a list; write `[[rule]]`".to_owned(),
-            );
+            let reason = "`rule` is not a list; write `[[rule]]`".to_owned();
+            mistake(Some(line), None, reason);
             continue;
         };
-        for value in array {
-            let line = line_of(value.span().start);
-            let id = value
-                .get_ref()
-                .get("id")
-                .and_then(|id| id.get_ref().as_str())
-                .map(str::to_owned);
-            match RawRule::deserialize(ValueDeserializer::from(value)) {
-                Ok(raw) => {
-                    let mut reasons = Vec::new();
-                    let rule = check::check(&raw, &mut reasons);
-                    for reason in reasons {
-                        mistake(Some(line), Some(raw.id.clone()), reason);
-                    }
-                    rules.extend(rule.map(|rule| Checked {
-                        rule,
-                        file: file.to_owned(),
-                        line,
-                        positive: raw.positive.iter().map(Pieces::join).collect(),
-                        negative: raw.negative.iter().map(Pieces::join).collect(),
-                    }));
-                }
-                Err(error) => {
-                    let line = error.span().map_or(line, |span| line_of(span.start));
-                    mistake(Some(line), id, error.message().to_owned());
-                }
+        for mut value in array {
+            let line = lines.at(value.span().start);
+            let id = value.get_ref().get("id");
+            let id = id.and_then(|id| id.get_ref().as_str()).map(str::to_owned);
+            for (at, reason) in take_unknown_keys(value.get_mut()) {
+                mistake(Some(lines.at(at)), id.as_deref(), reason);
             }
+            let raw = match RawRule::deserialize(ValueDeserializer::from(value)) {
+                Ok(raw) => raw,
+                Err(error) => {
+                    let line = error.span().map_or(line, |span| lines.at(span.start));
+                    mistake(Some(line), id.as_deref(), error.message().to_owned());
+                    continue;
+                }
+            };
+            let mut reasons = Vec::new();
+            let rule = check::check(&raw, trusted, &mut reasons);
+            for reason in reasons {
+                mistake(Some(line), Some(&raw.id), reason);
+            }
+            rules.extend(rule.map(|rule| Checked {
+                rule,
+                place: Place {
+                    file: file.to_owned(),
+                    line,
+                },
+                trusted,
+                positive: raw.positive.iter().map(Pieces::join).collect(),
+                negative: raw.negative.iter().map(Pieces::join).collect(),
+            }));
         }
     }
     rules
+}
+
+/// Takes the keys out of a rule that no rule has, so that the rest can be read, and tells where
+/// they were and what may have been meant.
+fn take_unknown_keys(rule: &mut DeValue<'_>) -> Vec<(usize, String)> {
+    /// How alike two names are of which one is a misspelling of the other.
+    const ALIKE: f64 = 0.7;
+
+    let DeValue::Table(table) = rule else {
+        return Vec::new();
+    };
+    let mut unknown: Vec<(usize, String)> = table
+        .keys()
+        .filter(|key| !KEYS.contains(&&**key.get_ref()))
+        .map(|key| (key.span().start, key.get_ref().to_string()))
+        .collect();
+    unknown.sort_unstable();
+    for (_, name) in &mut unknown {
+        table.remove(&**name);
+        let alike = KEYS
+            .iter()
+            .map(|key| (strsim::jaro_winkler(key, name), key));
+        let hint = match alike.max_by(|(a, _), (b, _)| a.total_cmp(b)) {
+            Some((alike, key)) if alike >= ALIKE => format!("did you mean `{key}`?"),
+            _ => format!("known are {}", KEYS.join(", ")),
+        };
+        *name = format!("unknown key `{name}`; {hint}");
+    }
+    unknown
+}
+
+/// Tells lines from offsets.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        Self(memchr::memchr_iter(b'\n', text.as_bytes()).collect())
+    }
+
+    fn at(&self, offset: usize) -> usize {
+        1 + self.0.partition_point(|end| *end < offset)
+    }
 }

@@ -7,7 +7,12 @@ use crate::{
     MaskStream, Masker,
     json::{self, Found},
     masked,
-    view::{events::Events, lines::Lines},
+    view::{
+        events::Events,
+        form,
+        lines::Lines,
+        multipart::{boundary, multipart},
+    },
 };
 
 /// A document or a line longer than this is not held.
@@ -19,6 +24,10 @@ const LIMIT: usize = 32 << 20;
 ///   are masked as the texts they are; each part that comes out is one event.
 /// - `application/json` and `+json`: held until it is whole, then masked by its structure.
 /// - `application/x-jsonl` and `application/x-ndjson`: the same for each line.
+/// - `multipart/*`: held until it is whole, then masked part by part. A part that is no text stays as
+///   it is.
+/// - `application/x-www-form-urlencoded`: held until it is whole; names and values are masked as they
+///   are after decoding.
 /// - anything else: masked as one text.
 ///
 /// What could not be scanned does not come out. [`BodyMasker::coverage`] tells how much that was.
@@ -52,6 +61,7 @@ pub enum ViewError {
 enum View {
     Events(Box<Events>),
     Document {
+        form: Form,
         held: Vec<u8>,
         limit: usize,
     },
@@ -59,6 +69,16 @@ enum View {
     TooLong,
     Lines(Lines),
     Text(MaskStream),
+}
+
+/// What a document is.
+#[derive(Debug)]
+enum Form {
+    Json,
+    /// Names and values, encoded for an address.
+    Address,
+    /// Parts between lines with this boundary.
+    Parts(Vec<u8>),
 }
 
 impl BodyMasker {
@@ -72,10 +92,16 @@ impl BodyMasker {
             "application/x-jsonl" | "application/x-ndjson" => {
                 View::Lines(Lines::new(masker, LIMIT))
             }
-            json if json == "application/json" || json.ends_with("+json") => View::Document {
-                held: Vec::new(),
-                limit: LIMIT,
-            },
+            json if json == "application/json" || json.ends_with("+json") => {
+                View::document(Form::Json)
+            }
+            "application/x-www-form-urlencoded" => View::document(Form::Address),
+            parts
+                if parts.starts_with("multipart/")
+                    && let Some(boundary) = boundary(content_type) =>
+            {
+                View::document(Form::Parts(boundary))
+            }
             _ => View::Text(masker.stream()),
         };
         Self {
@@ -122,7 +148,8 @@ impl BodyMasker {
                 );
                 self.settle(result, &out)?;
             }
-            View::Document { held, limit } => {
+            View::Document { held, limit, form } => {
+                let is_json = matches!(form, Form::Json);
                 let room = limit.saturating_sub(held.len()).min(bytes.len());
                 held.extend_from_slice(&bytes[..room]);
                 if room < bytes.len() {
@@ -130,7 +157,7 @@ impl BodyMasker {
                     self.view = View::TooLong;
                     self.coverage
                         .skip(Gap::TooLong, (bytes.len() - room) as u64);
-                    self.beginning(&beginning, &mut out);
+                    self.beginning(&beginning, is_json, &mut out);
                 }
             }
             View::TooLong => self.coverage.skip(Gap::TooLong, bytes.len() as u64),
@@ -173,12 +200,21 @@ impl BodyMasker {
                 });
                 self.settle(result, &out)?;
             }
-            View::Document { held, .. } => {
+            View::Document { held, form, .. } => {
                 let document = std::mem::take(held);
-                if !document.is_empty() {
-                    let masked = line(&self.masker, &document, &mut self.found, &mut self.coverage);
-                    emit(masked, &mut out);
-                }
+                let (masker, found, coverage) = (&self.masker, &mut self.found, &mut self.coverage);
+                let masked = match form {
+                    _ if document.is_empty() => Vec::new(),
+                    Form::Json => line(masker, &document, found, coverage),
+                    Form::Address => {
+                        coverage.inspect(document.len() as u64);
+                        form::form(masker, &document, found)
+                    }
+                    Form::Parts(boundary) => {
+                        multipart(masker, boundary, &document, found, coverage)
+                    }
+                };
+                emit(masked, &mut out);
             }
             View::TooLong => {}
             View::Lines(lines) => {
@@ -210,14 +246,15 @@ impl BodyMasker {
                 found: &mut self.found,
                 coverage: &mut self.coverage,
             }),
-            View::Document { held, .. } => {
+            View::Document { held, form, .. } => {
+                let is_json = matches!(form, Form::Json);
                 let held = std::mem::take(held);
-                self.beginning(&held, &mut out);
+                self.beginning(&held, is_json, &mut out);
             }
             View::TooLong => {}
             View::Lines(lines) => {
                 let held = lines.take_held();
-                self.beginning(&held, &mut out);
+                self.beginning(&held, true, &mut out);
             }
             View::Text(stream) => {
                 let mut text = Vec::new();
@@ -274,8 +311,8 @@ impl BodyMasker {
 
     /// The beginning of a document that is too long to be held, or broke off. Without its end it is only a text,
     /// and what may be the beginning of a match is not part of it.
-    fn beginning(&mut self, bytes: &[u8], out: &mut Vec<Masked<Bytes>>) {
-        let mut stream = MaskStream::new(self.masker.clone(), true);
+    fn beginning(&mut self, bytes: &[u8], is_json: bool, out: &mut Vec<Masked<Bytes>>) {
+        let mut stream = MaskStream::new(self.masker.clone(), is_json);
         let mut text = Vec::new();
         stream.push(bytes, &mut text);
         let dropped = stream.abort(&mut text);
@@ -285,6 +322,16 @@ impl BodyMasker {
             self.found.add(rule, "", count);
         }
         emit(text, out);
+    }
+}
+
+impl View {
+    const fn document(form: Form) -> Self {
+        Self::Document {
+            form,
+            held: Vec::new(),
+            limit: LIMIT,
+        }
     }
 }
 

@@ -14,8 +14,10 @@ use tollbook_sse::{Frame, Splitter};
 
 use crate::{
     MaskStream, Masker,
-    json::{self, Edit, Found, Malformed, Scratch, Token, Tokens},
+    engine::Counts,
+    json::{self, Edit, Found, JsonStream, Malformed, Token, Tokens},
     masked,
+    scratch::Scratch,
     view::{ViewError, body::Notes, frame},
 };
 
@@ -49,7 +51,15 @@ struct Key {
 struct Open {
     /// The type of its deltas, such as `input_json_delta`.
     kind: Vec<u8>,
-    stream: MaskStream,
+    stream: Stream,
+}
+
+/// What the text is.
+#[derive(Debug)]
+enum Stream {
+    Text(Box<MaskStream>),
+    /// A document.
+    Json(Box<JsonStream>),
 }
 
 /// What an event says, as far as it decides how the event is masked. All are ranges of its data.
@@ -207,7 +217,11 @@ impl Events {
                 if self.texts.len() == MAX_TEXTS {
                     return Err(ViewError::TooManyTexts);
                 }
-                let stream = MaskStream::new(self.masker.clone(), member == b"partial_json");
+                let stream = if member == b"partial_json" {
+                    Stream::Json(Box::new(JsonStream::new(self.masker.clone())))
+                } else {
+                    Stream::Text(Box::new(self.masker.stream()))
+                };
                 self.texts.insert(
                     key.clone(),
                     Open {
@@ -265,6 +279,36 @@ impl Events {
             let mut rest = Vec::new();
             open.stream.finish(&mut rest);
             open.rest(&key, &rest, notes);
+        }
+    }
+}
+
+impl Stream {
+    fn push(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Self::Text(stream) => stream.push(text, out),
+            Self::Json(stream) => stream.push(text, out),
+        }
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        match self {
+            Self::Text(stream) => stream.finish(out),
+            Self::Json(stream) => stream.finish(out),
+        }
+    }
+
+    fn abort(&mut self, out: &mut Vec<u8>) -> usize {
+        match self {
+            Self::Text(stream) => stream.abort(out),
+            Self::Json(stream) => stream.abort(out),
+        }
+    }
+
+    fn take_counts(&mut self) -> Counts {
+        match self {
+            Self::Text(stream) => stream.take_counts(),
+            Self::Json(stream) => stream.take_counts(),
         }
     }
 }

@@ -2,7 +2,13 @@
 
 mod body;
 mod events;
+mod form;
 mod frame;
 mod lines;
+mod multipart;
+mod rows;
 
-pub use self::body::{BodyMasker, ViewError};
+pub use self::{
+    body::{BodyMasker, ViewError},
+    rows::{Cell, Column, ColumnKind, RowMasker},
+};

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod bodies;
 mod corpus;
 mod events;
 mod json;
@@ -9,5 +10,6 @@ mod laws;
 #[cfg(feature = "tower")]
 mod layer;
 mod operators;
+mod rows;
 mod rules;
 mod vectors;

@@ -55,7 +55,81 @@ fn a_right_rule_is_used_beside_the_built_in_ones() {
 #[test]
 fn each_mistake_is_told() {
     for (changes, expected) in [
-        (&[("colour", "1")][..], "unknown field `colour`"),
+        (&[("colour", "1")][..], "unknown key `colour`; known are"),
+        (
+            &[("keyword", r#"["x"]"#)],
+            "unknown key `keyword`; did you mean `keywords`?",
+        ),
+        (&[("tags", r#"["Cloud"]"#)], "the tag `Cloud` is not a word"),
+        (&[("confidence", r#""sure""#)], "unknown variant `sure`"),
+        (&[("kind", r#""public""#)], "unknown variant `public`"),
+        (&[("keywords", r#"["id"]"#)], "a keyword is shorter than 3"),
+        (&[("pattern", "'[0-9]{4}'")], "`pattern` and `body`"),
+        (
+            &[("body", ""), ("pattern", "'[0-9]+'")],
+            "the pattern has no bound",
+        ),
+        (
+            &[("body", ""), ("pattern", "'[0-9]{0,4}'")],
+            "the pattern matches the empty text",
+        ),
+        (
+            &[("body", ""), ("pattern", "'[^ ]{4}'")],
+            "the pattern matches `[`",
+        ),
+        (
+            &[("body", ""), ("pattern", r"'\b[0-9]{4}'")],
+            "the pattern looks around",
+        ),
+        (
+            &[("body", ""), ("pattern", "'([0-9]){4}'")],
+            "the pattern has capture groups",
+        ),
+        (
+            &[("body", ""), ("pattern", "'[ab]{0,50}a[ab]{20}'")],
+            "larger than 1 MiB",
+        ),
+        (
+            &[("shape", r#""value""#)],
+            "a rule of this shape has no literals",
+        ),
+        (
+            &[
+                ("shape", r#""value""#),
+                ("literals", ""),
+                ("left", r#""any""#),
+            ],
+            "no lane",
+        ),
+        (
+            &[
+                ("shape", r#""value""#),
+                ("literals", ""),
+                ("body", r#"{ class = "alnum", min = 7, max = 9 }"#),
+                ("keywords", r#"["swift"]"#),
+                ("positive", r#"["swift ABCDEFGH"]"#),
+            ],
+            "no lane",
+        ),
+        (
+            &[
+                ("shape", r#""value""#),
+                ("literals", ""),
+                ("id", r#""an-id-of-digits-0123456789abcdef""#),
+                ("body", r#"{ class = "path", min = 20 }"#),
+                ("positive", r#"["0123456789abcdef0123"]"#),
+            ],
+            "finds the placeholder [REDACTED:an-id-of-digits-0123456789abcdef]",
+        ),
+        (
+            &[
+                ("shape", r#""email""#),
+                ("literals", ""),
+                ("positive", r#"["a@b.io"]"#),
+            ],
+            "`body` means nothing",
+        ),
+        (&[("apart", "true")], "`apart` means nothing"),
         (&[("literals", "")], "no literal"),
         (&[("literals", "[]")], "no literal"),
         (&[("literals", r#"["ab"]"#)], "a literal has 2 bytes"),
@@ -122,7 +196,7 @@ fn each_mistake_is_told() {
             "{expected}: {told:?}"
         );
         let at = if expected.starts_with("missing")
-            || expected.starts_with("unknown field")
+            || expected.starts_with("unknown key")
             || expected.starts_with("unknown variant")
         {
             "r.toml:"
@@ -158,6 +232,72 @@ fn surroundings_count_where_a_rule_says_so() {
     let any = [("left", r#""any""#)];
     assert!(found(&any, "xbadge-1234") && !found(&[], "xbadge-1234"));
     assert!(found(&[], r"x\nbadge-1234") && found(&[], "x%20badge-1234"));
+}
+
+#[test]
+fn a_value_is_found_by_its_form_and_the_words_before_it() {
+    let value = [
+        ("shape", r#""value""#),
+        ("literals", ""),
+        ("body", ""),
+        ("pattern", "'[A-F][0-9]{3}(?:-[0-9]{4}){3}'"),
+        ("keywords", r#"["badge"]"#),
+        ("positive", r#"["badge: A123-1234-1234-1234"]"#),
+        (
+            "negative",
+            r#"["A123-1234-1234-1234", "badge\nA123-1234-1234-1234"]"#,
+        ),
+    ];
+    let masker = Masker::builder()
+        .rules("r.toml", rule(&value))
+        .build()
+        .unwrap();
+    let scan = masker.mask(b"Badges: A123-1234-1234-1234, A123-1234-1234-12345, X");
+    assert_eq!(
+        scan.masked.as_inner().as_ref(),
+        b"Badges: [REDACTED:badge], A123-1234-1234-12345, X"
+    );
+
+    let address = [
+        ("shape", r#""email""#),
+        ("literals", ""),
+        ("body", ""),
+        ("positive", r#"["jane@acme.io"]"#),
+        ("negative", r#"["git@acme.io:jane/x"]"#),
+    ];
+    let masker = Masker::builder()
+        .rules("r.toml", rule(&address))
+        .build()
+        .unwrap();
+    let scan = masker.mask(b"From: Jane <jane.doe+x@mail.acme.co.uk>");
+    assert_eq!(
+        scan.masked.as_inner().as_ref(),
+        b"From: Jane <[REDACTED:badge]>"
+    );
+}
+
+#[test]
+fn a_pattern_takes_the_place_of_a_body() {
+    let found = |changes: &[(&str, &str)], text: &str| {
+        let masker = Masker::builder()
+            .rules("r.toml", rule(changes))
+            .build()
+            .unwrap();
+        String::from_utf8(masker.mask(text.as_bytes()).masked.into_inner().to_vec()).unwrap()
+    };
+    let pattern = [("body", ""), ("pattern", "'[0-9]{4}(?:-[a-z]{2}){0,2}'")];
+    assert_eq!(found(&pattern, "badge-1234-ab-cde"), "[REDACTED:badge]-cde");
+    assert_eq!(found(&pattern, "badge-12345"), "badge-12345");
+    let keyed = [
+        ("shape", r#""assignment""#),
+        ("literals", r#"["badge"]"#),
+        ("body", ""),
+        ("pattern", "'[0-9]{4}(?:-[a-z]{2}){0,2}'"),
+        ("positive", r#"["badge = 1234-ab"]"#),
+        ("negative", r#"["badge = 1234-abc"]"#),
+    ];
+    assert_eq!(found(&keyed, "badge: '1234'"), "badge: '[REDACTED:badge]'");
+    assert_eq!(found(&keyed, "badge: '1234 x'"), "badge: '1234 x'");
 }
 
 #[test]

@@ -1,0 +1,487 @@
+//! Finds the places of all lanes, 64 bytes at a time.
+//!
+//! A block of 64 bytes becomes one mask of 64 bits for each kind of bytes, and one for what looks
+//! like the beginning of a literal. A lane is then a few operations on masks. How the masks are
+//! made is the only thing that differs from machine to machine; the portable way is the twin that
+//! the others are tested against, and [`places`] says byte by byte what must come out.
+
+mod fingerprint;
+#[cfg(test)]
+mod tests;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub(crate) use self::fingerprint::{Fingerprint, weight};
+use crate::engine::{
+    class::Class,
+    lane::{LOCAL, Lane, Lanes, RUN},
+};
+
+/// How many blocks are looked at in one go.
+pub(crate) const BLOCKS: usize = 16;
+
+/// How many bytes one step takes.
+pub(crate) const BLOCK: usize = 64;
+
+/// A kind of bytes, as the index of its mask.
+pub(crate) type Kind = usize;
+/// Letters, digits and `_`.
+pub(crate) const WORD: Kind = 0;
+/// What tokens are made of.
+pub(crate) const TOKEN: Kind = 1;
+pub(crate) const DIGIT: Kind = 2;
+pub(crate) const UPPER: Kind = 3;
+pub(crate) const HEX: Kind = 4;
+/// What the local part of an address is made of.
+const LOCAL_PART: Kind = 5;
+/// What may stand behind the first digit of a number.
+const NUMBER: Kind = 6;
+/// What may stand before a number and belong to it.
+const MARK: Kind = 7;
+/// What may stand right before a separator.
+const KEY_END: Kind = 8;
+const SEPARATOR: Kind = 9;
+const COLON: Kind = 10;
+/// What stands between pairs of hexadecimal digits.
+const BETWEEN: Kind = 11;
+const AT: Kind = 12;
+/// What an escape begins with.
+const ESCAPE: Kind = 13;
+const SLASH: Kind = 14;
+const LINE_END: Kind = 15;
+const KINDS: usize = 16;
+
+/// [`TOKEN`] as a class.
+pub(crate) const TOKENS: Class = crate::engine::class::WORD.with(b"-./+=~");
+/// The longest user name in an address.
+pub(crate) const MAX_USER: usize = 48;
+
+/// The kinds of each byte, as bits.
+static KIND: [u16; 256] = kinds();
+
+const fn kinds() -> [u16; 256] {
+    let mut kinds = [0; 256];
+    let mut byte = 0u8;
+    loop {
+        let alnum = byte.is_ascii_alphanumeric();
+        let word = alnum || byte == b'_';
+        let mut is = [false; KINDS];
+        is[WORD] = word;
+        is[TOKEN] = TOKENS.has(byte);
+        is[DIGIT] = byte.is_ascii_digit();
+        is[UPPER] = byte.is_ascii_uppercase();
+        is[HEX] = byte.is_ascii_hexdigit();
+        is[LOCAL_PART] = word || matches!(byte, b'.' | b'%' | b'+' | b'-');
+        is[NUMBER] =
+            byte.is_ascii_digit() || matches!(byte, b' ' | b'.' | b'-' | b'/' | b':' | b'(');
+        is[MARK] = matches!(byte, b'+' | b'(');
+        is[KEY_END] = alnum || matches!(byte, b' ' | b'\t' | b'"' | b'\'' | b'`' | b']');
+        is[SEPARATOR] = matches!(byte, b':' | b'=');
+        is[COLON] = byte == b':';
+        is[BETWEEN] = matches!(byte, b':' | b'-');
+        is[AT] = byte == b'@';
+        is[ESCAPE] = matches!(byte, b'\\' | b'%');
+        is[SLASH] = byte == b'/';
+        is[LINE_END] = matches!(byte, b'\n' | b'\r');
+        let mut kind = 0;
+        while kind < KINDS {
+            if is[kind] {
+                kinds[byte as usize] |= 1 << kind;
+            }
+            kind += 1;
+        }
+        if byte == u8::MAX {
+            return kinds;
+        }
+        byte += 1;
+    }
+}
+
+/// Whether a byte is of a kind.
+pub(crate) const fn is(byte: u8, kind: Kind) -> bool {
+    KIND[byte as usize] & (1 << kind) != 0
+}
+
+/// One mask for each kind, and one for the beginnings of literals.
+#[derive(Clone, Copy, Debug, Default)]
+struct Masks {
+    kinds: [u64; KINDS],
+    literal: u64,
+}
+
+/// The places in a stretch of text.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// For each block, the places that are in any lane.
+    pub any: [u64; BLOCKS],
+    lanes: [[u64; Lane::COUNT]; BLOCKS],
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            any: [0; BLOCKS],
+            lanes: [[0; Lane::COUNT]; BLOCKS],
+        }
+    }
+}
+
+impl Places {
+    /// The lanes of a place.
+    pub(crate) fn lanes(&self, block: usize, bit: u32) -> Lanes {
+        let mut lanes = Lanes::default();
+        for lane in Lane::ALL {
+            if self.lanes[block][lane as usize] >> bit & 1 != 0 {
+                lanes = lanes.and(lane);
+            }
+        }
+        lanes
+    }
+}
+
+/// What to look through.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Text<'a> {
+    pub bytes: &'a [u8],
+    /// Where to begin.
+    pub from: usize,
+    /// Whether the text ends with `bytes`.
+    pub end: bool,
+}
+
+/// How masks are made on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kernel {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Kernel {
+    /// The fastest one.
+    pub(crate) fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if x86::has_avx512() {
+                return Self::Avx512;
+            }
+            if x86::has_avx2() {
+                return Self::Avx2;
+            }
+        }
+        Self::Portable
+    }
+
+    /// Finds the places in the next [`BLOCKS`] blocks, and tells how many blocks there were.
+    pub(crate) fn places(
+        self,
+        text: Text<'_>,
+        literals: &Fingerprint,
+        places: &mut Places,
+    ) -> usize {
+        match self {
+            Self::Portable => sweep(text, places, |block| portable(block, literals)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => x86::places_avx2(text, literals, places),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => x86::places_avx512(text, literals, places),
+        }
+    }
+}
+
+/// A block and the two bytes behind it.
+type Block = [u8; BLOCK + 2];
+
+/// The portable way to make masks.
+fn portable(block: &Block, literals: &Fingerprint) -> Masks {
+    let mut masks = Masks::default();
+    for (bit, three) in block.windows(3).enumerate() {
+        let kinds = KIND[usize::from(three[0])];
+        for (kind, mask) in masks.kinds.iter_mut().enumerate() {
+            *mask |= u64::from(kinds >> kind & 1) << bit;
+        }
+        masks.literal |= u64::from(literals.has(three)) << bit;
+    }
+    masks
+}
+
+/// Makes lanes of masks, block by block. Each block needs the masks of the one behind it.
+#[inline(always)]
+fn sweep(text: Text<'_>, places: &mut Places, masks: impl Fn(&Block) -> Masks) -> usize {
+    let Text { bytes, from, .. } = text;
+    let blocks = (bytes.len() - from).div_ceil(BLOCK).min(BLOCKS);
+    let mut last = before(bytes, from, &masks);
+    let mut here = masks_at(text, from, &masks);
+    for block in 0..blocks {
+        let at = from + block * BLOCK;
+        let next = masks_at(text, at + BLOCK, &masks);
+        let lanes = lanes(&last, &here, &next);
+        let known = bytes.len() - at;
+        let inside = if known < BLOCK {
+            (1 << known) - 1
+        } else {
+            u64::MAX
+        };
+        let mut any = 0;
+        for (lane, found) in places.lanes[block].iter_mut().zip(lanes) {
+            *lane = found & inside;
+            any |= *lane;
+        }
+        places.any[block] = any;
+        last = Last::of(&here, last.slash);
+        here = next;
+    }
+    blocks
+}
+
+#[inline(always)]
+fn masks_at(text: Text<'_>, at: usize, masks: &impl Fn(&Block) -> Masks) -> Masks {
+    if let Some(block) = text.bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        return masks(block);
+    }
+    let rest = text.bytes.get(at..).unwrap_or_default();
+    let mut block = [0; BLOCK + 2];
+    block[..rest.len()].copy_from_slice(rest);
+    let mut found = masks(&block);
+    if !text.end {
+        // What has not come may be anything.
+        let from = |bit: usize| if bit < BLOCK { u64::MAX << bit } else { 0 };
+        found.literal |= from(rest.len().saturating_sub(2));
+        for mask in &mut found.kinds {
+            *mask |= from(rest.len());
+        }
+    }
+    found
+}
+
+/// What of the blocks before the one at hand counts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Last {
+    word: u64,
+    key_end: u64,
+    escape: u64,
+    slash: u64,
+    /// Where two slashes in a row end.
+    slashes: u64,
+}
+
+/// What stands before the first block.
+#[inline(always)]
+fn before(bytes: &[u8], from: usize, masks: &impl Fn(&Block) -> Masks) -> Last {
+    if from == 0 {
+        return Last::default();
+    }
+    let start = from.saturating_sub(BLOCK);
+    let found = match bytes[start..].first_chunk() {
+        Some(block) if start + BLOCK == from => masks(block),
+        _ => {
+            let mut block = [0; BLOCK + 2];
+            block[BLOCK - (from - start)..BLOCK].copy_from_slice(&bytes[start..from]);
+            masks(&block)
+        }
+    };
+    Last::of(&found, 0)
+}
+
+impl Last {
+    #[inline(always)]
+    fn of(masks: &Masks, last_slash: u64) -> Self {
+        let slash = masks.kinds[SLASH];
+        Self {
+            word: masks.kinds[WORD],
+            key_end: masks.kinds[KEY_END],
+            escape: masks.kinds[ESCAPE],
+            slash,
+            slashes: slashes(last_slash, slash),
+        }
+    }
+}
+
+#[inline(always)]
+fn slashes(last: u64, here: u64) -> u64 {
+    here & (here << 1 | last >> 63)
+}
+
+#[inline(always)]
+fn lanes(last: &Last, here: &Masks, next: &Masks) -> [u64; Lane::COUNT] {
+    let here_is = |kind: Kind| here.kinds[kind];
+    let ahead =
+        |kind: Kind, by: u32| here.kinds[kind] >> by | next.kinds[kind] << (BLOCK as u32 - by);
+    let back = |here: u64, last: u64, by: u32| here << by | last >> (BLOCK as u32 - by);
+    let escape = |by| back(here.kinds[ESCAPE], last.escape, by);
+
+    let word = here_is(WORD);
+    let begins = word & (!back(word, last.word, 1) | escape(2) | escape(3) | escape(6));
+
+    let mut run = u128::from(here_is(TOKEN)) | u128::from(next.kinds[TOKEN]) << BLOCK;
+    run &= run >> 1;
+    run &= run >> 2;
+    run &= run >> 4;
+    run &= run >> 8;
+
+    let digit = (begins & here_is(DIGIT) & ahead(NUMBER, 1))
+        | (here_is(MARK) & (ahead(DIGIT, 1) | ahead(MARK, 1)));
+
+    let behind_upper = ahead(DIGIT, 1)
+        | (ahead(UPPER, 1)
+            & (ahead(DIGIT, 2)
+                | (ahead(NUMBER, 2) & ahead(DIGIT, 3))
+                | (ahead(UPPER, 2)
+                    & (ahead(DIGIT, 3)
+                        | (ahead(UPPER, 3)
+                            & (ahead(DIGIT, 4) | (ahead(UPPER, 4) & ahead(DIGIT, 5))))))));
+
+    let behind_hex = ahead(COLON, 1)
+        | (ahead(HEX, 1)
+            & (ahead(BETWEEN, 2)
+                | (ahead(HEX, 2) & (ahead(COLON, 3) | (ahead(HEX, 3) & ahead(COLON, 4))))));
+    let colons = here_is(COLON) & ahead(COLON, 1) & ahead(HEX, 2);
+
+    let separator = here_is(SEPARATOR)
+        & back(here_is(KEY_END), last.key_end, 1)
+        & !(here_is(COLON) & ahead(COLON, 1) & !unknown(here, next, 1))
+        & !(ahead(LINE_END, 1) & !unknown(here, next, 1));
+
+    let mut lanes = [0; Lane::COUNT];
+    lanes[Lane::Run as usize] = begins & (run & u128::from(u64::MAX)) as u64;
+    lanes[Lane::Literal as usize] = here.literal;
+    lanes[Lane::Separator as usize] = separator;
+    lanes[Lane::User as usize] = user(last, here);
+    lanes[Lane::Digit as usize] = digit;
+    lanes[Lane::Upper as usize] = begins & here_is(UPPER) & behind_upper;
+    lanes[Lane::Hex as usize] = (begins & here_is(HEX) & behind_hex) | colons;
+    lanes[Lane::At as usize] = local_parts(here, next) & begins;
+    lanes
+}
+
+/// Bytes that have not come are of every kind, so also of two that no byte is of.
+#[inline(always)]
+fn unknown(here: &Masks, next: &Masks, by: u32) -> u64 {
+    let both = |masks: &Masks| masks.kinds[LINE_END] & masks.kinds[COLON];
+    both(here) >> by | both(next) << (BLOCK as u32 - by)
+}
+
+/// Colons with two slashes before them, not too far away.
+#[inline(always)]
+fn user(last: &Last, here: &Masks) -> u64 {
+    let here_slashes = slashes(last.slash, here.kinds[SLASH]);
+    if here_slashes | last.slashes == 0 {
+        return 0;
+    }
+    let mut near = u128::from(here_slashes) << BLOCK | u128::from(last.slashes);
+    near |= near << 1;
+    near |= near << 2;
+    near |= near << 4;
+    near |= near << 8;
+    near |= near << 16;
+    near |= near << 16;
+    // Now each reaches 48 bytes far, itself among them.
+    const { assert!(MAX_USER == 48) };
+    here.kinds[COLON] & ((near << 1) >> BLOCK) as u64
+}
+
+/// What stands before an `@` and could be a local part.
+#[inline(always)]
+fn local_parts(here: &Masks, next: &Masks) -> u64 {
+    let mut found = 0;
+    let signs = |masks: &Masks, behind: u64| masks.kinds[AT] & (masks.kinds[WORD] >> 1 | behind);
+    let mut at = signs(here, next.kinds[WORD] << 63);
+    let local = here.kinds[LOCAL_PART];
+    while at != 0 {
+        let bit = at.trailing_zeros();
+        at &= at - 1;
+        if bit > 0 {
+            let run = (local << (BLOCK as u32 - bit)).leading_ones().min(bit);
+            found |= ((1 << run) - 1) << (bit - run);
+        }
+    }
+    // What is at the very end of the next block counts even if what is behind it is unknown here.
+    let at = signs(next, 1 << 63);
+    if at != 0 && local >> 63 != 0 {
+        let bit = at.trailing_zeros();
+        let before = (1 << bit) - 1;
+        if next.kinds[LOCAL_PART] & before == before {
+            let run = local.leading_ones().min(LOCAL as u32 - bit);
+            found |= if run == 0 {
+                0
+            } else {
+                u64::MAX << (BLOCK as u32 - run)
+            };
+        }
+    }
+    found
+}
+
+/// The lanes of the place at `at`, byte by byte, but for the literal lane. No word goes on over
+/// `floor`.
+pub(crate) fn places(bytes: &[u8], at: usize, floor: usize, end: bool) -> Lanes {
+    let ahead = |offset: usize, kind: Kind| match bytes.get(at + offset) {
+        Some(byte) => is(*byte, kind),
+        None => !end,
+    };
+    let back = |offset: usize, kind: Kind| {
+        at.checked_sub(offset)
+            .is_some_and(|index| is(bytes[index], kind))
+    };
+    let first = bytes[at];
+    let mut lanes = Lanes::default();
+    let begins = is(first, WORD)
+        && (at == floor || !back(1, WORD) || back(2, ESCAPE) || back(3, ESCAPE) || back(6, ESCAPE));
+    if begins && (0..RUN).all(|offset| ahead(offset, TOKEN)) {
+        lanes = lanes.and(Lane::Run);
+    }
+    if begins && is(first, DIGIT) && ahead(1, NUMBER)
+        || is(first, MARK) && (ahead(1, DIGIT) || ahead(1, MARK))
+    {
+        lanes = lanes.and(Lane::Digit);
+    }
+    if begins && is(first, UPPER) && upper(ahead) {
+        lanes = lanes.and(Lane::Upper);
+    }
+    let colons = first == b':' && ahead(1, COLON) && ahead(2, HEX);
+    if begins && is(first, HEX) && hex(ahead) || colons {
+        lanes = lanes.and(Lane::Hex);
+    }
+    if begins && local_part(bytes, at, end) {
+        lanes = lanes.and(Lane::At);
+    }
+    let next = bytes.get(at + 1).copied();
+    let is_path = first == b':' && next == Some(b':');
+    let is_last = next.is_some_and(|next| is(next, LINE_END));
+    if is(first, SEPARATOR) && back(1, KEY_END) && !is_path && !is_last {
+        lanes = lanes.and(Lane::Separator);
+    }
+    let slashes = |end: usize| back(end, SLASH) && back(end + 1, SLASH);
+    if first == b':' && (1..=MAX_USER).any(slashes) {
+        lanes = lanes.and(Lane::User);
+    }
+    lanes
+}
+
+fn upper(ahead: impl Fn(usize, Kind) -> bool) -> bool {
+    let letters = (1..6).take_while(|offset| ahead(*offset, UPPER)).count();
+    (0..=letters.min(4)).any(|letters| ahead(letters + 1, DIGIT))
+        || letters > 0 && ahead(2, NUMBER) && ahead(3, DIGIT)
+}
+
+fn hex(ahead: impl Fn(usize, Kind) -> bool) -> bool {
+    let digits = (1..4).take_while(|offset| ahead(*offset, HEX)).count();
+    (0..=digits).any(|digits| ahead(digits + 1, COLON)) || digits > 0 && ahead(2, BETWEEN)
+}
+
+fn local_part(bytes: &[u8], at: usize, end: bool) -> bool {
+    let rest = &bytes[at..];
+    let run = rest
+        .iter()
+        .take(LOCAL + 1)
+        .take_while(|byte| is(**byte, LOCAL_PART))
+        .count();
+    run <= LOCAL
+        && match rest[run..] {
+            [b'@', next, ..] => is(next, WORD),
+            [b'@'] | [] => !end,
+            _ => false,
+        }
+}

@@ -1,0 +1,201 @@
+//! Masks by AVX2 and AVX-512.
+//!
+//! Which kinds a byte is of is looked up by its halves: for the lower half and a kind, a table has
+//! one bit for each upper half below eight with which the byte is of that kind. So one look-up per
+//! kind tells for any set of ASCII bytes. Bytes from 0x80 are of no kind.
+//!
+//! This is the only module with `unsafe` code: the loads, and the calls that rest on what the
+//! processor was seen to have.
+
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::{
+    __m128i, __m256i, __m512i, _mm_loadu_si128, _mm256_and_si256, _mm256_broadcastsi128_si256,
+    _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm512_and_si512,
+    _mm512_broadcast_i32x4, _mm512_loadu_si512, _mm512_set1_epi8, _mm512_shuffle_epi8,
+    _mm512_srli_epi16, _mm512_test_epi8_mask,
+};
+
+use super::{BLOCK, Block, Fingerprint, KIND, KINDS, Masks, Places, Text, sweep};
+
+/// For each kind and lower half, one bit for each upper half below eight.
+static LOW: [[u8; 16]; KINDS] = low();
+/// For each upper half, its bit.
+static HIGH: [u8; 16] = [1, 2, 4, 8, 16, 32, 64, 128, 0, 0, 0, 0, 0, 0, 0, 0];
+
+const fn low() -> [[u8; 16]; KINDS] {
+    let mut table = [[0; 16]; KINDS];
+    let mut byte = 0;
+    while byte < 128 {
+        let mut kind = 0;
+        while kind < KINDS {
+            if KIND[byte] & (1 << kind) != 0 {
+                table[kind][byte & 15] |= 1 << (byte >> 4);
+            }
+            kind += 1;
+        }
+        byte += 1;
+    }
+    table
+}
+
+pub(super) fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2") && has_bits()
+}
+
+pub(super) fn has_avx512() -> bool {
+    is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") && has_bits()
+}
+
+fn has_bits() -> bool {
+    is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("lzcnt")
+        && is_x86_feature_detected!("popcnt")
+}
+
+pub(super) fn places_avx2(text: Text<'_>, literals: &Fingerprint, places: &mut Places) -> usize {
+    assert!(has_avx2(), "the kernel fits the processor");
+    // SAFETY: the processor has what the function is compiled for, by the line above.
+    unsafe { sweep_avx2(text, literals, places) }
+}
+
+pub(super) fn places_avx512(text: Text<'_>, literals: &Fingerprint, places: &mut Places) -> usize {
+    assert!(has_avx512(), "the kernel fits the processor");
+    // SAFETY: the processor has what the function is compiled for, by the line above.
+    unsafe { sweep_avx512(text, literals, places) }
+}
+
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+fn sweep_avx2(text: Text<'_>, literals: &Fingerprint, places: &mut Places) -> usize {
+    sweep(text, places, |block| masks_avx2(block, literals))
+}
+
+#[target_feature(enable = "avx512f,avx512bw,bmi1,bmi2,lzcnt,popcnt")]
+fn sweep_avx512(text: Text<'_>, literals: &Fingerprint, places: &mut Places) -> usize {
+    sweep(text, places, |block| masks_avx512(block, literals))
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn masks_avx2(block: &Block, literals: &Fingerprint) -> Masks {
+    let high = twice_128(&HIGH);
+    let mut masks = Masks::default();
+    let halves = [0, 32].map(|from| {
+        let bytes = load_256(block, from);
+        let (below, above) = nibbles_256(bytes);
+        (below, above, _mm256_shuffle_epi8(high, above))
+    });
+    for (mask, table) in masks.kinds.iter_mut().zip(&LOW) {
+        let table = twice_128(table);
+        for ((below, _, bit), shift) in halves.into_iter().zip([0, 32]) {
+            let known = _mm256_and_si256(_mm256_shuffle_epi8(table, below), bit);
+            *mask |= u64::from(nonzero_256(known)) << shift;
+        }
+    }
+    for (from, shift) in [(0, 0), (32, 32)] {
+        let mut sets = _mm256_set1_epi8(-1);
+        for offset in 0..3 {
+            let (below, above) = if offset == 0 {
+                (halves[from / 32].0, halves[from / 32].1)
+            } else {
+                nibbles_256(load_256(block, from + offset))
+            };
+            let low = _mm256_shuffle_epi8(twice_128(&literals.low[offset]), below);
+            let high = _mm256_shuffle_epi8(twice_128(&literals.high[offset]), above);
+            sets = _mm256_and_si256(sets, _mm256_and_si256(low, high));
+        }
+        masks.literal |= u64::from(nonzero_256(sets)) << shift;
+    }
+    masks
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
+fn masks_avx512(block: &Block, literals: &Fingerprint) -> Masks {
+    let (below, above) = nibbles_512(load_512(block, 0));
+    let bit = _mm512_shuffle_epi8(four_times_128(&HIGH), above);
+    let mut masks = Masks::default();
+    for (mask, table) in masks.kinds.iter_mut().zip(&LOW) {
+        *mask = _mm512_test_epi8_mask(_mm512_shuffle_epi8(four_times_128(table), below), bit);
+    }
+    let mut sets = _mm512_set1_epi8(-1);
+    for offset in 0..2 {
+        let (below, above) = if offset == 0 {
+            (below, above)
+        } else {
+            nibbles_512(load_512(block, offset))
+        };
+        let low = _mm512_shuffle_epi8(four_times_128(&literals.low[offset]), below);
+        let high = _mm512_shuffle_epi8(four_times_128(&literals.high[offset]), above);
+        sets = _mm512_and_si512(sets, _mm512_and_si512(low, high));
+    }
+    let (below, above) = nibbles_512(load_512(block, 2));
+    let low = _mm512_shuffle_epi8(four_times_128(&literals.low[2]), below);
+    let high = _mm512_shuffle_epi8(four_times_128(&literals.high[2]), above);
+    masks.literal = _mm512_test_epi8_mask(_mm512_and_si512(low, high), sets);
+    masks
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn nibbles_256(bytes: __m256i) -> (__m256i, __m256i) {
+    let half = _mm256_set1_epi8(15);
+    (
+        _mm256_and_si256(bytes, half),
+        _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), half),
+    )
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn nonzero_256(bytes: __m256i) -> u32 {
+    let zero = _mm256_cmpeq_epi8(bytes, _mm256_setzero_si256());
+    !_mm256_movemask_epi8(zero).cast_unsigned()
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
+fn nibbles_512(bytes: __m512i) -> (__m512i, __m512i) {
+    let half = _mm512_set1_epi8(15);
+    (
+        _mm512_and_si512(bytes, half),
+        _mm512_and_si512(_mm512_srli_epi16::<4>(bytes), half),
+    )
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn load_256(block: &Block, from: usize) -> __m256i {
+    let bytes: &[u8; 32] = block[from..].first_chunk().unwrap_or(&[0; 32]);
+    // SAFETY: 32 bytes are there to read, and the load needs no alignment.
+    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
+fn load_512(block: &Block, from: usize) -> __m512i {
+    let bytes: &[u8; BLOCK] = block[from..].first_chunk().unwrap_or(&[0; BLOCK]);
+    // SAFETY: 64 bytes are there to read, and the load needs no alignment.
+    unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "sse2")]
+#[inline]
+fn load_128(table: &[u8; 16]) -> __m128i {
+    // SAFETY: 16 bytes are there to read, and the load needs no alignment.
+    unsafe { _mm_loadu_si128(table.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn twice_128(table: &[u8; 16]) -> __m256i {
+    _mm256_broadcastsi128_si256(load_128(table))
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
+fn four_times_128(table: &[u8; 16]) -> __m512i {
+    _mm512_broadcast_i32x4(load_128(table))
+}

@@ -1,0 +1,146 @@
+//! Which rules of values a place can be meant by, told by its first bytes.
+
+use std::fmt;
+
+use crate::engine::{
+    class::Class,
+    lane::{self, Lanes},
+    rule::Rule,
+};
+
+/// How many bytes are looked at.
+const REACH: usize = 16;
+/// How many rules share a table.
+const GROUP: usize = 64;
+
+/// Rules, by what their first bytes may be.
+#[derive(Debug, Default)]
+pub(crate) struct Starts {
+    groups: Vec<Group>,
+}
+
+struct Group {
+    rules: Vec<usize>,
+    /// Which of them belong to a lane.
+    lanes: Vec<(Lanes, u64)>,
+    /// Bytes that no rule tells apart have the same number.
+    kinds: [u8; 256],
+    /// For each position and kind of bytes, the rules that may have it there.
+    tables: Vec<Vec<u64>>,
+    /// For each position, the rules whose values may end before it.
+    short: [u64; REACH],
+}
+
+impl Starts {
+    /// For the rules with these indexes and lanes.
+    pub(crate) fn new(rules: &[Rule], values: &[(usize, Lanes)]) -> Self {
+        Self {
+            groups: values
+                .chunks(GROUP)
+                .map(|values| Group::new(rules, values))
+                .collect(),
+        }
+    }
+
+    /// Whether the first bytes allow any rule in one of the lanes. At the `end` of the text nothing
+    /// follows `bytes`.
+    pub(crate) fn any(&self, lanes: Lanes, bytes: &[u8], end: bool) -> bool {
+        self.groups
+            .iter()
+            .any(|group| group.live(lanes, bytes, end) != 0)
+    }
+
+    /// The rules in one of the lanes that the first bytes allow.
+    pub(crate) fn each(
+        &self,
+        lanes: Lanes,
+        bytes: &[u8],
+        end: bool,
+    ) -> impl Iterator<Item = usize> {
+        self.groups.iter().flat_map(move |group| {
+            let mut live = group.live(lanes, bytes, end);
+            std::iter::from_fn(move || {
+                let bit = live.trailing_zeros();
+                live &= live.checked_sub(1)?;
+                group.rules.get(bit as usize).copied()
+            })
+        })
+    }
+}
+
+impl Group {
+    fn new(rules: &[Rule], values: &[(usize, Lanes)]) -> Self {
+        let starts: Vec<Vec<Class>> = values
+            .iter()
+            .map(|(rule, _)| lane::starts(&rules[*rule]))
+            .collect();
+        let has = |byte: u8| {
+            let columns = (0..REACH).map(|position| {
+                starts.iter().enumerate().fold(0u64, |may, (bit, starts)| {
+                    let here = starts.get(position).is_none_or(|class| class.has(byte));
+                    may | u64::from(here) << bit
+                })
+            });
+            columns.collect::<Vec<u64>>()
+        };
+        let mut known: Vec<Vec<u64>> = Vec::new();
+        let mut kinds = [0; 256];
+        for byte in 0..=u8::MAX {
+            let columns = has(byte);
+            let kind = known.iter().position(|other| *other == columns);
+            let kind = kind.unwrap_or_else(|| {
+                known.push(columns);
+                known.len() - 1
+            });
+            // There are no more kinds than bytes.
+            kinds[usize::from(byte)] = u8::try_from(kind).unwrap_or(u8::MAX);
+        }
+        let mut lanes: Vec<(Lanes, u64)> = Vec::new();
+        for (bit, (_, rule_lanes)) in values.iter().enumerate() {
+            match lanes.iter_mut().find(|(lanes, _)| lanes == rule_lanes) {
+                Some((_, rules)) => *rules |= 1 << bit,
+                None => lanes.push((*rule_lanes, 1 << bit)),
+            }
+        }
+        let tables = (0..REACH)
+            .map(|position| known.iter().map(|columns| columns[position]).collect())
+            .collect();
+        let short = std::array::from_fn(|position| {
+            starts.iter().enumerate().fold(0, |short, (bit, starts)| {
+                short | u64::from(starts.len() <= position) << bit
+            })
+        });
+        Self {
+            rules: values.iter().map(|(rule, _)| *rule).collect(),
+            lanes,
+            kinds,
+            tables,
+            short,
+        }
+    }
+
+    fn live(&self, lanes: Lanes, bytes: &[u8], end: bool) -> u64 {
+        let of_lanes = self
+            .lanes
+            .iter()
+            .filter(|(own, _)| !own.meet(lanes).is_empty());
+        let mut live = of_lanes.fold(0, |live, (_, rules)| live | rules);
+        for (position, table) in self.tables.iter().enumerate() {
+            match bytes.get(position) {
+                _ if live == 0 => return 0,
+                Some(byte) => live &= table[usize::from(self.kinds[usize::from(*byte)])],
+                None if end => return live & self.short[position],
+                None => return live,
+            }
+        }
+        live
+    }
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group")
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
+    }
+}
