@@ -49,14 +49,27 @@ pub(crate) fn value((index, rule): (usize, &Rule), window: &Window<'_>, at: usiz
 
 fn is_joined_before(window: &Window<'_>, at: usize) -> bool {
     let before = |back| window.before(at, back);
-    matches!(before(1), Some(joint) if JOINTS.contains(&joint))
-        && matches!(before(2), Some(byte) if WORD.has(byte))
-        && !window.is_boundary(at - 1)
+    let has = |back, test: fn(&u8) -> bool| before(back).is_some_and(|byte| test(&byte));
+    match before(1) {
+        // Paths end in numbers; in a date or a range, one number comes before another.
+        Some(b'/') => has(2, u8::is_ascii_digit),
+        // As in a time, or in the fingerprint of a key.
+        Some(b':') => {
+            has(2, u8::is_ascii_hexdigit)
+                && has(3, u8::is_ascii_hexdigit)
+                && !before(4).is_some_and(|byte| WORD.has(byte))
+        }
+        Some(joint) if JOINTS.contains(&joint) => {
+            before(2).is_some_and(|byte| WORD.has(byte)) && !window.is_boundary(at - 1)
+        }
+        _ => false,
+    }
 }
 
 fn is_joined_behind(window: &Window<'_>, end: usize) -> Option<bool> {
     match window.ahead(end) {
         Ahead::Byte(joint) if JOINTS.contains(&joint) => match window.ahead(end + 1) {
+            Ahead::Byte(byte) if joint == b'/' => Some(byte.is_ascii_digit()),
             Ahead::Byte(byte) => Some(WORD.has(byte)),
             Ahead::End => Some(false),
             Ahead::NotYet => None,
@@ -134,6 +147,8 @@ mod tests {
             "x: 123-45-6789.",
             "(123-45-6789)",
             "-123-45-6789-",
+            "id/123-45-6789",
+            "ssn:123-45-6789/x",
         ] {
             assert_eq!(found(&rule, text), Some("123-45-6789"), "{text}");
         }
@@ -141,7 +156,8 @@ mod tests {
             "1-123-45-6789",
             "123-45-6789-1",
             "v.123-45-6789.2",
-            "a/123-45-6789",
+            "1/123-45-6789",
+            "12:30:123-45-6789",
         ] {
             assert_eq!(found(&rule, text), None, "{text}");
         }

@@ -14,10 +14,16 @@ use self::source::{Checked, read};
 use crate::engine::Engine;
 
 /// The rules that come with this crate.
-static BUILTIN: &[(&str, &str)] = &[(
-    "rules/builtin.toml",
-    include_str!("../../rules/builtin.toml"),
-)];
+static BUILTIN: &[(&str, &str)] = &[
+    (
+        "rules/builtin.toml",
+        include_str!("../../rules/builtin.toml"),
+    ),
+    (
+        "rules/personal.toml",
+        include_str!("../../rules/personal.toml"),
+    ),
+];
 
 /// Where rules come from.
 #[derive(Clone, Debug)]
