@@ -124,7 +124,7 @@ pub use self::{
     masker::{JsonScan, Masker, MaskerBuilder, Match, RuleInfo, Scan},
     operator::MaskKey,
     profile::{Base, OPERATORS, ProfileBuilder, ProfileError},
-    rules::{BuildError, RuleError},
+    rules::{BuildError, Imported, Kept, LeftOut, RuleError},
     stream::MaskStream,
 };
 

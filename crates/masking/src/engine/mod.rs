@@ -16,6 +16,7 @@ mod keys;
 pub(crate) mod lane;
 mod literals;
 pub(crate) mod pattern;
+pub(crate) mod placeholders;
 pub(crate) mod rule;
 mod selection;
 mod sink;
@@ -32,6 +33,7 @@ use self::{
     kernel::{BLOCK, Kernel, Places, Text},
     lane::{Lane, Lanes},
     literals::{Literal, Literals},
+    placeholders::Placeholders,
     rule::Shape,
     starts::Starts,
     swallow::Swallow,
@@ -64,6 +66,7 @@ pub(crate) struct Engine {
     userinfo: Vec<usize>,
     values: Starts,
     emails: Vec<usize>,
+    placeholders: Placeholders,
     kernel: Kernel,
 }
 
@@ -173,6 +176,7 @@ impl Engine {
             userinfo,
             values: Starts::new(&rules, &values),
             emails,
+            placeholders: Placeholders::new(&rules),
             kernel: Kernel::best(),
             rules,
         }
@@ -371,9 +375,14 @@ impl Engine {
                 verdict = verdict.or_longer(found);
             }
         }
-        match verdict {
-            Verdict::Match(found) if found.start > at => self.sharpen(on, window, found),
-            verdict => verdict,
+        let Verdict::Match(found) = verdict else {
+            return verdict;
+        };
+        match self.placeholders.hold(window, found.start) {
+            Some(false) if found.start > at => self.sharpen(on, window, found),
+            Some(false) => verdict,
+            Some(true) => Verdict::No,
+            None => Verdict::NotYet,
         }
     }
 

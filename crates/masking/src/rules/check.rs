@@ -6,6 +6,7 @@ use crate::{
         class::{Class, WORD},
         lane,
         pattern::Pattern,
+        placeholders::MAX_ID,
         rule::{CAP, Left, MAX_LITERAL, Quotes, Shape},
         validate::Validator,
     },
@@ -14,7 +15,6 @@ use crate::{
 
 /// A literal shorter than this stands everywhere.
 const MIN_LITERAL: usize = 3;
-const MAX_ID: usize = 40;
 
 /// The rule, if nothing is wrong with it; every reason why not goes to `wrong`. Of a trusted rule
 /// it is known that it can be looked for.
@@ -221,7 +221,12 @@ fn wrong_literal(literal: &str, shape: Shape) -> Option<String> {
         }
         Shape::Token { .. } => literal
             .contains(['[', ']'])
-            .then(|| "a literal holds `[` or `]`, as placeholders do".to_owned()),
+            .then(|| "a literal holds `[` or `]`, as placeholders do".to_owned())
+            .or_else(|| {
+                "REDACTED:".contains(literal).then(|| {
+                    format!("the literal `{literal}` is part of what all placeholders begin with")
+                })
+            }),
     }
 }
 

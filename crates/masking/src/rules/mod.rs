@@ -3,25 +3,73 @@
 mod check;
 mod error;
 mod explain;
+mod import;
 mod source;
 mod vectors;
 
 use std::collections::HashMap;
 
-pub use self::error::{BuildError, RuleError};
 pub(crate) use self::explain::{Explained, explain};
 use self::source::{Checked, read};
+pub use self::{
+    error::{BuildError, RuleError},
+    import::{Imported, Kept, LeftOut},
+};
 use crate::engine::Engine;
 
 /// The rules that come with this crate.
 static BUILTIN: &[(&str, &str)] = &[
     (
-        "rules/builtin.toml",
-        include_str!("../../rules/builtin.toml"),
-    ),
-    (
         "rules/personal.toml",
         include_str!("../../rules/personal.toml"),
+    ),
+    (
+        "rules/secrets/ai.toml",
+        include_str!("../../rules/secrets/ai.toml"),
+    ),
+    (
+        "rules/secrets/cloud.toml",
+        include_str!("../../rules/secrets/cloud.toml"),
+    ),
+    (
+        "rules/secrets/forge.toml",
+        include_str!("../../rules/secrets/forge.toml"),
+    ),
+    (
+        "rules/secrets/ci.toml",
+        include_str!("../../rules/secrets/ci.toml"),
+    ),
+    (
+        "rules/secrets/registry.toml",
+        include_str!("../../rules/secrets/registry.toml"),
+    ),
+    (
+        "rules/secrets/payment.toml",
+        include_str!("../../rules/secrets/payment.toml"),
+    ),
+    (
+        "rules/secrets/messaging.toml",
+        include_str!("../../rules/secrets/messaging.toml"),
+    ),
+    (
+        "rules/secrets/saas.toml",
+        include_str!("../../rules/secrets/saas.toml"),
+    ),
+    (
+        "rules/secrets/monitoring.toml",
+        include_str!("../../rules/secrets/monitoring.toml"),
+    ),
+    (
+        "rules/secrets/database.toml",
+        include_str!("../../rules/secrets/database.toml"),
+    ),
+    (
+        "rules/secrets/identity.toml",
+        include_str!("../../rules/secrets/identity.toml"),
+    ),
+    (
+        "rules/secrets/generic.toml",
+        include_str!("../../rules/secrets/generic.toml"),
     ),
 ];
 

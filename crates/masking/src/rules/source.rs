@@ -3,7 +3,10 @@
 use std::fmt;
 
 use serde::Deserialize;
-use toml::de::{DeTable, DeValue, ValueDeserializer};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue, ValueDeserializer},
+};
 
 use crate::{
     engine::{
@@ -213,8 +216,7 @@ pub(super) fn read(
         };
         for mut value in array {
             let line = lines.at(value.span().start);
-            let id = value.get_ref().get("id");
-            let id = id.and_then(|id| id.get_ref().as_str()).map(str::to_owned);
+            let id = id_of(&value);
             for (at, reason) in take_unknown_keys(value.get_mut()) {
                 mistake(Some(lines.at(at)), id.as_deref(), reason);
             }
@@ -244,6 +246,12 @@ pub(super) fn read(
         }
     }
     rules
+}
+
+/// The id of a rule that may not be readable otherwise.
+pub(super) fn id_of(rule: &Spanned<DeValue<'_>>) -> Option<String> {
+    let id = rule.get_ref().get("id")?;
+    id.get_ref().as_str().map(str::to_owned)
 }
 
 /// Takes the keys out of a rule that no rule has, so that the rest can be read, and tells where
@@ -276,14 +284,14 @@ fn take_unknown_keys(rule: &mut DeValue<'_>) -> Vec<(usize, String)> {
 }
 
 /// Tells lines from offsets.
-struct Lines(Vec<usize>);
+pub(super) struct Lines(Vec<usize>);
 
 impl Lines {
-    fn of(text: &str) -> Self {
+    pub(super) fn of(text: &str) -> Self {
         Self(memchr::memchr_iter(b'\n', text.as_bytes()).collect())
     }
 
-    fn at(&self, offset: usize) -> usize {
+    pub(super) fn at(&self, offset: usize) -> usize {
         1 + self.0.partition_point(|end| *end < offset)
     }
 }

@@ -5,6 +5,7 @@
 mod bodies;
 mod corpus;
 mod events;
+mod import;
 mod json;
 mod laws;
 #[cfg(feature = "tower")]
