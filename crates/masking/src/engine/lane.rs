@@ -206,11 +206,6 @@ impl Lanes {
         Self(self.0 & other.0)
     }
 
-    /// Those that are not in the other.
-    pub(crate) const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
-
     pub(crate) const fn is_empty(self) -> bool {
         self.0 == 0
     }
