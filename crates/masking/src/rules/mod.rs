@@ -20,8 +20,52 @@ use crate::engine::Engine;
 /// The rules that come with this crate.
 static BUILTIN: &[(&str, &str)] = &[
     (
-        "rules/builtin.toml",
-        include_str!("../../rules/builtin.toml"),
+        "rules/secrets/ai.toml",
+        include_str!("../../rules/secrets/ai.toml"),
+    ),
+    (
+        "rules/secrets/cloud.toml",
+        include_str!("../../rules/secrets/cloud.toml"),
+    ),
+    (
+        "rules/secrets/forge.toml",
+        include_str!("../../rules/secrets/forge.toml"),
+    ),
+    (
+        "rules/secrets/ci.toml",
+        include_str!("../../rules/secrets/ci.toml"),
+    ),
+    (
+        "rules/secrets/registry.toml",
+        include_str!("../../rules/secrets/registry.toml"),
+    ),
+    (
+        "rules/secrets/payment.toml",
+        include_str!("../../rules/secrets/payment.toml"),
+    ),
+    (
+        "rules/secrets/messaging.toml",
+        include_str!("../../rules/secrets/messaging.toml"),
+    ),
+    (
+        "rules/secrets/saas.toml",
+        include_str!("../../rules/secrets/saas.toml"),
+    ),
+    (
+        "rules/secrets/monitoring.toml",
+        include_str!("../../rules/secrets/monitoring.toml"),
+    ),
+    (
+        "rules/secrets/database.toml",
+        include_str!("../../rules/secrets/database.toml"),
+    ),
+    (
+        "rules/secrets/identity.toml",
+        include_str!("../../rules/secrets/identity.toml"),
+    ),
+    (
+        "rules/secrets/generic.toml",
+        include_str!("../../rules/secrets/generic.toml"),
     ),
     (
         "rules/personal.toml",

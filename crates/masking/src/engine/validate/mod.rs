@@ -8,6 +8,7 @@ mod crypto;
 mod date;
 mod digits;
 mod entropy;
+mod name;
 mod national;
 mod network;
 mod payment;
@@ -52,6 +53,11 @@ static NAMED: &[&[(&str, Accepts)]] = &[
         ("person-name", shape::is_person_name),
         ("free-text", shape::is_free_text),
         ("random", entropy::is_random),
+        ("not-name", |body| !name::is_name(body)),
+        ("password", name::is_password),
+        ("bare-password", name::is_bare_password),
+        ("bare-secret", name::is_bare_secret),
+        ("three-kinds", name::has_three_kinds),
         ("jwt", token::is_jwt_header),
         ("basic-credentials", token::is_basic_credentials),
         ("crc32-base62", token::has_crc32_base62),
