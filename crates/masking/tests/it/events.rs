@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tollbook_exchange::{Masked, ResponseShape};
+use tollbook_exchange::{Masked, Operator, ResponseShape};
 use tollbook_masking::{
     Base, Masker,
     view::{BodyMasker, ViewError},
@@ -53,11 +53,16 @@ const STOP: &str =
     "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n";
 const PING: &str = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
 
-/// With rules for secrets only. Where personal data is looked for, any word may become an address,
-/// so the last word of a delta always waits for the next one.
+/// With rules that begin with a word of their own only. Where a value is known by its own form, any
+/// word may be the beginning of one, so the last word of a delta always waits for the next one.
 fn view() -> BodyMasker {
+    let masker = Masker::builtin();
+    let profile = masker
+        .profile(Base::None)
+        .rule("aws-access-key-id", Operator::Redact)
+        .rule("github-pat", Operator::Redact);
     BodyMasker::new(
-        &Masker::builtin().profile(Base::Secrets).build().unwrap(),
+        &profile.build().unwrap(),
         Some("text/event-stream"),
         "response.body",
     )
