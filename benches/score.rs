@@ -213,6 +213,7 @@ impl Arguments {
         page.push_str(&row("all", &report.all));
         say(&page);
         self.odd("missed", &report.misses);
+        self.odd("leaked", &report.leaks);
         self.odd("wrong", &report.wrong);
         if clean.bytes > 0 {
             self.print_clean(clean);

@@ -3,7 +3,7 @@
 use super::{
     Encoding,
     form::Value,
-    kind::{Kind, Need},
+    kind::{Class, Kind, Need},
     random::Random,
     secrets::base64,
 };
@@ -66,7 +66,10 @@ impl Context {
                 !text.bytes().any(ends) && text.is_ascii()
             }
             // Something within a value has no name there.
-            Takes::Base64 => kind.need == Need::Nothing && value.secret == (0, text.len()),
+            Takes::Base64 => {
+                let is_secret = kind.class == Class::Structured;
+                is_secret && kind.need == Need::Nothing && value.secret == (0, text.len())
+            }
             Takes::Percent => value.secret == (0, text.len()) && text.is_ascii(),
         };
         let header = |text: &str| text.contains(": ");

@@ -397,7 +397,7 @@ const KINDS: &[Row] = &[
         Personal,
         Nothing,
         "phone|mobile|tel",
-        |r| fill("+{4930|4420|3361|4179}{d8}", r),
+        |r| fill("+{4930|4420|336|417}{d8}", r),
     ),
     (
         "contact",
@@ -405,7 +405,7 @@ const KINDS: &[Row] = &[
         Personal,
         Nothing,
         "phone|mobile|tel",
-        |r| fill("+{49|44|33|1} {212|415|650|303} {d3} {d4}", r),
+        |r| fill("+1 {212|415|650|303} {d3} {d4}", r),
     ),
     (
         "contact",

@@ -251,7 +251,7 @@ const BY_FORM: &[(&str, &str, &str)] = &[
     (
         "messaging",
         "zapier-webhook",
-        "https://hooks.zapier.com/hooks/catch/«{d8}/{L7}»",
+        "https://«hooks.zapier.com/hooks/catch/{d8}/{L7}»",
     ),
     // Services
     ("saas", "linear-key", "lin_api_{a40}"),
@@ -312,12 +312,12 @@ const BY_FORM: &[(&str, &str, &str)] = &[
     ),
     (
         "database",
-        "https-url-password",
+        "https-userinfo",
         "https://{l6}:«{a20}»@git.acme.dev/team/app.git",
     ),
     (
         "database",
-        "ftp-url-password",
+        "ftp-userinfo",
         "ftp://{l6}:«{a12}»@files.acme.dev/in",
     ),
     (

@@ -35,6 +35,8 @@ pub struct Report {
     pub encodings: BTreeMap<String, Tally>,
     /// Labels that were not found.
     pub misses: Vec<Odd>,
+    /// Labels that were found but for a part.
+    pub leaks: Vec<Odd>,
     /// Findings that are not right.
     pub wrong: Vec<Odd>,
 }
@@ -151,8 +153,11 @@ impl Report {
             text: text.to_owned(),
         };
         for label in labels {
+            let leaked = tally.leaked_bytes;
             if !tally.label(&found, label) {
                 self.misses.push(odd(&label.kind, label.start, label.end));
+            } else if tally.leaked_bytes > leaked {
+                self.leaks.push(odd(&label.kind, label.start, label.end));
             }
         }
         for finding in &found {

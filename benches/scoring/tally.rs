@@ -173,11 +173,28 @@ impl Tally {
 fn shows(masked: &[u8], text: &str, start: usize, end: usize) -> bool {
     let rest = [&text.as_bytes()[..start], b"\0", &text.as_bytes()[end..]].concat();
     let value = &text.as_bytes()[start..end];
+    let masked = &without_placeholders(masked);
     let has =
         |haystack: &[u8], piece: &[u8]| haystack.windows(piece.len()).any(|window| window == piece);
     value
         .windows(CANARY.min(value.len()))
         .any(|piece| has(masked, piece) && !has(&rest, piece))
+}
+
+/// Names of rules are often the beginnings of what they find.
+fn without_placeholders(masked: &[u8]) -> Vec<u8> {
+    const BEGIN: &[u8] = b"[REDACTED:";
+    let mut out = Vec::new();
+    let mut rest = masked;
+    while let Some(at) = rest.windows(BEGIN.len()).position(|bytes| bytes == BEGIN) {
+        out.extend_from_slice(&rest[..at]);
+        out.push(0);
+        rest = &rest[at..];
+        let end = rest.iter().position(|byte| *byte == b']');
+        rest = &rest[end.map_or(rest.len(), |end| end + 1)..];
+    }
+    out.extend_from_slice(rest);
+    out
 }
 
 /// The bytes of a finding.

@@ -13,6 +13,7 @@ use tollbook_budget::Budgets;
 use tollbook_exchange::{Code, Refusal};
 use tollbook_identity::{GateAuthenticator, TokenExchange};
 use tollbook_inspect::JudgeToolCall;
+use tollbook_masking::MaskKey;
 use tollbook_policy::Decide;
 use tollbook_recording::{Health, Recorder};
 use tollbook_state::State;
@@ -21,9 +22,10 @@ use crate::{
     admin::{self, Admin},
     approvals::BookWitness,
     claude,
-    config::{ApprovalsConfig, ConnectionConfig, ToolCalls, WireMasking},
+    config::{ApprovalsConfig, ConnectionConfig, ToolCalls},
     edge::{Edge, EdgeError},
     events::{Event, Events},
+    masks::ConnectionMasks,
     mounts::{Mount, Mounts, OAUTH},
     oauth,
     plan::{Channels, Plan},
@@ -46,6 +48,8 @@ const FAREWELL: Duration = Duration::from_secs(3);
 const BOUND: [&str; 2] = ["anthropic-beta", "anthropic-version"];
 /// What the key is for under which held requests are digested.
 const APPROVALS_KEY: &str = "approvals";
+/// What the key is for with which hashes and tokens are made, unless the configuration names one.
+const MASKING_KEY: &str = "masking";
 
 /// A running gateway.
 #[derive(Debug)]
@@ -143,6 +147,7 @@ impl Gateway {
             budgets,
             channels,
             masker,
+            mask_key,
             connections,
             ..
         } = plan;
@@ -200,6 +205,16 @@ impl Gateway {
             replies: replies.clone(),
             config: Arc::new(plan_config.admin.clone()),
         });
+        let mask_key = match mask_key {
+            Some(key) => key,
+            None => MaskKey::new(*state.key(MASKING_KEY).map_err(StartError::State)?),
+        };
+        let connections: Vec<_> = connections
+            .into_iter()
+            .map(|(config, masks, forward)| (config, masks.keyed(&mask_key), forward))
+            .collect();
+        let vaults = connections.iter().map(|(_, masks, _)| masks.clone());
+        tasks.spawn(forget(vaults.collect()));
         let mounts = shared.mounts(connections, &masker, &detectors);
         let edge =
             AbortOnDropHandle::new(tokio::spawn(edge.serve(mounts, stop.clone(), config.drain)));
@@ -270,7 +285,7 @@ impl Gateway {
 impl Shared {
     fn mounts(
         &self,
-        connections: Vec<(ConnectionConfig, tollbook_proxy::Forward)>,
+        connections: Vec<(ConnectionConfig, ConnectionMasks, tollbook_proxy::Forward)>,
         masker: &tollbook_masking::Masker,
         detectors: &tollbook_detection::Detectors,
     ) -> Mounts<Incoming> {
@@ -292,13 +307,12 @@ impl Shared {
                 connection,
             )
         };
-        let mounted = connections.into_iter().map(|(config, forward)| {
+        let mounted = connections.into_iter().map(|(config, masks, forward)| {
             let connection = ClaudeConnection {
                 name: config.name.clone(),
                 authenticate: self.gate.clone(),
                 decide: self.policies.handle().clone(),
-                masker: masker.clone(),
-                mask_wire: config.wire == WireMasking::On,
+                masks,
                 max_body: config.max_body,
                 detectors: detectors.clone(),
                 tools: self.tools(&config),
@@ -427,6 +441,15 @@ async fn keep(state: State, budgets: Budgets) {
             Ok(()) => kept = revision,
             Err(error) => tracing::warn!(%error, "what was spent could not be kept"),
         }
+    }
+}
+
+/// Forgets what tokens stood for in sessions that have ended, for as long as the gateway runs.
+async fn forget(vaults: Vec<ConnectionMasks>) {
+    let mut ticks = ticks(PURGE);
+    loop {
+        ticks.tick().await;
+        vaults.iter().for_each(ConnectionMasks::sweep);
     }
 }
 

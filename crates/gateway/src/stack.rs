@@ -3,7 +3,7 @@
 use std::{any::Any, convert::Infallible, fmt, sync::Arc};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use tollbook_approvals::ApprovalLayer;
@@ -12,7 +12,10 @@ use tollbook_detection::Detectors;
 use tollbook_exchange::{Code, Refusal, http::refuse};
 use tollbook_identity::{Authenticate, IdentityLayer};
 use tollbook_inspect::{Claude, InspectLayer, JudgeToolCall};
-use tollbook_masking::{MaskLayer, Masker};
+use tollbook_masking::{
+    MaskLayer, Masker,
+    layer::{ChooseWire, MaskResponseLayer, Wire},
+};
 use tollbook_policy::{Decide, PolicyLayer};
 use tollbook_proxy::{
     ClaudeRefusals, Forward, ProbeLayer, RefusalLayer, RenderRefusal, RequestInfo,
@@ -20,6 +23,8 @@ use tollbook_proxy::{
 use tollbook_recording::{CommitLayer, RecordLayer, Recorder};
 use tower::{ServiceBuilder, ServiceExt, service_fn, util::BoxCloneSyncService};
 use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::masks::ConnectionMasks;
 
 /// What a stack answers with.
 pub type AnswerBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
@@ -38,10 +43,8 @@ pub struct ClaudeConnection<A, D> {
     pub authenticate: A,
     /// May it pass?
     pub decide: D,
-    /// What must not be kept.
-    pub masker: Masker,
-    /// Whether that must not be sent either.
-    pub mask_wire: bool,
+    /// What must not be kept, and what must not be sent either.
+    pub masks: ConnectionMasks,
     /// The largest request body, in bytes.
     pub max_body: usize,
     /// What is risky.
@@ -76,20 +79,17 @@ impl<A: Authenticate, D: Decide> ClaudeConnection<A, D> {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let mask = if self.mask_wire {
-            MaskLayer::new(self.masker.clone())
-                .requests(true)
-                .responses(true)
-                .max_body(self.max_body)
-        } else {
-            MaskLayer::off()
-        };
+        let masker = self.masks.head().clone();
+        let mask_answers = MaskResponseLayer::choosing(self.masks.clone());
+        let mask_requests =
+            MaskLayer::choosing(RequestsOnly(self.masks.clone())).max_body(self.max_body);
         let mut record = RecordLayer::new(self.recorder.clone(), self.name.clone(), Self::PROTOCOL)
-            .redact(Arc::new(self.masker.clone()));
+            .redact(Arc::new(masker.clone()));
         if let Some(name) = self.forward.credential_header() {
             record = record.credential_header(name.as_str());
         }
-        let mut inspect = InspectLayer::new(Claude, self.masker)
+        let mut inspect = InspectLayer::new(Claude, masker)
+            .choose(self.masks)
             .max_body(self.max_body)
             .detect(self.detectors);
         if let Some(tools) = self.tools {
@@ -107,6 +107,8 @@ impl<A: Authenticate, D: Decide> ClaudeConnection<A, D> {
             .layer(ProbeLayer::new())
             // Outside inspect: not a byte of a stranger's body is looked at.
             .layer(IdentityLayer::new(self.authenticate))
+            // Outside inspect, whose record is made of what the upstream said.
+            .layer(mask_answers)
             .layer(inspect)
             // Inside inspect, whose facts it judges.
             .layer(PolicyLayer::new(self.decide, self.name, Self::PROTOCOL))
@@ -117,12 +119,23 @@ impl<A: Authenticate, D: Decide> ClaudeConnection<A, D> {
             // lets bytes out.
             .layer(self.approvals)
             // Inside policy, which judges what the caller wrote.
-            .layer(mask)
+            .layer(mask_requests)
             // Last before the wire: what is forwarded is durable, and what is refused above is
             // recorded without waiting for it.
             .layer(CommitLayer::new(self.recorder))
             .service(self.forward);
         boxed(stack)
+    }
+}
+
+/// What is done with requests, and nothing of what is done with answers.
+struct RequestsOnly(ConnectionMasks);
+
+impl ChooseWire for RequestsOnly {
+    fn choose(&self, extensions: &Extensions) -> Wire {
+        let mut wire = ChooseWire::choose(&self.0, extensions);
+        (wire.responses, wire.restore) = (None, None);
+        wire
     }
 }
 

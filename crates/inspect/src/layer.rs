@@ -23,7 +23,10 @@ use tollbook_masking::Masker;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{AnswerBody, JudgeToolCall, Protocol, answer, reading::Shared, request, tee::Observer};
+use crate::{
+    AnswerBody, ChooseMasker, JudgeToolCall, Protocol, RecordMaskers, answer, reading::Shared,
+    request, tee::Observer,
+};
 
 /// How long a stream may be silent because the gate holds something back. Load balancers cut at
 /// 60 seconds, and Claude Code warns its user after 20.
@@ -48,7 +51,7 @@ impl<P> InspectLayer<P> {
     pub fn new(protocol: P, masker: Masker) -> Self {
         let shared = Shared {
             protocol,
-            masker,
+            maskers: Arc::new(RecordMaskers::new(masker)),
             detectors: None,
             judge: None,
             quiet: QUIET,
@@ -58,6 +61,18 @@ impl<P> InspectLayer<P> {
         Self {
             shared: Arc::new(shared),
         }
+    }
+
+    /// Asks for every exchange what masks the record of it, in place of the one masker.
+    ///
+    /// A request in which something is found that lets nothing pass is refused.
+    #[must_use]
+    pub fn choose(mut self, maskers: impl ChooseMasker) -> Self
+    where
+        P: Clone,
+    {
+        Arc::make_mut(&mut self.shared).maskers = Arc::new(maskers);
+        self
     }
 
     /// Looks for risks in the texts of requests and tool calls with `detectors`. What they say comes
@@ -188,7 +203,7 @@ where
                 .call(Request::from_parts(head, Full::new(read.body)))
                 .await?;
             let observer = Observer {
-                masker: shared.masker.clone(),
+                masker: read.masker,
                 exchange,
                 reader,
             };

@@ -62,6 +62,7 @@ mod decode;
 mod detect;
 mod gate;
 mod layer;
+mod maskers;
 mod protocol;
 mod reading;
 mod request;
@@ -72,6 +73,7 @@ mod tools;
 pub use answer::{AnswerBody, BodyError};
 pub use claude::Claude;
 pub use layer::{Inspect, InspectLayer};
+pub use maskers::{ChooseMasker, RecordMaskers};
 pub use protocol::{
     Accepts, Answers, Call, CallsError, HoldCalls, Malformed, Protocol, Ran, ReadAnswer, Step,
 };

@@ -6,11 +6,13 @@ use bytes::Bytes;
 use http::{HeaderValue, header, request::Parts};
 use http_body::Body;
 use tollbook_detection::{Detected, Detectors};
-use tollbook_exchange::{Action, Code, Coverage, Exchange, Findings, Masked, Principal, Refusal};
+use tollbook_exchange::{
+    Action, Code, Coverage, Exchange, Finding, Findings, Masked, Operator, Principal, Refusal,
+};
 use tollbook_masking::Masker;
 
 use crate::{
-    Accepts, JudgeToolCall, Malformed, Protocol,
+    Accepts, ChooseMasker, JudgeToolCall, Malformed, Protocol, RecordMaskers,
     detect::{self, Look},
     request, session,
     tools::Asker,
@@ -23,7 +25,7 @@ pub(crate) const INLINE: usize = 256 << 10;
 #[derive(Clone)]
 pub(crate) struct Shared<P> {
     pub(crate) protocol: P,
-    pub(crate) masker: Masker,
+    pub(crate) maskers: Arc<dyn ChooseMasker>,
     pub(crate) detectors: Option<Detectors>,
     pub(crate) judge: Option<Arc<dyn JudgeToolCall>>,
     pub(crate) quiet: Duration,
@@ -36,6 +38,8 @@ pub(crate) struct Read<O> {
     pub(crate) operation: O,
     pub(crate) body: Bytes,
     pub(crate) action: Masked<Action>,
+    /// What masks the answer.
+    pub(crate) masker: Masker,
     /// Who will ask about the calls in the answer.
     pub(crate) asker: Option<Asker>,
 }
@@ -58,6 +62,10 @@ impl<P: Protocol> Shared<P> {
         B: Body<Data = Bytes>,
     {
         let exchange = head.extensions.get::<Exchange>().cloned();
+        let RecordMaskers {
+            requests: masker,
+            answers,
+        } = self.maskers.choose(head.extensions.get::<Principal>());
         if let (Some(exchange), Some(principal)) = (&exchange, head.extensions.get::<Principal>()) {
             let session = session::session(principal, self.protocol.session_label(head));
             exchange.draft(|draft| draft.session = session);
@@ -87,7 +95,7 @@ impl<P: Protocol> Shared<P> {
             findings,
             action,
             detected,
-        } = self.look(operation, accepts, head, &body).await?;
+        } = self.look(operation, accepts, head, &body, &masker).await?;
         // Noted before it is judged to be well formed, so that the record shows what came.
         if let Some(exchange) = &exchange {
             exchange.found(findings.found.iter().cloned());
@@ -97,21 +105,29 @@ impl<P: Protocol> Shared<P> {
                 draft.request.coverage = findings.coverage;
             });
         }
+        let blocks = |found: &Finding| found.operator == Operator::Block;
+        if findings.found.iter().any(blocks) {
+            let message = "the body holds what may not be sent here";
+            return Err(Refusal::new(Code::PolicyDenied, message).because("masking_blocked"));
+        }
         let action = action.map_err(|malformed| {
             Refusal::new(Code::MalformedBody, malformed.message).because(malformed.reason)
         })?;
+        let secrets = masker.has_secret(&findings.found);
+        let findings = (findings, secrets);
         let (action, findings) = complete(accepts, action, findings, detected, exchange.as_ref());
-        let masked = self.masker.action(&action);
+        let masked = masker.action(&action);
         if let Some(exchange) = &exchange {
             exchange.draft(|draft| draft.action = Some(masked.clone()));
         }
-        let asker = self.asker(operation, head, exchange, &action)?;
+        let asker = self.asker(operation, head, exchange, &action, &answers)?;
         head.extensions.insert(action);
         head.extensions.insert(findings);
         Ok(Read {
             operation,
             body,
             action: masked,
+            masker: answers,
             asker,
         })
     }
@@ -122,16 +138,17 @@ impl<P: Protocol> Shared<P> {
         accepts: Accepts,
         head: &mut Parts,
         body: &Bytes,
+        masker: &Masker,
     ) -> Result<Looked, Refusal> {
         if body.len() <= INLINE {
-            return Ok(self.look_now(operation, accepts, head, body));
+            return Ok(self.look_now(operation, accepts, head, body, masker));
         }
         let exchange = head.extensions.get::<Exchange>().cloned();
         let length = body.len() as u64;
-        let (shared, body) = (Arc::clone(self), body.clone());
+        let (shared, body, masker) = (Arc::clone(self), body.clone(), masker.clone());
         let lent = mem::replace(head, http::Request::new(()).into_parts().0);
         let looked = tokio::task::spawn_blocking(move || {
-            let looked = shared.look_now(operation, accepts, &lent, &body);
+            let looked = shared.look_now(operation, accepts, &lent, &body, &masker);
             (looked, lent)
         });
         match looked.await {
@@ -159,8 +176,9 @@ impl<P: Protocol> Shared<P> {
         accepts: Accepts,
         head: &Parts,
         body: &Bytes,
+        masker: &Masker,
     ) -> Looked {
-        let findings = scan(&self.masker, accepts, body);
+        let findings = scan(masker, accepts, body);
         let mut look = Look::new(self.detectors.as_ref());
         let mut texts = |place, text: &str| look.text(place, text);
         let action = self.protocol.facts(operation, head, body, &mut texts);
@@ -178,6 +196,7 @@ impl<P: Protocol> Shared<P> {
         head: &mut Parts,
         exchange: Option<Exchange>,
         action: &Action,
+        masker: &Masker,
     ) -> Result<Option<Asker>, Refusal> {
         let judge = self.judge.as_ref().filter(|judge| judge.is_asked());
         let (Some(judge), Some(hold)) = (judge, self.protocol.calls(operation)) else {
@@ -198,7 +217,7 @@ impl<P: Protocol> Shared<P> {
             exchange,
             principal,
             model: action.text("model").map(str::to_owned),
-            masker: self.masker.clone(),
+            masker: masker.clone(),
             detectors: self.detectors.clone(),
             quiet: self.quiet,
         }))
@@ -209,7 +228,7 @@ impl<P: Protocol> Shared<P> {
 fn complete(
     accepts: Accepts,
     action: Action,
-    mut findings: Findings,
+    (mut findings, secrets): (Findings, bool),
     detected: Option<Detected>,
     exchange: Option<&Exchange>,
 ) -> (Action, Findings) {
@@ -217,7 +236,6 @@ fn complete(
         return (action, findings);
     }
     let action = action.with("body_scanned", findings.coverage.uninspected == 0);
-    let secrets = !findings.found.is_empty();
     let action = detect::with_facts(action, secrets, detected.as_ref());
     if let Some(detected) = detected {
         let detected = detected.findings("request.body");
@@ -252,7 +270,6 @@ impl<P: fmt::Debug> fmt::Debug for Shared<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared")
             .field("protocol", &self.protocol)
-            .field("masker", &self.masker)
             .field("detectors", &self.detectors)
             .field("tools", &self.judge.is_some())
             .field("max_body", &self.max_body)

@@ -147,7 +147,7 @@ pub use self::{
     find::{FindStream, Found},
     masker::{JsonScan, Masker, MaskerBuilder, Match, RuleInfo, Scan},
     operator::MaskKey,
-    profile::{Base, ProfileBuilder, ProfileError},
+    profile::{Base, OPERATORS, ProfileBuilder, ProfileError},
     rules::{BuildError, Imported, Kept, LeftOut, RuleCost, RuleError},
     stream::MaskStream,
 };

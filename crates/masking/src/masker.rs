@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tollbook_exchange::{Action, Coverage, Fact, Finding, Gap, Masked, Operator, Redact};
 
 use crate::{
-    Confidence, Kind, MaskStream,
+    Confidence, Kind, MaskKey, MaskStream,
     engine::{Counts, Engine, Span},
     json, masked,
     profile::{Base, Profile, ProfileBuilder},
@@ -146,6 +146,24 @@ impl Masker {
             engine: Arc::clone(&self.engine),
             profile: Arc::new(self.profile.in_session(session.clone())),
         }
+    }
+
+    /// The same masker with another key for hashes and surrogates.
+    #[must_use]
+    pub fn keyed(&self, key: MaskKey) -> Self {
+        Self {
+            engine: Arc::clone(&self.engine),
+            profile: Arc::new(self.profile.with_key(key)),
+        }
+    }
+
+    /// Whether a secret is among what was found, and not personal data alone.
+    pub fn has_secret(&self, found: &[Finding]) -> bool {
+        let rules = &self.engine.rules;
+        found.iter().any(|found| {
+            let rule = rules.iter().find(|rule| *rule.id == *found.rule);
+            rule.is_some_and(|rule| rule.kind == Kind::Secret)
+        })
     }
 
     /// Whether this does the same to every text as `other` does, so that what one of them made

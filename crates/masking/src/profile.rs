@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tollbook_exchange::Operator;
 
-pub use self::builder::{Base, ProfileBuilder, ProfileError};
+pub use self::builder::{Base, OPERATORS, ProfileBuilder, ProfileError};
 use crate::{
     Kind,
     engine::{
@@ -50,6 +50,14 @@ impl Profile {
     pub(crate) fn in_session(&self, session: Session) -> Self {
         Self {
             session: Some(session),
+            ..self.clone()
+        }
+    }
+
+    /// The same profile with another key.
+    pub(crate) fn with_key(&self, key: MaskKey) -> Self {
+        Self {
+            key: Some(key),
             ..self.clone()
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use tollbook_policy::PolicySet;
 
-use super::document::Section;
+use super::{document::Section, masking::MaskConfig};
 
 /// The protocols that this version speaks.
 const PROTOCOLS: &[&str] = &[CLAUDE];
@@ -33,8 +33,8 @@ pub struct ConnectionConfig {
     pub credential: Option<CredentialConfig>,
     /// Groups that may use it.
     pub allow: Vec<String>,
-    /// Whether bodies are masked on the wire as well as in the record.
-    pub wire: WireMasking,
+    /// What is masked in the record and on the wire, and for whom.
+    pub mask: MaskConfig,
     /// The largest request body, in bytes.
     pub max_body: usize,
     /// How long the upstream may take until the head of its answer.
@@ -157,15 +157,6 @@ impl SecretSource {
     }
 }
 
-/// Whether bodies are masked on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WireMasking {
-    /// Bytes are forwarded exactly as they came.
-    Off,
-    /// What the rules match is masked in both directions.
-    On,
-}
-
 impl ConnectionConfig {
     /// The default of `max_body`: what the Messages API takes.
     pub const MAX_BODY: usize = 32 << 20;
@@ -194,7 +185,7 @@ impl ConnectionConfig {
         let upstream = section.required("upstream");
         let credential = credential(&section, folder);
         let allow = section.texts("allow").unwrap_or_default();
-        let wire = masking(&section);
+        let mask = MaskConfig::read(section.table("mask"));
         durability(&section);
         let tools = match section.word("tools", &["auto", "judge", "pass"]) {
             Some("judge") => ToolCalls::Judge,
@@ -210,7 +201,7 @@ impl ConnectionConfig {
             upstream: upstream.map_or_else(String::new, |upstream| upstream.value),
             credential,
             allow: allow.into_iter().map(|group| group.value).collect(),
-            wire,
+            mask,
             max_body,
             head_timeout: section.duration("head_timeout"),
             idle_timeout: section.duration("idle_timeout"),
@@ -289,19 +280,6 @@ fn waiting(section: &Section<'_>) -> WaitConfig {
     };
     table.finish();
     config
-}
-
-fn masking(section: &Section<'_>) -> WireMasking {
-    let table = section.table("mask");
-    // The record is always masked; the key exists so that a configuration can say so.
-    table.word("record", &["default"]);
-    let wire = table.word("wire", &["off", "default"]);
-    table.finish();
-    if wire == Some("default") {
-        WireMasking::On
-    } else {
-        WireMasking::Off
-    }
 }
 
 fn durability(section: &Section<'_>) {

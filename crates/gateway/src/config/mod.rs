@@ -12,6 +12,7 @@ mod federation;
 mod gateway;
 mod issuer;
 mod limits;
+mod masking;
 mod mistake;
 
 use std::path::{Path, PathBuf};
@@ -20,13 +21,14 @@ pub use admin::AdminConfig;
 pub use approvals::{ApprovalsConfig, PersonConfig, SlackConfig, WebhookConfig};
 pub use connection::{
     ConnectionConfig, CredentialConfig, SecretSource, ToolCalls, UpstreamFederation, WaitConfig,
-    WireMasking,
 };
 pub use detection::DetectionConfig;
 pub use federation::FederationConfig;
 pub use gateway::{GatewayConfig, TlsConfig};
 pub use issuer::{IssuerConfig, KeySource};
 pub use limits::{BudgetConfig, LimitsConfig};
+pub use masking::{MaskConfig, MaskProfiles, MaskingConfig, ProfileConfig};
+pub(crate) use mistake::nearest;
 pub use mistake::{Located, Mistake, Mistakes};
 use toml::de::DeTable;
 
@@ -59,8 +61,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// `[admin]`: who may use the admin API.
     pub admin: AdminConfig,
-    /// `[masking] rules`: `builtin`, files, and `folder/*.toml`.
-    pub rules: Vec<Located<String>>,
+    /// `[masking]`: what is found in bodies, and what becomes of it.
+    pub masking: MaskingConfig,
 }
 
 impl Config {
@@ -116,10 +118,7 @@ impl Config {
             budgets: tagged(root.tables("budget"), "budget", BudgetConfig::read),
             limits: LimitsConfig::read(root.table("limits"), folder),
             admin: AdminConfig::read(root.table("admin")),
-            rules: vec![Located {
-                line: None,
-                value: "builtin".to_owned(),
-            }],
+            masking: MaskingConfig::read(root.table("masking"), folder),
         };
         let policy = root.table("policy");
         config.policies = policy
@@ -129,14 +128,6 @@ impl Config {
             .text("zone")
             .map(|zone| zone.located(&notes, |zone| zone));
         policy.finish();
-        let masking = root.table("masking");
-        if let Some(rules) = masking.texts("rules") {
-            let located = rules
-                .into_iter()
-                .map(|rule| rule.located(&notes, |rule| rule));
-            config.rules = located.collect();
-        }
-        masking.finish();
         if root.is_without("issuer") {
             notes.anywhere("no issuer is configured: nobody could pass the gate");
         }

@@ -109,7 +109,7 @@ fn a_whole_configuration_is_read() {
             value: PathBuf::from("/etc/tollbook/policies/")
         })
     );
-    assert_eq!(config.rules.len(), 2);
+    assert_eq!(config.masking.rules.len(), 2);
     let rule = &config.federation[0];
     assert_eq!(rule.subjects, ["repo:acme/*"]);
     assert_eq!(

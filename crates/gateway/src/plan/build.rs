@@ -50,7 +50,7 @@ pub(super) struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn wrong(&mut self, line: Option<usize>, message: impl Into<String>) {
+    pub(super) fn wrong(&mut self, line: Option<usize>, message: impl Into<String>) {
         self.all.push(Mistake {
             line,
             message: message.into(),
@@ -466,7 +466,7 @@ impl Builder<'_> {
     }
 
     /// A secret that stays as it is.
-    fn secret(&self, source: &SecretSource) -> Result<Zeroizing<String>, String> {
+    pub(super) fn secret(&self, source: &SecretSource) -> Result<Zeroizing<String>, String> {
         match source {
             SecretSource::Command(_) => Err(
                 "a command gives a credential of an upstream only; use `env` or `file`".to_owned(),

@@ -1,6 +1,7 @@
 //! From what is written to what would run.
 
 mod build;
+mod masks;
 
 use std::{
     collections::BTreeMap,
@@ -13,14 +14,15 @@ use tollbook_approvals::People;
 use tollbook_budget::Budgets;
 use tollbook_detection::Detectors;
 use tollbook_identity::{OidcAuthenticator, Rules};
-use tollbook_masking::Masker;
+use tollbook_masking::{MaskKey, Masker};
 use tollbook_policy::PolicySet;
 use tollbook_proxy::Forward;
 
 use self::build::Builder;
 pub(crate) use self::build::Channels;
 use crate::{
-    config::{Config, ConnectionConfig, Mistake, Mistakes, WireMasking},
+    config::{Config, ConnectionConfig, Mistake, Mistakes},
+    masks::ConnectionMasks,
     policies::PolicySource,
     tls::Tls,
 };
@@ -38,8 +40,10 @@ pub struct Plan {
     pub(crate) budgets: Budgets,
     pub(crate) channels: Channels,
     pub(crate) masker: Masker,
+    /// The key that the configuration names for hashes, surrogates and tokens.
+    pub(crate) mask_key: Option<MaskKey>,
     pub(crate) tls: Option<Tls>,
-    pub(crate) connections: Vec<(ConnectionConfig, Forward)>,
+    pub(crate) connections: Vec<(ConnectionConfig, ConnectionMasks, Forward)>,
 }
 
 /// What would run, for a person to look at.
@@ -150,7 +154,12 @@ impl Plan {
             environment,
             all,
         };
-        let masker = builder.masker(&config.rules);
+        let masker = builder.masker(&config.masking.rules);
+        let mask_key = builder.mask_key(&config.masking);
+        let profiles = masker
+            .as_ref()
+            .map(|masker| builder.profiles(&config.masking, masker))
+            .unwrap_or_default();
         let detectors = builder.detectors(&config.detection);
         let mut source = PolicySource::of(&config, folder);
         if let Some(detectors) = &detectors {
@@ -167,7 +176,14 @@ impl Plan {
         let connections: Vec<_> = config
             .connections
             .iter()
-            .filter_map(|connection| Some((connection.clone(), builder.forward(connection)?)))
+            .filter_map(|connection| {
+                let forward = builder.forward(connection);
+                // Without rules there are no profiles, which was told once.
+                let masks = masker
+                    .is_some()
+                    .then(|| builder.masks(connection, &profiles))?;
+                Some((connection.clone(), masks?, forward?))
+            })
             .collect();
         let mut all = builder.all;
         // What no line has comes last.
@@ -201,6 +217,7 @@ impl Plan {
                 budgets,
                 channels,
                 masker,
+                mask_key,
                 tls,
                 connections,
             }),
@@ -280,15 +297,14 @@ impl Plan {
                 .map(|issuer| issuer.name.clone())
                 .collect(),
             connections: self
-                .config
                 .connections
                 .iter()
-                .map(|connection| ConnectionSummary {
+                .map(|(connection, masks, _)| ConnectionSummary {
                     name: connection.name.clone(),
                     protocol: connection.protocol,
                     upstream: connection.upstream.clone(),
                     allow: connection.allow.clone(),
-                    mask_wire: connection.wire == WireMasking::On,
+                    mask_wire: masks.masks_wire(),
                     judges_tools: connection.tools.judged(&self.policies),
                     fail_fast: connection.approvals.fail_fast,
                 })

@@ -9,7 +9,7 @@ use tollbook_approvals::{ApprovalLayer, Approvals, Key, MemoryStore, Unrecorded}
 use tollbook_budget::Budgets;
 use tollbook_detection::Detectors;
 use tollbook_exchange::{Principal, PrincipalKind};
-use tollbook_gateway::ClaudeConnection;
+use tollbook_gateway::{ClaudeConnection, ConnectionMasks};
 use tollbook_identity::{Authenticate, Credentials, Rejection};
 use tollbook_masking::Masker;
 use tollbook_policy::policy_fn;
@@ -34,8 +34,7 @@ async fn a_panic_is_a_500_for_the_caller_and_indeterminate_in_the_book() {
         name: "claude".to_owned(),
         authenticate: Arc::new(Anyone),
         decide: policy_fn(|_, _, _| panic!("a piece of the request")),
-        masker: Masker::builtin(),
-        mask_wire: false,
+        masks: ConnectionMasks::record("claude", Masker::builtin()),
         max_body: 1024,
         detectors: Detectors::builtin(),
         tools: None,

@@ -106,43 +106,6 @@ impl Keys {
     }
 }
 
-/// No more rules than this count for one name; the first ones stay.
-const MAX_RULES: usize = 12;
-
-/// A few rules, by their indexes.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Rules {
-    rules: [usize; MAX_RULES],
-    length: usize,
-}
-
-impl Rules {
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.length == 0
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
-        self.rules.into_iter().take(self.length)
-    }
-
-    /// Those of which `stays` says so.
-    #[must_use]
-    pub(crate) fn filter(&self, mut stays: impl FnMut(usize) -> bool) -> Self {
-        self.iter().filter(|rule| stays(*rule)).collect()
-    }
-}
-
-impl FromIterator<usize> for Rules {
-    fn from_iter<I: IntoIterator<Item = usize>>(rules: I) -> Self {
-        let mut few = Self::default();
-        for (slot, rule) in few.rules.iter_mut().zip(rules) {
-            *slot = rule;
-            few.length += 1;
-        }
-        few
-    }
-}
-
 /// A 16-bit hash of three bytes.
 #[inline]
 fn hash([a, b, c]: [u8; 3]) -> usize {
@@ -213,13 +176,6 @@ mod tests {
         for name in ["api_keys", "ke", "", "api_key_id", "schlüssel"] {
             assert!(keys.find(&Name::of(name.as_bytes())).is_empty(), "{name}");
         }
-    }
-
-    #[test]
-    fn a_name_has_few_rules() {
-        let many: Rules = (0..30).collect();
-        assert!(many.iter().eq(0..MAX_RULES) && !many.is_empty());
-        assert!(many.filter(|rule| rule > 9).iter().eq([10, 11]));
     }
 
     #[test]

@@ -10,6 +10,7 @@
 mod assignment;
 pub(crate) mod class;
 mod email;
+mod few;
 mod kernel;
 mod key;
 mod keys;
@@ -31,6 +32,14 @@ mod value;
 mod verdict;
 mod window;
 
+pub(crate) use self::{
+    few::Rules,
+    keys::{Keys, Name},
+    rule::Rule,
+    selection::Selection,
+    sink::{Counts, Sink, Span, Spans, Writer},
+    window::HISTORY,
+};
 use self::{
     kernel::{BLOCK, Kernel, Places, Text},
     keywords::{Context, Keywords},
@@ -42,13 +51,6 @@ use self::{
     swallow::Swallow,
     verdict::{Match, Verdict},
     window::Window,
-};
-pub(crate) use self::{
-    keys::{Keys, Name, Rules},
-    rule::Rule,
-    selection::Selection,
-    sink::{Counts, Sink, Span, Spans, Writer},
-    window::HISTORY,
 };
 
 /// No more bytes than this wait for a decision.
@@ -183,8 +185,12 @@ impl Engine {
     }
 
     /// The rules for the value of a JSON object's member of this name.
-    pub(crate) fn members(&self, on: &Selection, name: &Name) -> Rules {
-        let known = self.keys.find(name).iter().copied();
+    pub(crate) fn members(&self, on: &Selection, name: &[u8]) -> Rules {
+        // What is masked in a name says nothing of the value: it did not before either.
+        if name.contains(&b'[') && name.contains(&b':') {
+            return Rules::default();
+        }
+        let known = self.keys.find(&Name::of(name)).iter().copied();
         known.filter(|rule| on.has(*rule)).collect()
     }
 

@@ -221,7 +221,7 @@ impl fmt::Display for ProfileError {
 impl std::error::Error for ProfileError {}
 
 /// The operators by their names in configurations and records.
-pub(crate) const OPERATORS: [(&str, Operator); 8] = [
+pub const OPERATORS: [(&str, Operator); 8] = [
     ("redact", Operator::Redact),
     ("partial", Operator::Partial),
     ("hash", Operator::Hash),
