@@ -26,7 +26,7 @@ impl Surrogate {
     pub(crate) fn of(rule: &str) -> Option<Self> {
         let starts = |name: &str| {
             token::subject(rule)
-               .strip_prefix(name)
+                .strip_prefix(name)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']))
         };
         let all = [
