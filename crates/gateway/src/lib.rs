@@ -16,10 +16,13 @@
 //!   │ │ │ │ │ ┌ policy       allow, deny or approve, or 403
 //!   │ │ │ │ │ │ ┌ budget       something is left, or 429
 //!   │ │ │ │ │ │ │ ┌ approvals    held until people have decided, or 403, 409
-//!   │ │ │ │ │ │ │ │ ┌ mask         wire masking, where the connection asks for it
+//!   │ │ │ │ │ │ │ │ ┌ mask         requests are masked, where the connection asks for it
 //!   │ │ │ │ │ │ │ │ │ ┌ commit       the request is durable now; only then …
 //!   │ │ │ │ │ │ │ │ │ │ └▶ forward   credential injected, bytes sent, answer streamed back
 //! ```
+//!
+//! Between identity and inspect lies the other half of `mask`: answers are masked, and tokens in them
+//! turned back, behind the record of them. The record is made of what the upstream said.
 //!
 //! # Threat
 //!

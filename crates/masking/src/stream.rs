@@ -2,6 +2,8 @@
 
 use std::{fmt, mem};
 
+use zeroize::Zeroize as _;
+
 use crate::{
     Masker, Match,
     engine::{Counts, HISTORY, HOLD_BACK, State, Writer},
@@ -16,12 +18,19 @@ use crate::{
 pub struct MaskStream {
     masker: Masker,
     state: State,
-    /// What was emitted last, then what waits.
+    /// What was emitted last, then what waits. It never outgrows [`WINDOW`], so it is never moved,
+    /// and what is wiped is all there is.
     window: Vec<u8>,
     /// Where in the window the waiting bytes begin.
     held: usize,
     counts: Counts,
 }
+
+/// So much of a long piece is put behind what waits; from its end on, the piece itself is all that
+/// a decision looks at.
+const BRIDGE: usize = HISTORY + 2 * HOLD_BACK;
+/// What was emitted last, what waits and what comes.
+const WINDOW: usize = HISTORY + HOLD_BACK + BRIDGE;
 
 impl MaskStream {
     /// No more bytes than this wait for a decision.
@@ -39,23 +48,45 @@ impl MaskStream {
 
     /// Takes the next bytes and appends to `out` what is decided.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        self.window.extend_from_slice(bytes);
+        if bytes.len() <= BRIDGE {
+            self.take(bytes);
+            self.run(false, out);
+            return;
+        }
+        self.take(&bytes[..BRIDGE]);
         self.run(false, out);
-        let keep = self
-            .held
-            .saturating_sub(HISTORY)
-            .max(self.state.floor.min(self.held));
-        self.window.drain(..keep);
-        self.held -= keep;
+        // What waits, and the history before it, now lies within the piece.
+        let came = self.window.len() - BRIDGE;
+        let Some(from) = self.held.checked_sub(came).filter(|from| *from >= HISTORY) else {
+            self.take(&bytes[BRIDGE..]);
+            self.run(false, out);
+            return;
+        };
+        self.state.floor = self.state.floor.saturating_sub(came);
+        let held = self.run_over(bytes, from, false, out);
+        let keep = held.saturating_sub(HISTORY).max(self.state.floor.min(held));
+        self.window.clear();
+        self.window.extend_from_slice(&bytes[keep..]);
+        self.held = held - keep;
         self.state.floor = self.state.floor.saturating_sub(keep);
+    }
+
+    /// Takes the last bytes of the text, and appends to `out` all that is left. The next push begins
+    /// another text.
+    pub fn push_last(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        if self.window.is_empty() {
+            self.run_over(bytes, 0, true, out);
+            self.begin();
+        } else {
+            self.push(bytes, out);
+            self.finish(out);
+        }
     }
 
     /// Ends the text and appends the rest to `out`. The next push begins another text.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         self.run(true, out);
-        self.state = State::new(self.state.json);
-        self.window.clear();
-        self.held = 0;
+        self.begin();
     }
 
     /// Ends a text that was cut off, and tells how many bytes do not come out: those that still
@@ -90,23 +121,49 @@ impl MaskStream {
         mem::take(&mut self.counts)
     }
 
+    /// Forgets the text and begins another.
+    fn begin(&mut self) {
+        self.state = State::new(self.state.json);
+        self.window.zeroize();
+        self.held = 0;
+    }
+
+    /// Puts bytes behind what waits, and lets go of history to make room for them.
+    fn take(&mut self, bytes: &[u8]) {
+        if self.window.capacity() < WINDOW {
+            self.window.reserve_exact(WINDOW - self.window.len());
+        }
+        if self.window.len() + bytes.len() > WINDOW {
+            let history = self.held.saturating_sub(HISTORY);
+            let keep = history.max(self.state.floor.min(self.held));
+            self.window.drain(..keep);
+            self.held -= keep;
+            self.state.floor = self.state.floor.saturating_sub(keep);
+        }
+        self.window.extend_from_slice(bytes);
+    }
+
     fn run(&mut self, end: bool, out: &mut Vec<u8>) {
-        let Self {
-            masker,
-            state,
-            window,
-            held,
-            counts,
-        } = self;
+        let window = mem::take(&mut self.window);
+        self.held = self.run_over(&window, self.held, end, out);
+        self.window = window;
+    }
+
+    fn run_over(&mut self, bytes: &[u8], from: usize, end: bool, out: &mut Vec<u8>) -> usize {
+        let Masker { engine, profile } = &self.masker;
         let mut sink = Writer {
-            engine: &masker.engine,
-            profile: &masker.profile,
+            engine,
+            profile,
             out,
-            counts,
+            counts: &mut self.counts,
         };
-        *held = masker
-            .engine
-            .run(&masker.profile.on, state, window, *held, end, &mut sink);
+        engine.run(&profile.on, &mut self.state, bytes, from, end, &mut sink)
+    }
+}
+
+impl Drop for MaskStream {
+    fn drop(&mut self) {
+        self.window.zeroize();
     }
 }
 
@@ -115,5 +172,24 @@ impl fmt::Debug for MaskStream {
         f.debug_struct("MaskStream")
             .field("held", &self.held())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_of_a_stream_is_small_and_does_not_grow() {
+        let mut stream = Masker::builtin().stream();
+        let mut out = Vec::new();
+        let text = b"password = \"".repeat(500);
+        for size in [1, 7, 64, BRIDGE - 1, BRIDGE, BRIDGE + 1, 5000] {
+            for piece in text.chunks(size) {
+                stream.push(piece, &mut out);
+                assert!(size_of_val(&stream) + stream.window.capacity() <= 2 << 10);
+                assert!(stream.window.capacity() <= WINDOW);
+            }
+        }
     }
 }

@@ -10,6 +10,7 @@ mod channels;
 mod edge;
 mod federation;
 mod load;
+mod masking;
 mod mistakes;
 mod operations;
 mod panics;

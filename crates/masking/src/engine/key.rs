@@ -17,6 +17,8 @@ const MAX_LABEL: usize = 36;
 const MAX_BLANK: usize = 16;
 /// So much base64 in a row is no prose.
 const MIN_BODY: usize = 40;
+/// No line of a key but the last is shorter.
+const MIN_LINE: usize = 16;
 /// The longest name of a header.
 const MAX_HEADER: usize = 24;
 
@@ -78,13 +80,33 @@ pub(crate) fn private_key(rule: usize, window: &Window<'_>, label: usize) -> Ver
     })
 }
 
-fn has_body(window: &Window<'_>, at: usize) -> Option<bool> {
-    for index in at..at + MIN_BODY {
-        match window.ahead(index) {
-            Ahead::Byte(byte) if BASE64.has(byte) => {}
+/// Whether base64 stands here, in lines that are not too short to be of a key.
+fn has_body(window: &Window<'_>, mut at: usize) -> Option<bool> {
+    let (mut seen, mut line) = (0, 0);
+    while seen < MIN_BODY {
+        let length = match window.ahead(at) {
+            Ahead::Byte(byte) if BASE64.has(byte) => {
+                seen += 1;
+                line += 1;
+                at += 1;
+                continue;
+            }
+            Ahead::Byte(b'\n') => 1,
+            Ahead::Byte(b'\r') if window.ahead(at + 1) == Ahead::Byte(b'\n') => 2,
+            Ahead::Byte(b'\\') => match escape(&window.bytes[at..], window.end) {
+                Escape::Of(b'n', length) => length,
+                Escape::Of(..) => return Some(false),
+                Escape::NotYet => return None,
+            },
+            Ahead::Byte(b'\r') if window.ahead(at + 1) == Ahead::NotYet => return None,
             Ahead::NotYet => return None,
             _ => return Some(false),
+        };
+        if line < MIN_LINE {
+            return Some(false);
         }
+        line = 0;
+        at += length;
     }
     Some(true)
 }

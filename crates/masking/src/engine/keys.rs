@@ -6,7 +6,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, Anchored, Input, MatchKind, Sta
 
 /// A name is compared by at most so many letters and digits at its end.
 const MAX_NAME: usize = 32;
-/// The shortest name, and how much of the end of each is looked at before the name is.
+/// The shortest name.
 const MIN_NAME: usize = 3;
 
 /// Which rules go with which names.
@@ -16,8 +16,8 @@ pub(crate) struct Keys {
     /// For each name, the rules that go with it and with names that it ends with; in the order in
     /// which rules are tried.
     rules: Vec<Vec<usize>>,
-    /// The last letters of all names, as bits.
-    endings: Box<[u64; (ENDINGS / 64) as usize]>,
+    /// The hashes of the last three bytes of all names, as bits.
+    endings: Box<[u64; 1 << 10]>,
 }
 
 /// A name as it is compared: backwards, in lower case, letters and digits only, so that
@@ -46,13 +46,21 @@ impl Keys {
                 .filter(|(end, _)| name.starts_with(end.letters()));
             ends.map(|(_, rule)| *rule).collect()
         };
-        let mut endings = Box::new([0; (ENDINGS / 64) as usize]);
+        // Between the letters of a name there may be what does not count.
+        const JOINTS: [u8; 3] = [b'_' | 0x20, b'-' | 0x20, b'.' | 0x20];
+        let mut endings = Box::new([0; 1 << 10]);
+        let mut insert = |ending: [u8; 3]| {
+            let ending = hash(ending.map(|byte| byte | 0x20));
+            endings[ending / 64] |= 1 << (ending % 64);
+        };
         for name in &known {
-            let ending = name
-                .iter()
-                .take(MIN_NAME)
-                .fold(0, |ending, byte| longer(ending, *byte));
-            endings[(ending / 64) as usize] |= 1 << (ending % 64);
+            let [z, y, x] = [name[0], name[1], name[2]];
+            insert([x, y, z]);
+            for joint in JOINTS {
+                insert([joint, y, z]);
+                insert([y, joint, z]);
+                JOINTS.iter().for_each(|other| insert([*other, joint, z]));
+            }
         }
         Self {
             endings,
@@ -68,31 +76,24 @@ impl Keys {
 
     /// Whether a name may end before `at`, by the few bytes there. What has been masked counts as
     /// if it had not; that can only make more of it.
+    #[inline]
     pub(crate) fn may_end_before(&self, bytes: &[u8], at: usize) -> bool {
-        let mut before = bytes[at.saturating_sub(NEAR)..at].iter().rev();
-        let (mut ending, mut letters) = (0, 0);
-        for byte in &mut before {
-            if byte.is_ascii_alphanumeric() {
-                ending = longer(ending, *byte);
-                letters = 1;
-                break;
-            }
-        }
-        for byte in before {
-            match byte {
-                b'_' | b'-' | b'.' => {}
-                byte if byte.is_ascii_alphanumeric() => {
-                    ending = longer(ending, *byte);
-                    letters += 1;
-                    if letters == MIN_NAME {
-                        return self.endings[(ending / 64) as usize] & 1 << (ending % 64) != 0;
-                    }
-                }
-                _ => return false,
-            }
-        }
-        // There may be more of it further away.
-        letters > 0 && at > NEAR
+        let Some(near) = bytes[..at].last_chunk::<6>() else {
+            return true;
+        };
+        // Behind the name there may be a quote and a space.
+        let is_end = |back: usize| near[6 - back].is_ascii_alphanumeric();
+        let skip = if is_end(1) {
+            0
+        } else if is_end(2) {
+            1
+        } else {
+            2
+        };
+        let [a, b, c] = [near[3 - skip], near[4 - skip], near[5 - skip]];
+        let ending = hash([a | 0x20, b | 0x20, c | 0x20]);
+        let known = self.endings[ending / 64] >> (ending % 64) & 1 != 0;
+        known | !is_end(skip + 1)
     }
 
     /// The rules whose names `name` ends with.
@@ -105,55 +106,12 @@ impl Keys {
     }
 }
 
-/// No more rules than this count for one name; the first ones stay.
-const MAX_RULES: usize = 12;
-
-/// A few rules, by their indexes.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Rules {
-    rules: [usize; MAX_RULES],
-    length: usize,
-}
-
-impl Rules {
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.length == 0
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
-        self.rules.into_iter().take(self.length)
-    }
-
-    /// Those of which `stays` says so.
-    #[must_use]
-    pub(crate) fn filter(&self, mut stays: impl FnMut(usize) -> bool) -> Self {
-        self.iter().filter(|rule| stays(*rule)).collect()
-    }
-}
-
-impl FromIterator<usize> for Rules {
-    fn from_iter<I: IntoIterator<Item = usize>>(rules: I) -> Self {
-        let mut few = Self::default();
-        for (slot, rule) in few.rules.iter_mut().zip(rules) {
-            *slot = rule;
-            few.length += 1;
-        }
-        few
-    }
-}
-
-/// How far the last letters of a name are looked for.
-const NEAR: usize = 20;
-/// The number of endings: three of 36 letters and digits.
-const ENDINGS: u32 = 36 * 36 * 36 + 64 - 36 * 36 * 36 % 64;
-
-/// An ending with one letter more.
-fn longer(ending: u32, letter: u8) -> u32 {
-    let letter = match letter {
-        b'0'..=b'9' => letter - b'0',
-        _ => (letter | 0x20).wrapping_sub(b'a') % 26 + 10,
-    };
-    ending * 36 + u32::from(letter)
+/// A 16-bit hash of three bytes.
+#[inline]
+fn hash([a, b, c]: [u8; 3]) -> usize {
+    // Fibonacci hashing: the upper half of the product depends on all of the input.
+    let three = u32::from_be_bytes([0, a, b, c]).wrapping_mul(0x9e37_79b1);
+    (three >> 16) as usize
 }
 
 impl fmt::Debug for Keys {
@@ -221,19 +179,12 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_few_rules() {
-        let many: Rules = (0..30).collect();
-        assert!(many.iter().eq(0..MAX_RULES) && !many.is_empty());
-        assert!(many.filter(|rule| rule > 9).iter().eq([10, 11]));
-    }
-
-    #[test]
     fn the_last_letters_tell_what_is_no_name() {
         let keys = Keys::new([(&b"token"[..], 3), (b"api_key", 7)]);
         for text in ["token", "my_Token ", "api-k.e_y\\\"", "'TOKEN'] "] {
             assert!(keys.may_end_before(text.as_bytes(), text.len()), "{text}");
         }
-        for text in ["", "en", "tokens", "to ken", "key]x", "a ey"] {
+        for text in ["my tokens", "with to kin", "some key]x", "another ea"] {
             assert!(!keys.may_end_before(text.as_bytes(), text.len()), "{text}");
         }
     }

@@ -104,7 +104,22 @@ pub(crate) fn starts(rule: &Rule) -> Vec<Class> {
 }
 
 fn of_value(rule: &Rule, left: Left) -> Lanes {
-    let starts = starts(rule);
+    let Some(pattern) = &rule.pattern else {
+        return of_starts(&starts(rule), left);
+    };
+    let mut lanes = Lanes::default();
+    for starts in pattern.alternatives() {
+        let found = of_starts(starts, left);
+        if found.is_empty() {
+            return found;
+        }
+        lanes = lanes.or(found);
+    }
+    lanes
+}
+
+/// The lanes of values that begin with bytes of these classes.
+fn of_starts(starts: &[Class], left: Left) -> Lanes {
     let Some(first) = starts.first() else {
         return Lanes::default();
     };
@@ -112,7 +127,7 @@ fn of_value(rule: &Rule, left: Left) -> Lanes {
     if is_word && starts.len() >= RUN && starts[..RUN].iter().all(|class| class.within(&TOKENS)) {
         return Lanes::of(Lane::Run);
     }
-    covering(&starts, left)
+    covering(starts, left)
 }
 
 /// The lanes that together hold every place at which bytes of these classes stand.
@@ -204,11 +219,6 @@ impl Lanes {
     /// Those that are in both.
     pub(crate) const fn meet(self, other: Self) -> Self {
         Self(self.0 & other.0)
-    }
-
-    /// Those that are not in the other.
-    pub(crate) const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
     }
 
     pub(crate) const fn is_empty(self) -> bool {

@@ -15,6 +15,9 @@ pub(crate) struct Literals {
     by_first: Vec<Range<usize>>,
     /// The hashes of the first three bytes of all literals.
     known: Bits,
+    /// Those of the first four bytes, and of three for literals of three bytes.
+    fours: Bits,
+    threes: Bits,
     /// For the literals that the run lane does not find.
     pub fingerprint: Fingerprint,
     /// Literals whose first three bytes have the same hash, by its lower bits.
@@ -59,6 +62,8 @@ impl Literals {
             literals: Vec::new(),
             by_first: vec![0..0; 1 << 8],
             known: Bits::default(),
+            fours: Bits::default(),
+            threes: Bits::default(),
             fingerprint: Fingerprint::default(),
             buckets: vec![Vec::new(); BUCKETS],
         };
@@ -66,6 +71,10 @@ impl Literals {
         for (index, Literal { ahead, lane, .. }) in literals.iter().enumerate() {
             let hash = hash(ahead[0], ahead[1], ahead[2]);
             table.known.set(hash);
+            match ahead.first_chunk() {
+                Some(four) => table.fours.set(hash_four(*four)),
+                None => table.threes.set(hash),
+            }
             if *lane {
                 beginnings.push([ahead[0], ahead[1], ahead[2]]);
             }
@@ -85,9 +94,13 @@ impl Literals {
     }
 
     /// Whether a literal may stand at the place.
+    #[inline]
     pub(crate) fn may_stand_at(&self, bytes: &[u8], at: usize) -> bool {
-        match bytes.get(at..at + TRIGRAM) {
-            Some(three) => self.known.has(hash(three[0], three[1], three[2])),
+        match bytes[at..].first_chunk() {
+            Some(four) => {
+                let [a, b, c, _] = *four;
+                self.fours.has(hash_four(*four)) | self.threes.has(hash(a, b, c))
+            }
             None => true,
         }
     }
@@ -138,6 +151,13 @@ fn hash(a: u8, b: u8, c: u8) -> usize {
     usize::from(u16::from_be_bytes([high, low]))
 }
 
+fn hash_four(four: [u8; 4]) -> usize {
+    let [high, low, ..] = u32::from_be_bytes(four)
+        .wrapping_mul(0x9e37_79b1)
+        .to_be_bytes();
+    usize::from(u16::from_be_bytes([high, low]))
+}
+
 /// A set of hashes; it stays in the first-level cache.
 struct Bits(Box<[u64; 1 << 10]>);
 
@@ -148,6 +168,7 @@ impl Default for Bits {
 }
 
 impl Bits {
+    #[inline]
     fn has(&self, hash: usize) -> bool {
         self.0[hash >> 6 & 0x3ff] & (1 << (hash & 63)) != 0
     }

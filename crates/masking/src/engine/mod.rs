@@ -10,6 +10,7 @@
 mod assignment;
 pub(crate) mod class;
 mod email;
+mod few;
 mod kernel;
 mod key;
 mod keys;
@@ -20,6 +21,7 @@ pub(crate) mod pattern;
 pub(crate) mod placeholders;
 pub(crate) mod rule;
 mod selection;
+mod sift;
 mod sink;
 mod starts;
 mod swallow;
@@ -30,6 +32,14 @@ mod value;
 mod verdict;
 mod window;
 
+pub(crate) use self::{
+    few::Rules,
+    keys::{Keys, Name},
+    rule::Rule,
+    selection::Selection,
+    sink::{Counts, Sink, Span, Spans, Writer},
+    window::HISTORY,
+};
 use self::{
     kernel::{BLOCK, Kernel, Places, Text},
     keywords::{Context, Keywords},
@@ -41,13 +51,6 @@ use self::{
     swallow::Swallow,
     verdict::{Match, Verdict},
     window::Window,
-};
-pub(crate) use self::{
-    keys::{Keys, Name, Rules},
-    rule::Rule,
-    selection::Selection,
-    sink::{Counts, Sink, Span, Spans, Writer},
-    window::HISTORY,
 };
 
 /// No more bytes than this wait for a decision.
@@ -122,18 +125,13 @@ impl PlacesIn<'_> {
                     kernel, literals, ..
                 } = self.engine;
                 self.blocks = kernel.places(text, &literals.fingerprint, &mut self.places);
+                self.engine.sift(text, self.blocks, &mut self.places);
                 (self.first, block) = (from, 0);
             }
             let start = self.first + block * BLOCK;
-            let mut any = self.places.any[block] & (u64::MAX << (from - start));
-            while any != 0 {
-                let bit = any.trailing_zeros();
-                any &= any - 1;
-                let (place, lanes) = (start + bit as usize, self.places.lanes(block, bit));
-                let lanes = self.engine.sift(lanes, self.bytes, place, true);
-                if !lanes.is_empty() {
-                    return place;
-                }
+            let any = self.places.any[block] & (u64::MAX << (from - start));
+            if any != 0 {
+                return start + any.trailing_zeros() as usize;
             }
             from = start + BLOCK;
         }
@@ -187,8 +185,12 @@ impl Engine {
     }
 
     /// The rules for the value of a JSON object's member of this name.
-    pub(crate) fn members(&self, on: &Selection, name: &Name) -> Rules {
-        let known = self.keys.find(name).iter().copied();
+    pub(crate) fn members(&self, on: &Selection, name: &[u8]) -> Rules {
+        // What is masked in a name says nothing of the value: it did not before either.
+        if name.contains(&b'[') && name.contains(&b':') {
+            return Rules::default();
+        }
+        let known = self.keys.find(&Name::of(name)).iter().copied();
         known.filter(|rule| on.has(*rule)).collect()
     }
 
@@ -248,6 +250,7 @@ impl Engine {
             let blocks = self
                 .kernel
                 .places(text, &self.literals.fingerprint, &mut places);
+            self.sift(text, blocks, &mut places);
             for block in 0..blocks {
                 let start = first + block * BLOCK;
                 let mut any = places.any[block];
@@ -264,10 +267,9 @@ impl Engine {
                     let mut lanes = places.lanes(block, bit);
                     if place == state.floor {
                         lanes = lanes.or(kernel::places(bytes, place, state.floor, end));
-                    }
-                    let lanes = self.sift(lanes, bytes, place, end);
-                    if lanes.is_empty() {
-                        continue;
+                        if lanes.has(Lane::Run) {
+                            lanes = lanes.and(Lane::Literal);
+                        }
                     }
                     let window = Window {
                         bytes,
@@ -307,30 +309,6 @@ impl Engine {
         }
         sink.pass(&bytes[passed..at]);
         at
-    }
-
-    /// Leaves out the lanes in which no rule matches, by the few bytes around the place.
-    #[inline]
-    fn sift(&self, mut lanes: Lanes, bytes: &[u8], at: usize, end: bool) -> Lanes {
-        const LITERALS: Lanes = Lanes::of(Lane::Literal).and(Lane::Run);
-
-        let values = lanes.meet(VALUES);
-        if !lanes.meet(LITERALS).is_empty() {
-            lanes = lanes.without(LITERALS);
-            if self.literals.may_stand_at(bytes, at) {
-                lanes = lanes.and(Lane::Literal);
-            }
-        }
-        if !values.is_empty() {
-            lanes = lanes.without(VALUES);
-            if self.values.any(values, &bytes[at..], end) {
-                lanes = lanes.or(values);
-            }
-        }
-        if lanes.has(Lane::Separator) && !self.keys.may_end_before(bytes, at) {
-            lanes = lanes.without(Lanes::of(Lane::Separator));
-        }
-        lanes
     }
 
     fn decide(

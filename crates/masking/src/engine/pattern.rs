@@ -32,6 +32,7 @@ pub(crate) struct Pattern {
     min: usize,
     max: usize,
     starts: Vec<Class>,
+    alternatives: Vec<Vec<Class>>,
     /// None if it would be too large, which the rule compiler asks about.
     automaton: OnceLock<Option<Dfa>>,
 }
@@ -87,18 +88,20 @@ impl Pattern {
                 ));
             }
         }
-        let mut walk = Walk::default();
-        let ends = walk.through(&hir, 1);
-        if ends == 0 {
-            return Err("the pattern matches nothing".to_owned());
-        }
-        let (min, max) = (ends.trailing_zeros(), ends.ilog2());
+        let alternatives = match hir.kind() {
+            HirKind::Alternation(parts) => parts.iter().map(Walk::of).collect(),
+            _ => vec![Walk::of(&hir)],
+        };
+        let ends = alternatives.iter().fold(0, |ends, walk| ends | walk.ends);
+        let (min, max) = (ends.trailing_zeros() as usize, ends.ilog2() as usize);
         if min == 0 {
             return Err("the pattern matches the empty text".to_owned());
         }
-        let (min, max) = (min as usize, max as usize);
-        if walk
-            .0
+        let mut starts = Vec::new();
+        for walk in &alternatives {
+            walk.add_to(&mut starts);
+        }
+        if starts
             .iter()
             .any(|class| class.has(b'[') || class.has(b']'))
         {
@@ -107,12 +110,13 @@ impl Pattern {
                     .to_owned(),
             );
         }
-        walk.0.truncate(min);
+        starts.truncate(min);
         Ok(Self {
             hir,
             min,
             max,
-            starts: walk.0,
+            starts,
+            alternatives: alternatives.into_iter().map(Walk::into_starts).collect(),
             automaton: OnceLock::new(),
         })
     }
@@ -180,6 +184,11 @@ impl Pattern {
         self.starts.clone()
     }
 
+    /// The same for each of the alternatives that the pattern is made of.
+    pub(crate) fn alternatives(&self) -> &[Vec<Class>] {
+        &self.alternatives
+    }
+
     fn start(&self) -> Option<(&Dfa, regex_automata::util::primitives::StateID)> {
         let dfa = self.automaton()?;
         let anchored = start::Config::new().anchored(Anchored::Yes);
@@ -230,19 +239,41 @@ pub(crate) fn is_word_end(last: u8, next: Ahead) -> bool {
 
 /// What may stand at each offset from the beginning of a match.
 #[derive(Default)]
-struct Walk(Vec<Class>);
+struct Walk {
+    classes: Vec<Class>,
+    /// The offsets at which a match may end, bit by bit, the lowest for offset zero. Nothing is
+    /// longer than [`CAP`], so a word of 128 bits has them all.
+    ends: u128,
+}
 
 impl Walk {
-    /// The offsets at which an expression may end that begins at one of `from`; bit by bit, the
-    /// lowest for offset zero. Nothing is longer than [`CAP`], so a word of 128 bits has them all.
+    fn of(hir: &Hir) -> Self {
+        let mut walk = Self::default();
+        walk.ends = walk.through(hir, 1);
+        walk
+    }
+
+    fn into_starts(mut self) -> Vec<Class> {
+        self.classes.truncate(self.ends.trailing_zeros() as usize);
+        self.classes
+    }
+
+    fn add_to(&self, all: &mut Vec<Class>) {
+        all.resize(all.len().max(self.classes.len()), Class::EMPTY);
+        for (all, class) in all.iter_mut().zip(&self.classes) {
+            *all = all.or(class);
+        }
+    }
+
+    /// The offsets at which an expression may end that begins at one of `from`.
     fn through(&mut self, hir: &Hir, from: u128) -> u128 {
         match hir.kind() {
             HirKind::Empty => from,
             HirKind::Look(_) => 0,
             HirKind::Literal(literal) => literal.0.iter().fold(from, |from, byte| {
-                self.note(Class::EMPTY.with(&[*byte]), from)
+                self.note(&Class::EMPTY.with(&[*byte]), from)
             }),
-            HirKind::Class(class) => self.note(class_of(class), from),
+            HirKind::Class(class) => self.note(&class_of(class), from),
             HirKind::Capture(group) => self.through(&group.sub, from),
             HirKind::Concat(parts) => parts
                 .iter()
@@ -251,13 +282,20 @@ impl Walk {
                 .iter()
                 .fold(0, |ends, part| ends | self.through(part, from)),
             HirKind::Repetition(again) => {
+                let mut step: Box<dyn FnMut(&mut Self, u128) -> u128> = match again.sub.kind() {
+                    HirKind::Class(class) => {
+                        let class = class_of(class);
+                        Box::new(move |walk, from| walk.note(&class, from))
+                    }
+                    _ => Box::new(|walk, from| walk.through(&again.sub, from)),
+                };
                 let mut ends = from;
                 for _ in 0..again.min {
-                    ends = self.through(&again.sub, ends);
+                    ends = step(self, ends);
                 }
                 let mut last = ends;
                 for _ in again.min..again.max.unwrap_or(again.min) {
-                    last = self.through(&again.sub, last);
+                    last = step(self, last);
                     if last & !ends == 0 {
                         break;
                     }
@@ -268,12 +306,15 @@ impl Walk {
         }
     }
 
-    fn note(&mut self, class: Class, from: u128) -> u128 {
-        for offset in (0..=CAP).filter(|offset| from & (1 << offset) != 0) {
-            if self.0.len() <= offset {
-                self.0.resize(offset + 1, Class::EMPTY);
+    fn note(&mut self, class: &Class, from: u128) -> u128 {
+        let mut left = from;
+        while left != 0 {
+            let offset = left.trailing_zeros() as usize;
+            left &= left - 1;
+            if self.classes.len() <= offset {
+                self.classes.resize(offset + 1, Class::EMPTY);
             }
-            self.0[offset] = self.0[offset].or(&class);
+            self.classes[offset] = self.classes[offset].or(class);
         }
         from << 1
     }

@@ -4,12 +4,14 @@ use std::fmt;
 
 use crate::engine::{
     class::Class,
-    lane::{self, Lanes},
+    lane::{self, Lane, Lanes},
     rule::Rule,
 };
 
 /// How many bytes are looked at.
 const REACH: usize = 16;
+/// How many of them are looked at in any case.
+const FIRST: usize = 4;
 /// How many rules share a table.
 const GROUP: usize = 64;
 
@@ -23,6 +25,10 @@ struct Group {
     rules: Vec<usize>,
     /// Which of them belong to a lane.
     lanes: Vec<(Lanes, u64)>,
+    /// Those outside the run lane, and those in it.
+    of: [u64; 2],
+    /// For each of the first bytes, the rules that allow it.
+    first: Box<[[u64; 256]; FIRST]>,
     /// Bytes that no rule tells apart have the same number.
     kinds: [u8; 256],
     /// For each position and kind of bytes, the rules that may have it there.
@@ -42,12 +48,16 @@ impl Starts {
         }
     }
 
-    /// Whether the first bytes allow any rule in one of the lanes. At the `end` of the text nothing
-    /// follows `bytes`.
-    pub(crate) fn any(&self, lanes: Lanes, bytes: &[u8], end: bool) -> bool {
-        self.groups
-            .iter()
-            .any(|group| group.live(lanes, bytes, end) != 0)
+    /// Whether the very first bytes allow any rule in the run lane, or in the others. At the `end`
+    /// of the text nothing follows `bytes`.
+    #[inline]
+    pub(crate) fn may_begin(&self, run: bool, bytes: &[u8], end: bool) -> bool {
+        match bytes.first_chunk() {
+            Some(first) => self.groups.iter().fold(false, |may, group| {
+                may | (group.allow(first) & group.of[usize::from(run)] != 0)
+            }),
+            None => !end || !self.groups.is_empty(),
+        }
     }
 
     /// The rules in one of the lanes that the first bytes allow.
@@ -102,6 +112,16 @@ impl Group {
                 None => lanes.push((*rule_lanes, 1 << bit)),
             }
         }
+        let mut first = Box::new([[0; 256]; FIRST]);
+        for (position, allowed) in first.iter_mut().enumerate() {
+            for (byte, allowed) in allowed.iter_mut().enumerate() {
+                *allowed = known[usize::from(kinds[byte])][position];
+            }
+        }
+        let in_run = lanes.iter().filter(|(lanes, _)| lanes.has(Lane::Run));
+        let in_run = in_run.fold(0, |all, (_, rules)| all | rules);
+        let in_others = lanes.iter().filter(|(lanes, _)| !lanes.has(Lane::Run));
+        let in_others = in_others.fold(0, |all, (_, rules)| all | rules);
         let tables = (0..REACH)
             .map(|position| known.iter().map(|columns| columns[position]).collect())
             .collect();
@@ -113,10 +133,20 @@ impl Group {
         Self {
             rules: values.iter().map(|(rule, _)| *rule).collect(),
             lanes,
+            of: [in_others, in_run],
+            first,
             kinds,
             tables,
             short,
         }
+    }
+
+    #[inline]
+    fn allow(&self, first: &[u8; FIRST]) -> u64 {
+        let tables = self.first.iter().zip(first);
+        tables.fold(u64::MAX, |may, (table, byte)| {
+            may & table[usize::from(*byte)]
+        })
     }
 
     fn live(&self, lanes: Lanes, bytes: &[u8], end: bool) -> u64 {

@@ -10,7 +10,7 @@ use std::ops::Range;
 use crate::{
     batch::{self, Batch, MAX_NAMED, MIN_TEXT, spans_named},
     engine::{
-        Engine, Name, Rules, Span,
+        Engine, Rules, Span,
         class::{BASE64, Class},
         rule::{CAP, Kind as RuleKind, Quotes, Rule, Shape},
         validate::is_masked,
@@ -185,7 +185,7 @@ impl Walk<'_> {
             None => &self.edits.document[range.clone()],
         };
         let on = &self.edits.profile.on;
-        level.enter(name, self.edits.engine.members(on, &Name::of(name)));
+        level.enter(name, self.edits.engine.members(on, name));
         if name.len() >= MIN_NAME {
             self.look(Kind::Name(level.number), &[], range, decoded);
         } else {

@@ -139,7 +139,7 @@ impl JsonStream {
 
     /// How many bytes wait for a decision.
     #[cfg(test)]
-    pub(crate) fn held(&self) -> usize {
+    fn held(&self) -> usize {
         match &self.within {
             Within::Structure => 0,
             Within::String(string) => string.text.held() + string.escape.len(),
@@ -294,7 +294,7 @@ impl JsonStream {
             if name.bytes.len() <= MAX_NAME {
                 let (engine, on) = (&self.masker.engine, &self.masker.profile.on);
                 level.name = Name::of(&name.bytes);
-                level.members = engine.members(on, &engine::Name::of(&name.bytes));
+                level.members = engine.members(on, &name.bytes);
             }
             if matches > 0 {
                 level.masked_names += 1;
@@ -561,4 +561,79 @@ impl fmt::Debug for JsonStream {
 
 const fn is_scalar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No decision needs more than this of a document, as it is written with the longest escapes.
+    const MOST: usize = 12 * (crate::engine::HOLD_BACK + 1);
+
+    fn in_pieces(document: &[u8], size: usize) -> Vec<u8> {
+        let (mut stream, mut out) = (JsonStream::new(Masker::builtin()), Vec::new());
+        for piece in document.chunks(size) {
+            stream.push(piece, &mut out);
+            assert!(stream.held() <= MOST, "{} bytes wait", stream.held());
+        }
+        stream.finish(&mut out);
+        out
+    }
+
+    #[test]
+    fn little_waits_whatever_comes() {
+        let long = "x".repeat(5_000);
+        for document in [
+            format!("{{\"password\":\"{long}\"}}"),
+            format!("{{\"password\":\"{}\"}}", "\\u0041".repeat(900)),
+            format!("{{\"{long}\":\"{long}\"}}"),
+            format!("[{}", "1".repeat(5_000)),
+            format!("[\"{}", "\\".repeat(5_001)),
+            format!("{}", "[".repeat(5_000)),
+            format!("[\"AKIA{long}"),
+        ] {
+            let whole = in_pieces(document.as_bytes(), document.len());
+            for size in [1, 3, 200] {
+                let parts = in_pieces(document.as_bytes(), size);
+                assert_eq!(parts, whole, "{}", &document[..40]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_value_under_a_known_name_does_not_come_out() {
+        let value = "correct-horse".repeat(40);
+        let document = format!("{{\"password\":\"{value}\",\"n\":[1,\"x\"]}}");
+        let out = in_pieces(document.as_bytes(), 7);
+        let expected = "{\"password\":\"[REDACTED:json-sensitive-key]\",\"n\":[1,\"x\"]}";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_no_document_goes_on_as_a_text() {
+        let key = ["AKIA", "IOSFODNN7EXAMPLE"].concat();
+        for text in [
+            format!("no document {key} at all"),
+            format!("{{\"a\": 1}} {key}"),
+            format!("{{\"a\": {key}, \"b\\u00e9"),
+            format!("{}{key}", "[".repeat(80)),
+        ] {
+            let expected = text.replace(&key, "[REDACTED:aws-access-key-id]");
+            for size in [1, 4, text.len()] {
+                let out = in_pieces(text.as_bytes(), size);
+                assert_eq!(String::from_utf8(out).unwrap(), expected);
+            }
+        }
+        let broken = "{\"password\": b\"correct-horse-9\"}";
+        let out = String::from_utf8(in_pieces(broken.as_bytes(), 1)).unwrap();
+        assert!(!out.contains("correct"), "{out}");
+    }
+
+    #[test]
+    fn what_may_be_a_secret_stays_back_when_the_document_breaks_off() {
+        let (mut stream, mut out) = (JsonStream::new(Masker::builtin()), Vec::new());
+        stream.push(b"{\"a\":\"see ghp_c4N4ryc4N4ry", &mut out);
+        assert_eq!(stream.abort(&mut out), "ghp_c4N4ryc4N4ry".len());
+        assert_eq!(out, b"{\"a\":\"see ");
+    }
 }

@@ -28,31 +28,38 @@ struct Waiting {
     is_plain: bool,
     /// Bytes of the text that were decided with the escape before them.
     ahead: usize,
+    /// So many bytes came out before and do not come out again.
+    silent: usize,
 }
 
 impl TextStream {
     /// The text of a string. What stands before it in the engine's eyes is `context`.
     pub(super) fn string(context: &[u8]) -> Self {
-        Self::new(context, false)
-    }
-
-    /// A text that is not written as a string, but may be the rest of a document.
-    pub(super) fn plain(context: &[u8]) -> Self {
-        Self::new(context, true)
-    }
-
-    fn new(context: &[u8], is_plain: bool) -> Self {
         let mut window = Scratch::default();
         window.bytes.extend_from_slice(context);
         Self {
-            state: State::new(is_plain),
+            state: State::new(false),
             window,
             held: context.len(),
+            waiting: Waiting::default(),
+        }
+    }
+
+    /// A text that is not written as a string, but may be the rest of a document. What came out
+    /// right before it may say what it is.
+    pub(super) fn plain(emitted: &[u8]) -> Self {
+        let mut text = Self {
+            state: State::new(true),
+            window: Scratch::default(),
+            held: 0,
             waiting: Waiting {
-                is_plain,
+                is_plain: true,
+                silent: emitted.len(),
                 ..Waiting::default()
             },
-        }
+        };
+        text.take(emitted);
+        text
     }
 
     /// Takes more of the string. It does not end within an escape.
@@ -71,8 +78,9 @@ impl TextStream {
     }
 
     /// How many bytes wait, as they are written.
+    #[cfg(test)]
     pub(super) fn held(&self) -> usize {
-        self.waiting.raw.bytes.len()
+        self.waiting.raw.bytes.len() - self.waiting.silent
     }
 
     /// Writes what is decided. With `end` that is everything.
@@ -226,7 +234,9 @@ impl Writer<'_, '_> {
     fn skip(&mut self, length: usize) -> std::ops::Range<usize> {
         let from = self.used;
         self.used = self.waiting.advance(from, length);
-        from..self.used
+        let silent = self.waiting.silent.min(self.used - from);
+        self.waiting.silent -= silent;
+        from + silent..self.used
     }
 
     fn copy(&mut self, length: usize) {

@@ -34,7 +34,11 @@ const HASH: usize = 13;
 
 /// `[REDACTED:rule#…]`, by which equal values are known to be equal and nothing else is known.
 pub(crate) fn hash(key: &MaskKey, rule: &Rule, value: &[u8], out: &mut Vec<u8>) {
-    let digest = key.digest(&[b"hash", rule.id.as_bytes(), &canonical(rule, value)]);
+    let digest = key.digest(&[
+        b"hash",
+        token::subject(&rule.id).as_bytes(),
+        &canonical(rule, value),
+    ]);
     out.extend_from_slice(b"[REDACTED:");
     out.extend_from_slice(rule.id.as_bytes());
     out.push(b'#');

@@ -25,7 +25,8 @@ impl Surrogate {
     /// The surrogate for what a rule finds, by the rule's id.
     pub(crate) fn of(rule: &str) -> Option<Self> {
         let starts = |name: &str| {
-            rule.strip_prefix(name)
+            token::subject(rule)
+                .strip_prefix(name)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']))
         };
         let all = [

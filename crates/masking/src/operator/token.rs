@@ -14,13 +14,23 @@ const RANDOM: usize = 14;
 /// The longest token: a rule's id has at most 40 bytes.
 pub(crate) const MAX_TOKEN: usize = 40 + 1 + WIDTH;
 
-/// What tokens of a rule begin with, without the `_`: `iban` gives `IBAN`, `us-ssn` gives `US_SSN`.
+/// What tokens of a rule begin with, without the `_`: `us-ssn` gives `US_SSN`. Rules that find the
+/// same in other surroundings have the same, so that one value has one token.
 pub(crate) fn kind(rule: &str) -> String {
+    let rule = subject(rule);
     let letter = |letter: char| match letter {
         '-' | '.' => '_',
         letter => letter.to_ascii_uppercase(),
     };
     rule.chars().map(letter).collect()
+}
+
+/// What a rule is about, without where it looks.
+pub(super) fn subject(rule: &str) -> &str {
+    let rule = rule.strip_prefix("json-").unwrap_or(rule);
+    let forms = ["-labelled", "-spaced", "-mixed", "-digits"];
+    let mut known = forms.iter().filter_map(|form| rule.strip_suffix(form));
+    known.next().unwrap_or(rule)
 }
 
 /// The token for a value.
@@ -93,6 +103,7 @@ mod tests {
             known += usize::from(split(&slip).is_some());
         }
         assert!(known <= 1, "{known} slips were taken for tokens");
+        assert_eq!(kind("us-ssn-labelled"), "US_SSN");
         for text in ["EMAIL_", "EMAIL", "", "_ABCDEFGHIJKLMNOP", "EMAIL_ABCDEFGH"] {
             assert_eq!(split(text.as_bytes()), None, "{text}");
         }

@@ -144,4 +144,22 @@ mod tests {
             panic!("{:#?}", told.collect::<Vec<_>>());
         }
     }
+
+    #[test]
+    fn rules_are_the_same_without_their_vectors() {
+        let told = |trusted| {
+            let mut mistakes = Vec::new();
+            let mut told = Vec::new();
+            for (name, toml) in BUILTIN {
+                for checked in read(name, toml, trusted, &mut mistakes) {
+                    assert_eq!(checked.positive.is_empty(), trusted, "{:?}", checked.place);
+                    assert_eq!(checked.negative.is_empty(), trusted, "{:?}", checked.place);
+                    told.push(format!("{}: {:?}", checked.place, checked.rule));
+                }
+            }
+            assert_eq!(mistakes, []);
+            told
+        };
+        assert_eq!(told(true), told(false));
+    }
 }

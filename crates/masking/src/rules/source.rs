@@ -183,6 +183,13 @@ pub(super) fn read(
     trusted: bool,
     mistakes: &mut Vec<RuleError>,
 ) -> Vec<Checked> {
+    let stripped;
+    let text = if trusted {
+        stripped = without_vectors(text);
+        &stripped
+    } else {
+        text
+    };
     let lines = Lines::of(text);
     let mut mistake = |line, rule: Option<&str>, reason: String| {
         mistakes.push(RuleError {
@@ -217,7 +224,11 @@ pub(super) fn read(
         for mut value in array {
             let line = lines.at(value.span().start);
             let id = id_of(&value);
-            for (at, reason) in take_unknown_keys(value.get_mut()) {
+            let unknown = match trusted {
+                true => Vec::new(),
+                false => take_unknown_keys(value.get_mut()),
+            };
+            for (at, reason) in unknown {
                 mistake(Some(lines.at(at)), id.as_deref(), reason);
             }
             let raw = match RawRule::deserialize(ValueDeserializer::from(value)) {
@@ -246,6 +257,25 @@ pub(super) fn read(
         }
     }
     rules
+}
+
+/// The text with empty lines in place of test vectors, which are most of it and are not run. It
+/// knows the vectors of this crate's rules as they are laid out: in one line, or up to a line with
+/// the bracket that ends them.
+fn without_vectors(text: &str) -> String {
+    let mut short = String::with_capacity(text.len());
+    let mut within = false;
+    for line in text.lines() {
+        if within {
+            within = line != "]";
+        } else if line.starts_with("positive = [") || line.starts_with("negative = [") {
+            within = !line.ends_with(']');
+        } else {
+            short.push_str(line);
+        }
+        short.push('\n');
+    }
+    short
 }
 
 /// The id of a rule that may not be readable otherwise.

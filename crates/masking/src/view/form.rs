@@ -5,7 +5,7 @@ use memchr::memchr;
 
 use crate::{
     Masker,
-    engine::{self, Span},
+    engine::Span,
     json::{Found, Name, Path, member_spans},
     scratch::Scratch,
 };
@@ -30,7 +30,7 @@ pub(super) fn form(masker: &Masker, body: &[u8], found: &mut Found) -> Vec<u8> {
         if let Some((_, value)) = value.split_first() {
             out.push(b'=');
             let text = decode(value);
-            let rules = engine.members(on, &engine::Name::of(&decoded.bytes));
+            let rules = engine.members(on, &decoded.bytes);
             let name = Name::of(&decoded.bytes);
             spans = member_spans(engine, &masker.profile, name, rules, &text.bytes);
             replace(masker, value, &text.bytes, &spans, &mut out);

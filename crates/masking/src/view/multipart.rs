@@ -7,7 +7,7 @@ use tollbook_exchange::{Coverage, Gap};
 
 use crate::{
     Masker,
-    engine::{self, Span},
+    engine::Span,
     json::{Found, Name, Path, member_spans},
     view::body::line,
 };
@@ -124,7 +124,7 @@ fn part(
 /// A field of a form, judged by its name.
 fn field(masker: &Masker, name: &[u8], content: &[u8], out: &mut Vec<u8>, found: &mut Found) {
     let (engine, profile) = (&masker.engine, &masker.profile);
-    let rules = engine.members(&profile.on, &engine::Name::of(name));
+    let rules = engine.members(&profile.on, name);
     let spans = member_spans(engine, profile, Name::of(name), rules, content);
     let mut path = Path::default();
     path.push_member(Some(name));

@@ -8,7 +8,7 @@ use tollbook_exchange::{Coverage, Finding, Gap, Masked, Operator};
 use crate::{
     Kind, Masker,
     batch::{Batch, MIN_TEXT, spans_named},
-    engine::{self, Rules, Span},
+    engine::{Rules, Span},
     json::{self, Found, MIN_NUMBER, Name, Path, is_value},
     masked,
 };
@@ -99,12 +99,11 @@ impl RowMasker {
             let name = column.name.as_bytes();
             let mut path = Path::default();
             path.push_member(Some(name));
-            let compared = engine::Name::of(name);
             Prepared {
                 name: Name::of(name),
                 path,
                 kind: column.kind,
-                rules: masker.engine.members(&masker.profile.on, &compared),
+                rules: masker.engine.members(&masker.profile.on, name),
             }
         };
         Self {

@@ -6,7 +6,7 @@ use std::{
     sync::OnceLock,
 };
 
-use tollbook_masking::Masker;
+use tollbook_masking::{Base, Masker};
 
 /// A rule's test vectors.
 #[derive(Debug)]
@@ -33,6 +33,11 @@ pub(crate) fn texts() -> impl Iterator<Item = (&'static str, &'static str)> {
         .iter()
         .filter(|rule| rule.shape != "json-key")
         .flat_map(|rule| rule.positive.iter().map(|text| (&*rule.id, &**text)))
+}
+
+/// A masker in which every rule counts, the unsure ones too.
+pub(crate) fn strict() -> Masker {
+    Masker::builtin().profile(Base::Strict).build().unwrap()
 }
 
 pub(crate) fn whole(masker: &Masker, text: &[u8]) -> Vec<u8> {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tollbook_exchange::{Masked, ResponseShape};
 use tollbook_masking::{
-    Masker,
+    Base, Masker,
     view::{BodyMasker, ViewError},
 };
 
@@ -53,9 +53,11 @@ const STOP: &str =
     "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n";
 const PING: &str = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
 
+/// With rules for secrets only. Where personal data is looked for, any word may become an address,
+/// so the last word of a delta always waits for the next one.
 fn view() -> BodyMasker {
     BodyMasker::new(
-        &Masker::builtin(),
+        &Masker::builtin().profile(Base::Secrets).build().unwrap(),
         Some("text/event-stream"),
         "response.body",
     )
@@ -118,6 +120,15 @@ fn a_stream_without_secrets_passes_byte_for_byte_however_it_comes() {
         assert!(view.found().is_empty());
         assert_eq!(view.coverage().inspected, stream.len() as u64);
     }
+}
+
+#[test]
+fn texts_without_personal_data_are_the_same_in_the_end() {
+    let texts = [
+        "Hello", " wor", "ld 12", ":30, +4", "9 is", " m", "e@", " you", "?\n",
+    ];
+    let masked = through_deltas(&Masker::builtin(), "text_delta", "text", &texts);
+    assert_eq!(masked, texts.concat());
 }
 
 #[test]

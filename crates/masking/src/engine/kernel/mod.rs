@@ -127,6 +127,34 @@ impl Default for Places {
 }
 
 impl Places {
+    /// Empties a lane.
+    pub(crate) fn clear(&mut self, lane: Lane) {
+        for lanes in &mut self.lanes {
+            lanes[lane as usize] = 0;
+        }
+    }
+
+    /// Puts a place into a lane, if it `is` in it.
+    #[inline]
+    pub(crate) fn set(&mut self, lane: Lane, place: u16, is: bool) {
+        self.lanes[usize::from(place / 64) % BLOCKS][lane as usize] |=
+            u64::from(is) << (place % 64);
+    }
+
+    /// Leaves in a lane only what is in `kept`.
+    pub(crate) fn keep(&mut self, lane: Lane, kept: &[u64; BLOCKS]) {
+        for (lanes, kept) in self.lanes.iter_mut().zip(kept) {
+            lanes[lane as usize] &= kept;
+        }
+    }
+
+    /// Sees what is left in any lane of the first blocks.
+    pub(crate) fn count_in(&mut self, blocks: usize) {
+        for (any, lanes) in self.any.iter_mut().zip(&self.lanes).take(blocks) {
+            *any = lanes.iter().fold(0, |any, lane| any | lane);
+        }
+    }
+
     /// The lanes of a place.
     pub(crate) fn lanes(&self, block: usize, bit: u32) -> Lanes {
         let mut lanes = Lanes::default();
@@ -148,6 +176,11 @@ pub(crate) struct Text<'a> {
     /// Whether the text ends with `bytes`.
     pub end: bool,
 }
+
+/// Places by their distance from the beginning of the first block.
+pub(crate) type List = [u16; BLOCKS * BLOCK + BLOCK];
+/// A list to begin with.
+pub(crate) const NO_PLACES: List = [0; BLOCKS * BLOCK + BLOCK];
 
 /// How masks are made on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,6 +222,54 @@ impl Kernel {
             Self::Avx512 => x86::places_avx512(text, literals, places),
         }
     }
+}
+
+impl Kernel {
+    /// Writes down the places that are in any of some lanes, and tells how many there are. Beyond
+    /// them the list holds what it may.
+    pub(crate) fn list(
+        self,
+        places: &Places,
+        blocks: usize,
+        lanes: Lanes,
+        list: &mut List,
+    ) -> usize {
+        match self {
+            Self::Portable => write_down(places, blocks, lanes, list),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 | Self::Avx512 => x86::list(places, blocks, lanes, list),
+        }
+    }
+}
+
+#[inline(always)]
+fn write_down(places: &Places, blocks: usize, lanes: Lanes, list: &mut List) -> usize {
+    /// So many are written down without asking whether there are so many.
+    const ALWAYS: usize = 6;
+
+    let mut known = 0;
+    let mut base = 0u16;
+    let chosen = Lane::ALL.map(|lane| if lanes.has(lane) { u64::MAX } else { 0 });
+    for of_block in places.lanes.iter().take(blocks) {
+        let of_lanes = of_block.iter().zip(chosen);
+        let mut mask = of_lanes.fold(0, |mask, (lane, chosen)| mask | (lane & chosen));
+        let count = mask.count_ones() as usize;
+        let mut written = 0;
+        while written < count {
+            let Some(slots) = list.get_mut(known + written..known + written + ALWAYS) else {
+                break;
+            };
+            for slot in slots {
+                // Without a place this is 64 behind the base, which is never used.
+                *slot = base | (mask.trailing_zeros() & 0x7f) as u16;
+                mask &= mask.wrapping_sub(1);
+            }
+            written += ALWAYS;
+        }
+        known += count;
+        base += 64;
+    }
+    known
 }
 
 /// A block and the two bytes behind it.

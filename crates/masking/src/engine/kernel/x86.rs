@@ -17,7 +17,9 @@ use std::arch::x86_64::{
     _mm512_srli_epi16, _mm512_test_epi8_mask,
 };
 
-use super::{BLOCK, Block, Fingerprint, KIND, KINDS, Masks, Places, Text, sweep};
+use super::{
+    BLOCK, Block, Fingerprint, KIND, KINDS, Lanes, List, Masks, Places, Text, sweep, write_down,
+};
 
 /// For each kind and lower half, one bit for each upper half below eight.
 static LOW: [[u8; 16]; KINDS] = low();
@@ -65,6 +67,17 @@ pub(super) fn places_avx512(text: Text<'_>, literals: &Fingerprint, places: &mut
     assert!(has_avx512(), "the kernel fits the processor");
     // SAFETY: the processor has what the function is compiled for, by the line above.
     unsafe { sweep_avx512(text, literals, places) }
+}
+
+pub(super) fn list(places: &Places, blocks: usize, lanes: Lanes, list: &mut List) -> usize {
+    assert!(has_bits(), "the kernel fits the processor");
+    // SAFETY: the processor has what the function is compiled for, by the line above.
+    unsafe { list_bits(places, blocks, lanes, list) }
+}
+
+#[target_feature(enable = "bmi1,bmi2,lzcnt,popcnt")]
+fn list_bits(places: &Places, blocks: usize, lanes: Lanes, list: &mut List) -> usize {
+    write_down(places, blocks, lanes, list)
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]

@@ -33,14 +33,14 @@ struct Makeup {
 
 /// Whether a value is made of words, as names, paths and sentences are.
 pub(super) fn is_name(value: &[u8]) -> bool {
-    Makeup::of(value).is_name()
+    Makeup::of(value).is_name() || is_template(value)
 }
 
 /// Whether a value in quotes may be a password: random, or words with a digit or a mark among them
 /// as people choose them, but no path and no sentence.
 pub(super) fn is_password(value: &[u8]) -> bool {
     let makeup = Makeup::of(value);
-    if is_path(value) {
+    if is_path(value) || is_template(value) {
         return false;
     }
     !makeup.is_name() || (makeup.spaces == 0 && (makeup.numbers > 0 || makeup.marks > 0))
@@ -58,12 +58,18 @@ pub(super) fn is_bare_password(value: &[u8]) -> bool {
 
 /// Whether a value without quotes is random and no expression.
 pub(super) fn is_bare_secret(value: &[u8]) -> bool {
-    /// A shorter value with joints in it is an expression.
-    const MIN_JOINED: usize = 16;
+    /// Constants are not longer.
+    const MAX_CONSTANT: usize = 32;
 
     let makeup = Makeup::of(value);
-    let plain = makeup.joints == 0 || makeup.numbers >= 2 || value.len() >= MIN_JOINED;
-    plain && !is_path(value) && !makeup.is_name()
+    // Types and constants in capitals, and members of something.
+    if makeup.lower == 0 && (makeup.numbers == 0 || makeup.joints > 0) && value.len() < MAX_CONSTANT
+        || makeup.joints > 0 && makeup.numbers == 0
+    {
+        return false;
+    }
+    let plain = makeup.joints == 0 || makeup.numbers >= 2;
+    plain && !is_path(value) && !is_template(value) && !makeup.is_name()
 }
 
 /// Letters of both cases and digits.
@@ -80,10 +86,45 @@ fn is_path(value: &[u8]) -> bool {
         || starts(b"./")
         || starts(b"../")
         || starts(b"~/")
-        || starts(b"http://")
-        || starts(b"https://")
+        || memchr::memmem::find(value, b"://").is_some()
         || starts(b"file:")
         || (value.len() > 3 && &value[1..3] == b":\\")
+}
+
+/// Whether a value is to be filled in, or is a pattern for others.
+fn is_template(value: &[u8]) -> bool {
+    /// What stands in formats, shells, regular expressions and escaped bytes.
+    const SIGNS: &[&[u8]] = &[
+        b"${",
+        b"$(",
+        b"#{",
+        b"{{",
+        b"{}",
+        b"%s",
+        b"%(",
+        b"(?",
+        b"[^",
+        b"\\w",
+        b"\\d",
+        b"\\x",
+        b"\\\"",
+        b"]+",
+        b"]*",
+        b"_PLACEHOLDER",
+        b"EXAMPLE_",
+        b"YOUR_",
+        b"your-",
+        b"your_",
+        b"<your",
+    ];
+
+    let within = |open: u8, close: u8| value.first() == Some(&open) && value.last() == Some(&close);
+    within(b'{', b'}')
+        || within(b'[', b']')
+        || within(b'<', b'>')
+        || SIGNS
+            .iter()
+            .any(|sign| memchr::memmem::find(value, sign).is_some())
 }
 
 impl Makeup {
@@ -162,6 +203,8 @@ mod tests {
             "projects/my-project/secrets/my-secret/versions/2",
             "Enter your password, please",
             "#ff0000 bold underline",
+            "{new_password}",
+            "(?:[^a-z]|R7kPq2mXw9z)",
         ] {
             assert!(is_name(value.as_bytes()), "{value}");
         }
@@ -194,7 +237,14 @@ mod tests {
         for value in ["hunter2hunter2", "Winter2024", "tR7kPq2mXw9z"] {
             assert!(is_bare_password(value.as_bytes()), "{value}");
         }
-        for value in ["user.password2", "PASSWORD1", "has_pkcs8", "$password"] {
+        for value in [
+            "user.password2",
+            "PASSWORD1",
+            "has_pkcs8",
+            "$password",
+            "LPCWSTR",
+            "args.mysql_password",
+        ] {
             assert!(!is_bare_password(value.as_bytes()), "{value}");
         }
     }

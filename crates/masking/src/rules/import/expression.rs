@@ -1,7 +1,5 @@
 //! Expressions as pieces: the texts they stand for, their bytes, and how they are written.
 
-use std::fmt::Write as _;
-
 use regex_syntax::hir::{Class as HirClass, ClassBytes, ClassBytesRange, Hir, HirKind, Repetition};
 
 use crate::engine::{class::Class, pattern::class_of};
@@ -137,13 +135,13 @@ pub(super) fn write(hir: &Hir, out: &mut String) {
             match (again.min, again.max) {
                 (0, Some(1)) => out.push('?'),
                 (min, Some(max)) if min == max => {
-                    let _ = write!(out, "{{{min}}}");
+                    out.push_str(&format!("{{{min}}}"));
                 }
                 (min, Some(max)) => {
-                    let _ = write!(out, "{{{min},{max}}}");
+                    out.push_str(&format!("{{{min},{max}}}"));
                 }
                 (min, None) => {
-                    let _ = write!(out, "{{{min},}}");
+                    out.push_str(&format!("{{{min},}}"));
                 }
             }
         }
@@ -214,7 +212,7 @@ fn write_byte(byte: u8, out: &mut String) {
             out.push(char::from(byte));
         }
         _ => {
-            let _ = write!(out, "\\x{byte:02x}");
+            out.push_str(&format!("\\x{byte:02x}"));
         }
     }
 }

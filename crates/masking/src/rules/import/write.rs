@@ -1,7 +1,5 @@
 //! Rules as they are written in our form.
 
-use std::fmt::Write as _;
-
 use super::{
     TheirRule,
     branch::{Body, Branch, BranchKind},
@@ -40,7 +38,7 @@ pub(super) fn rule(
         let mut out = head;
         for (key, pieces) in [("positive", positive), ("negative", negative)] {
             let pieces: Vec<String> = pieces.iter().map(|piece| quote(piece)).collect();
-            let _ = writeln!(out, "{key} = [[{}]]", pieces.join(", "));
+            out.push_str(&format!("{key} = [[{}]]\n", pieces.join(", ")));
         }
         return Ok(out);
     }
@@ -56,7 +54,7 @@ fn head(id: &str, theirs: &TheirRule, branch: &Branch, entropy: Option<f64>) -> 
     let source = format!("imported from the gitleaks rule {}", theirs.id);
     let mut out = "[[rule]]\n".to_owned();
     let mut line = |key: &str, value: String| {
-        let _ = writeln!(out, "{key} = {value}");
+        out.push_str(&format!("{key} = {value}\n"));
     };
     line("id", quote(id));
     line("description", quote(description));
@@ -195,7 +193,7 @@ fn quote(text: &str) -> String {
             }
             '\n' => out.push_str("\\n"),
             letter if letter.is_control() => {
-                let _ = write!(out, "\\u{:04X}", u32::from(letter));
+                out.push_str(&format!("\\u{:04X}", u32::from(letter)));
             }
             letter => out.push(letter),
         }
