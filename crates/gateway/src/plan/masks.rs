@@ -183,7 +183,9 @@ impl Builder<'_> {
             ("record", &record.requests),
             ("record_answers", &record.answers),
         ] {
-            if masker.rules().all(|rule| rule.operator.is_none()) {
+            let mut rules = masker.rules().peekable();
+            // That there are no rules at all was told where they are named, or meant there.
+            if rules.peek().is_some() && rules.all(|rule| rule.operator.is_none()) {
                 self.wrong(
                     line,
                     format!("`{key}` masks nothing, and the record is always masked"),

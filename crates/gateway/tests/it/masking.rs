@@ -47,10 +47,15 @@ fn shown(answer: &str) -> String {
     if let Ok(document) = serde_json::from_str::<serde_json::Value>(answer) {
         return document["content"][0]["text"].as_str().unwrap().to_owned();
     }
-    let data = answer.lines().filter_map(|line| line.strip_prefix("data: "));
+    let data = answer
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "));
     let texts = data.map(|data| {
         let event: serde_json::Value = serde_json::from_str(data).unwrap();
-        event["delta"]["text"].as_str().unwrap_or_default().to_owned()
+        event["delta"]["text"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     });
     texts.collect()
 }
@@ -72,7 +77,10 @@ async fn a_token_goes_out_and_its_value_comes_back_to_whoever_sent_it() {
         assert_eq!(said(&stage, &text, stream).await, text);
     }
     let bodies = sent(&stage);
-    assert!(bodies.iter().all(|body| !body.contains(BADGE)), "{bodies:?}");
+    assert!(
+        bodies.iter().all(|body| !body.contains(BADGE)),
+        "{bodies:?}"
+    );
     // The same bytes for the same text, or nothing would ever be found in the prompt cache.
     assert_eq!(bodies[1], bodies[2]);
     let at = bodies[0].find("BADGE_").unwrap();
@@ -130,7 +138,10 @@ async fn what_may_not_pass_is_refused_and_recorded() {
         assert_eq!(sent(&stage).len(), 1);
         let records = stage.end().await;
         let refused = records.all[0].to_string();
-        assert!(refused.contains("masking_blocked") && !refused.contains(BADGE), "{refused}");
+        assert!(
+            refused.contains("masking_blocked") && !refused.contains(BADGE),
+            "{refused}"
+        );
     }
 }
 
@@ -142,7 +153,10 @@ async fn groups_may_have_profiles_of_their_own() {
     let text = format!("I have {BADGE}.");
     assert_eq!(said(&stage, &text, true).await, "I have [REDACTED:badge].");
     // Somebody of another group.
-    let token = stage.issuer.token("repo:acme/payments").audience("tollbook");
+    let token = stage
+        .issuer
+        .token("repo:acme/payments")
+        .audience("tollbook");
     let token = token.groups(["ci-payments"]).sign().unwrap();
     let mut request = stage.message(&text, true);
     let bearer = format!("Bearer {token}").parse().unwrap();
@@ -152,8 +166,16 @@ async fn groups_may_have_profiles_of_their_own() {
     let bodies = sent(&stage);
     assert!(!bodies[0].contains(BADGE) && bodies[1].contains(BADGE));
     let records = stage.end().await;
-    assert!(records.all[0].to_string().contains("[REDACTED:badge#"), "{}", records.all[0]);
-    assert!(records.all[1].to_string().contains("[REDACTED:badge]"), "{}", records.all[1]);
+    assert!(
+        records.all[0].to_string().contains("[REDACTED:badge#"),
+        "{}",
+        records.all[0]
+    );
+    assert!(
+        records.all[1].to_string().contains("[REDACTED:badge]"),
+        "{}",
+        records.all[1]
+    );
 }
 
 #[test]
@@ -185,7 +207,10 @@ name = "own"
     };
     let badge = |operator: &str| format!("rules = {{ badge = \"{operator}\" }}");
     let none: [&str; 0] = [];
-    assert_eq!(mistakes("{ wire = \"own\", restore = true }", &badge("token")), none);
+    assert_eq!(
+        mistakes("{ wire = \"own\", restore = true }", &badge("token")),
+        none
+    );
     for (mask, profile, expected) in [
         (
             "{ record = \"own\" }",
@@ -244,6 +269,9 @@ name = "own"
         ),
     ] {
         let all = mistakes(mask, &profile);
-        assert!(all.iter().any(|mistake| mistake == expected), "{all:#?}\n{expected}");
+        assert!(
+            all.iter().any(|mistake| mistake == expected),
+            "{all:#?}\n{expected}"
+        );
     }
 }

@@ -31,6 +31,12 @@ fn all(operator: Operator) -> Masker {
     profile.build().unwrap().session(&session)
 }
 
+/// One vector of each rule; the others have the same form, and there are thousands.
+fn some_texts() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let mut last = "";
+    texts().filter(move |(rule, _)| std::mem::replace(&mut last, rule) != *rule)
+}
+
 /// P5 and P1, for each operator and the vectors of every rule.
 #[test]
 fn what_is_masked_is_masked_no_further_and_the_same_in_pieces() {
@@ -45,7 +51,7 @@ fn what_is_masked_is_masked_no_further_and_the_same_in_pieces() {
         Operator::Flag,
     ] {
         let masker = all(operator);
-        for (_, text) in texts() {
+        for (_, text) in some_texts() {
             for text in [text.to_owned(), format!("x: {text}, {text}\n")] {
                 let once = whole(&masker, text.as_bytes());
                 let again = whole(&masker, &once);
@@ -79,8 +85,8 @@ fn what_is_masked_is_masked_no_further_and_the_same_in_pieces() {
 
 #[test]
 fn what_is_flagged_passes_whole() {
-    let masker = all(Operator::Flag);
-    for (_, text) in texts() {
+    let (masker, redacting) = (all(Operator::Flag), all(Operator::Redact));
+    for (_, text) in some_texts() {
         assert_eq!(whole(&masker, text.as_bytes()), text.as_bytes());
         let (mut stream, mut out) = (masker.stream(), Vec::new());
         for byte in text.as_bytes() {
@@ -89,7 +95,7 @@ fn what_is_flagged_passes_whole() {
         stream.finish(&mut out);
         assert_eq!(out, text.as_bytes());
         let matches = |masker: &Masker| masker.mask(text.as_bytes()).matches.len();
-        assert_eq!(matches(&masker), matches(&all(Operator::Redact)));
+        assert_eq!(matches(&masker), matches(&redacting));
     }
 }
 
