@@ -10,7 +10,7 @@ use crate::{
         rule::{CAP, Left, MAX_LITERAL, Quotes, Shape},
         validate::Validator,
     },
-    rules::source::{Pieces, RawBody, RawLeft, RawQuotes, RawRule, RawShape},
+    rules::source::{Pieces, RawBody, RawLeft, RawQuotes, RawRule, RawShape, hint},
 };
 
 /// A literal shorter than this stands everywhere.
@@ -42,7 +42,12 @@ pub(super) fn check(raw: &RawRule, trusted: bool, wrong: &mut Vec<String>) -> Op
     for text in &raw.validate {
         match Validator::parse(text) {
             Some(validator) => validate.push(validator),
-            None => wrong.push(format!("unknown validator `{text}`")),
+            None => {
+                let known: Vec<&str> = Validator::names().collect();
+                let name = text.split(':').next().unwrap_or_default();
+                let hint = hint(name, &known);
+                wrong.push(format!("unknown validator `{text}`; {hint}"));
+            }
         }
     }
     for (key, vectors) in [("positive", &raw.positive), ("negative", &raw.negative)] {
@@ -264,11 +269,8 @@ fn body(
         return (&WORD, 0, None);
     };
     let class = Class::named(name).unwrap_or_else(|| {
-        let names: Vec<&str> = Class::names().collect();
-        wrong.push(format!(
-            "unknown class `{name}`; known are {}",
-            names.join(", ")
-        ));
+        let known: Vec<&str> = Class::names().collect();
+        wrong.push(format!("unknown class `{name}`; {}", hint(name, &known)));
         &WORD
     });
     if !(1..=CAP).contains(min) {

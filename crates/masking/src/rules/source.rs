@@ -287,9 +287,6 @@ pub(super) fn id_of(rule: &Spanned<DeValue<'_>>) -> Option<String> {
 /// Takes the keys out of a rule that no rule has, so that the rest can be read, and tells where
 /// they were and what may have been meant.
 fn take_unknown_keys(rule: &mut DeValue<'_>) -> Vec<(usize, String)> {
-    /// How alike two names are of which one is a misspelling of the other.
-    const ALIKE: f64 = 0.7;
-
     let DeValue::Table(table) = rule else {
         return Vec::new();
     };
@@ -301,16 +298,23 @@ fn take_unknown_keys(rule: &mut DeValue<'_>) -> Vec<(usize, String)> {
     unknown.sort_unstable();
     for (_, name) in &mut unknown {
         table.remove(&**name);
-        let alike = KEYS
-            .iter()
-            .map(|key| (strsim::jaro_winkler(key, name), key));
-        let hint = match alike.max_by(|(a, _), (b, _)| a.total_cmp(b)) {
-            Some((alike, key)) if alike >= ALIKE => format!("did you mean `{key}`?"),
-            _ => format!("known are {}", KEYS.join(", ")),
-        };
-        *name = format!("unknown key `{name}`; {hint}");
+        *name = format!("unknown key `{name}`; {}", hint(name, KEYS));
     }
     unknown
+}
+
+/// What may have been meant by a name that nobody knows.
+pub(super) fn hint(name: &str, known: &[&str]) -> String {
+    /// How alike two names are of which one is a misspelling of the other.
+    const ALIKE: f64 = 0.7;
+
+    let alike = known
+        .iter()
+        .map(|known| (strsim::jaro_winkler(known, name), known));
+    match alike.max_by(|(a, _), (b, _)| a.total_cmp(b)) {
+        Some((alike, known)) if alike >= ALIKE => format!("did you mean `{known}`?"),
+        _ => format!("known are {}", known.join(", ")),
+    }
 }
 
 /// Tells lines from offsets.

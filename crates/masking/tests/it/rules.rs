@@ -351,7 +351,7 @@ fn what_is_no_toml_is_told_with_its_line() {
 #[test]
 fn neither_rules_nor_texts_are_shown() {
     let masker = Masker::builtin();
-    assert!(format!("{masker:?}").starts_with("Masker { rules: 1"));
+    assert!(format!("{masker:?}").starts_with("Masker { rules: "));
     let mut stream = masker.stream();
     stream.push(b"ghp_secret", &mut Vec::new());
     assert_eq!(format!("{stream:?}"), "MaskStream { held: 10, .. }");

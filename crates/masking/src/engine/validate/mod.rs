@@ -16,11 +16,7 @@ mod placeholder;
 mod shape;
 mod token;
 
-pub(crate) use self::{
-    checksum::{luhn_digit, mod97},
-    placeholder::{is_masked, is_placeholder},
-};
-use crate::engine::class::WORD;
+pub(crate) use self::placeholder::{is_masked, is_placeholder};
 
 /// A further condition on the bytes of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +46,7 @@ static NAMED: &[&[(&str, Accepts)]] = &[
         ("not-version", |body| !shape::is_version(body)),
         ("not-date", |body| !date::is_any_date(body)),
         ("not-repeated", |body| !shape::is_repeated(body)),
+        ("id-number", shape::is_id_number),
         ("person-name", shape::is_person_name),
         ("free-text", shape::is_free_text),
         ("random", entropy::is_random),

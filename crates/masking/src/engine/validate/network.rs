@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use crate::engine::validate::{
     Accepts,
     checksum::luhn,
-    digits::{digits, number, up_to},
+    digits::{digits, up_to},
 };
 
 /// Validators for what a network knows somebody by.
@@ -50,6 +50,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || address.is_multicast()
         || octets[0] == 0
         || octets[0] >= 240
+        || (octets[0] == octets[1] && octets[1] == octets[2])
         || RESOLVERS.contains(&octets))
 }
 
@@ -62,23 +63,29 @@ fn is_private_v4(address: Ipv4Addr) -> bool {
         || (octets[0] == 100 && octets[1] & 0xc0 == 64)
 }
 
-/// Versions have small numbers; of four octets at random, two are seldom below 32.
+/// Versions have small numbers; of four octets at random, two are seldom below 32. Object
+/// identifiers begin with 0, 1 or 2 and another small number.
 fn is_unlike_version(address: Ipv4Addr) -> bool {
-    address.octets().iter().filter(|octet| **octet > 31).count() >= 2
+    let octets = address.octets();
+    let identifier = octets[0] <= 2 && octets[1] < 40;
+    !identifier && octets.iter().filter(|octet| **octet > 31).count() >= 2
 }
 
 fn ipv6(body: &[u8]) -> Option<Ipv6Addr> {
     std::str::from_utf8(body).ok()?.parse().ok()
 }
 
-/// An address on the Internet (RFC 4291 §2.4), and none of the examples (RFC 3849, RFC 9637).
+/// An address on the Internet (RFC 4291 §2.4) or one that only looks so, in all its eight groups,
+/// and none of the examples (RFC 3849, RFC 9637).
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let segments = address.segments();
     let documentation = (segments[0] == 0x2001 && segments[1] == 0xdb8) || segments[0] == 0x3fff;
     // Unicast addresses begin with the bits 001; unique local ones tell a house too.
     let unicast = segments[0] >> 13 == 1 || segments[0] >> 9 == 0x7e;
     let zeros = segments.iter().filter(|segment| **segment == 0).count();
-    unicast && !documentation && zeros <= 6
+    let long = segments.iter().filter(|segment| **segment > 0xff).count() >= 7;
+    let different = (0..8).all(|at| !segments[..at].contains(&segments[at]));
+    !documentation && ((unicast && zeros <= 6) || (long && different))
 }
 
 /// An address of a network interface (IEEE 802), unless it is reserved, as for examples
@@ -238,7 +245,10 @@ fn is_e164(body: &[u8]) -> bool {
 /// A number of the North American Numbering Plan (<https://nationalnanpa.com>), perhaps with its 1.
 fn is_nanp(body: &[u8]) -> bool {
     let plain = body.strip_prefix(b"+").unwrap_or(body);
-    match up_to_15(plain) {
+    // An extension, as in `x12` or `ext. 12`.
+    let end = plain.iter().position(|byte| matches!(byte, b'x' | b'e'));
+    let plain = &plain[..end.unwrap_or(plain.len())];
+    match up_to_15(plain.strip_prefix(b"00").unwrap_or(plain)) {
         Some((found, 10)) => nanp(&found[..10]),
         Some((found, 11)) => found[0] == 1 && nanp(&found[1..11]),
         _ => false,
@@ -289,6 +299,7 @@ mod tests {
             "8.8.8.8",
             "1.2.3.4",
             "4.19.0.12",
+            "1.3.101.112",
             "300.1.1.1",
             "1.2.3",
             "240.0.0.1",

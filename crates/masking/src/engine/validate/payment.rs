@@ -31,45 +31,39 @@ fn is_card(body: &[u8]) -> bool {
 /// Whether a network uses the first six digits with this length.
 fn is_issued(first: u64, length: usize) -> bool {
     let (two, three, four) = (first / 10_000, first / 1000, first / 100);
+    let maestro = matches!(four, 5018 | 5020 | 5038 | 5893 | 6304 | 6759 | 6761..=6763);
     match length {
-        // Maestro
-        12 => matches!(four, 5018 | 5020 | 5038) || (56..=58).contains(&two),
+        12 => maestro || (56..=58).contains(&two),
         // Visa, of old
-        13 => two / 10 == 4,
+        13 => two / 10 == 4 || maestro,
         // Diners Club
-        14 => (300..=305).contains(&three) || matches!(two, 36 | 38 | 39) || four == 3095,
+        14 => {
+            (300..=305).contains(&three) || matches!(two, 36 | 38 | 39) || four == 3095 || maestro
+        }
         // American Express, and JCB of old
-        15 => matches!(two, 34 | 37) || matches!(four, 2131 | 1800),
+        15 => matches!(two, 34 | 37) || matches!(four, 2131 | 1800) || maestro,
         16 => {
             let mastercard = (51..=55).contains(&two) || (2221..=2720).contains(&four);
             let discover = four == 6011 || (644..=649).contains(&three) || two == 65;
             let mir = (2200..=2205).contains(&four);
             let rupay = matches!(two, 60 | 81 | 82) || three == 508;
-            let maestro = matches!(four, 5018..=5020 | 5038 | 5041 | 5061..=5067 | 5078 | 5079 | 5090 | 5893 | 9792)
-                || (56..=58).contains(&two)
-                || matches!(two, 61 | 63 | 67);
+            let elo = matches!(four, 5019 | 5041 | 5061..=5067 | 5078 | 5079 | 5090 | 9792);
             let diners = matches!(two, 36 | 38 | 39) || three == 300;
+            let jcb_unionpay = matches!(two, 35 | 62);
+            let maestro = maestro || (56..=58).contains(&two) || matches!(two, 61 | 63 | 67);
             two / 10 == 4
                 || mastercard
                 || discover
                 || mir
                 || rupay
-                || maestro
+                || elo
                 || diners
-                || two == 35
-                || two == 62
+                || jcb_unionpay
+                || maestro
         }
-        // UnionPay and Maestro; rarer than numbers that only look so, so the first digits are fewer.
-        17 | 18 => {
-            (622_126..=622_925).contains(&first)
-                || (620_000..=629_999).contains(&first)
-                || matches!(four, 5018 | 5020 | 5038 | 6304 | 6759 | 6761..=6763 | 6011)
-        }
-        19 => {
-            two / 10 == 4
-                || two == 62
-                || matches!(four, 5018 | 5020 | 5038 | 6304 | 6759 | 6761..=6763 | 6011 | 3528..=3589)
-        }
+        // Rarer than numbers that only look so, so the first digits are fewer.
+        17 | 18 => two == 62 || maestro || four == 6011,
+        19 => two / 10 == 4 || two == 62 || maestro || matches!(four, 6011 | 3528..=3589),
         _ => false,
     }
 }

@@ -168,6 +168,20 @@ pub(super) fn is_person_name(body: &[u8]) -> bool {
     all && (1..=6).contains(&words) && body.iter().filter(|byte| is_letter(byte)).count() >= 2
 }
 
+/// What an office could have given to somebody: seven letters and digits or more, four of them
+/// digits, no word in small letters and no date.
+pub(super) fn is_id_number(body: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+    let separator = |byte: &u8| matches!(byte, b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'+');
+    body.iter().filter(|byte| plain(byte)).count() >= 7
+        && body.iter().filter(|byte| byte.is_ascii_digit()).count() >= 4
+        && body
+            .iter()
+            .all(|byte| plain(byte) || separator(byte) || *byte == b'k')
+        && !is_any_date(body)
+        && !is_repeated(body)
+}
+
 /// What could tell something of a person: not the name of a type, of a variable, or a label.
 pub(super) fn is_free_text(body: &[u8]) -> bool {
     let has_letter = body

@@ -202,22 +202,27 @@ fn is_rut(body: &[u8]) -> bool {
         10 => b'K',
         digit => b'0' + u8::try_from(digit).unwrap_or_default(),
     };
-    check.to_ascii_uppercase() == expected && found[0] != 0
+    check.to_ascii_uppercase() == expected && found != [0; 8]
 }
 
 /// An Argentine CUIT or CUIL: the kind of person, weights modulo 11 (AFIP).
 fn is_cuit(body: &[u8]) -> bool {
     digits::<11>(body).is_some_and(|found| {
         let rest = weighted(&found[..10], &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) % 11;
+        let check = match rest {
+            0 => 0,
+            1 => 9,
+            rest => 11 - rest,
+        };
         matches!(
             number(&found[..2]),
             20 | 23 | 24 | 25 | 26 | 27 | 30 | 33 | 34
-        ) && (11 - rest) % 11 == u32::from(found[10])
+        ) && check == u32::from(found[10])
     })
 }
 
-/// A Vehicle Identification Number with its check digit (49 CFR 565.15): no I, O, Q, four digits at
-/// the end, a year that there is.
+/// A Vehicle Identification Number with its check digit (49 CFR 565.15): no I, O, Q, and four
+/// digits at the end.
 fn is_vin(body: &[u8]) -> bool {
     const WEIGHTS: [u8; 17] = [8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2];
 
@@ -242,10 +247,8 @@ fn is_vin(body: &[u8]) -> bool {
         digit => b'0' + u8::try_from(digit).unwrap_or_default(),
     };
     body[8] == check
-        && !matches!(body[9], b'U' | b'Z' | b'0')
         && body[13..].iter().all(u8::is_ascii_digit)
-        && body.iter().any(u8::is_ascii_uppercase)
-        && body.iter().any(|byte| *byte != body[0])
+        && body.iter().filter(|byte| byte.is_ascii_uppercase()).count() >= 3
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::{
     date::{is_yymmdd, is_yyyymmdd},
 };
 use crate::engine::validate::{
-    checksum::{is_mod11_2, verhoeff},
+    checksum::{is_mod11_2, luhn, verhoeff},
     date::two,
     digits::{digits, letters, number, up_to, value, weighted},
 };
@@ -13,6 +13,7 @@ use crate::engine::validate::{
 /// Validators for these countries.
 pub(in crate::engine::validate) static NAMED: &[(&str, Accepts)] = &[
     ("in-aadhaar", is_aadhaar),
+    ("in-aadhaar-like", is_aadhaar_or_like),
     ("in-pan", is_pan),
     ("in-gstin", is_gstin),
     ("cn-resident-id", is_resident_id),
@@ -29,7 +30,12 @@ pub(in crate::engine::validate) static NAMED: &[(&str, Accepts)] = &[
     ("nz-ird", is_ird),
 ];
 
-/// An Indian Aadhaar number: twelve digits, the first of them 2 to 9, Verhoeff (UIDAI).
+/// An Indian Aadhaar number: twelve digits, the first of them 2 to 9, Verhoeff (UIDAI). Behind a
+/// word that says what it is, the widespread makers of test data count too, which use Luhn.
+fn is_aadhaar_or_like(body: &[u8]) -> bool {
+    is_aadhaar(body) || digits::<12>(body).is_some_and(|found| luhn(&found) && found != [0; 12])
+}
+
 fn is_aadhaar(body: &[u8]) -> bool {
     digits::<12>(body).is_some_and(|found| found[0] >= 2 && verhoeff(&found))
 }
@@ -269,6 +275,11 @@ mod tests {
                     "in-aadhaar",
                     &["2341 2341 2346", "4991 1866 5246"],
                     &["2341 2341 2347", "1341 2341 2346"],
+                ),
+                (
+                    "in-aadhaar-like",
+                    &["905359722055", "2341 2341 2346"],
+                    &["905359722056"],
                 ),
                 (
                     "in-pan",
