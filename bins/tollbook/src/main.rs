@@ -44,6 +44,7 @@ enum Command {
     Policy(command::policy::Policy),
     #[command(subcommand)]
     Token(command::token::Token),
+    Mask(command::mask::Mask),
     Doctor(command::doctor::Doctor),
     Verify(command::verify::Verify),
     Completions(command::completions::Completions),
@@ -71,6 +72,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Approvals(approvals) => command::block_on(approvals.run()),
         Command::Policy(policy) => command::block_on(policy.run()),
         Command::Token(token) => command::block_on(token.run()),
+        Command::Mask(mask) => mask.run(),
         Command::Doctor(doctor) => command::block_on(doctor.run()),
         Command::Verify(verify) => verify.run(),
         Command::Completions(completions) => completions.run(),

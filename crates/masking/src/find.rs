@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use tollbook_exchange::Operator;
+use zeroize::Zeroizing;
 
 use crate::{
     Confidence, Kind, Masker,
@@ -46,7 +47,7 @@ impl Masker {
         FindStream {
             masker: self.clone(),
             state: State::new(false),
-            window: Vec::new(),
+            window: Zeroizing::default(),
             held: 0,
             at: 0,
             open: None,
@@ -59,7 +60,7 @@ pub struct FindStream {
     masker: Masker,
     state: State,
     /// What was decided last, then what waits.
-    window: Vec<u8>,
+    window: Zeroizing<Vec<u8>>,
     /// Where in the window the waiting bytes begin.
     held: usize,
     /// How much of the text is decided.
@@ -89,6 +90,11 @@ impl FindStream {
         self.window.clear();
         self.held = 0;
         self.at = 0;
+    }
+
+    /// What stands before this index is decided, and told.
+    pub fn decided(&self) -> u64 {
+        self.open.as_ref().map_or(self.at, |open| open.start)
     }
 
     fn run(&mut self, end: bool, found: &mut Vec<Found>) {

@@ -1,13 +1,13 @@
 //! `tollbook check`.
 
-use std::{env, process::ExitCode};
+use std::{env, path::Path, process::ExitCode};
 
 use clap::Args;
 use serde_json::json;
 use tollbook_gateway::{Plan, Summary};
 
 use crate::{
-    command::{Configuration, Form},
+    command::{Configuration, Form, mask::own_rules},
     exit::Failure,
     print::{self, Tone, field, heading, inert, tone},
 };
@@ -38,11 +38,35 @@ impl Check {
             Err(mistakes) => return Err(Failure::usage(mistakes.to_string())),
         };
         let summary = plan.summary();
+        let (_, config) = self.configuration.read()?;
+        let own = own_rules(&config, file.parent().unwrap_or(Path::new(".")))?;
+        let costs = own.rules().zip(own.costs());
         if self.form.json {
-            print::json(&json!({ "ok": true, "file": file, "plan": summary }))?;
+            let rules: Vec<_> = costs
+                .map(|(rule, cost)| {
+                    json!({
+                        "rule": rule.id, "lane": cost.lane, "tried": cost.tried,
+                        "words": cost.words, "reach": cost.reach,
+                    })
+                })
+                .collect();
+            print::json(&json!({ "ok": true, "file": file, "plan": summary, "rules": rules }))?;
             return Ok(ExitCode::SUCCESS);
         }
-        print::page(&page(&file.display().to_string(), &summary))?;
+        let mut page = page(&file.display().to_string(), &summary);
+        if own.rules().next().is_some() {
+            page.push(heading("rules of your own"));
+        }
+        for (rule, cost) in costs {
+            page.push(field(
+                rule.id,
+                &format!(
+                    "lane `{}`: tried {}; {} words, looks at {} bytes at most",
+                    cost.lane, cost.tried, cost.words, cost.reach
+                ),
+            ));
+        }
+        print::page(&page)?;
         Ok(ExitCode::SUCCESS)
     }
 }

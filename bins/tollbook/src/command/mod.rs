@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod exchanges;
+pub(crate) mod mask;
 pub(crate) mod policy;
 pub(crate) mod quickstart;
 pub(crate) mod remote;
@@ -55,6 +56,13 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
+    /// This one.
+    pub(crate) fn of(file: &Path) -> Self {
+        Self {
+            config: Some(file.to_owned()),
+        }
+    }
+
     /// The file that counts.
     pub(crate) fn file(&self) -> Result<PathBuf, Failure> {
         if let Some(file) = &self.config {

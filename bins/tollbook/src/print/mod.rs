@@ -65,6 +65,12 @@ pub(crate) fn failure(failure: &Failure) -> String {
     format!("{BAD}tollbook:{BAD:#} {}", inert(failure.message()))
 }
 
+/// Says something on the side, on standard error.
+#[expect(clippy::print_stderr, reason = "this is where it belongs")]
+pub(crate) fn aside(text: &str) {
+    anstream::eprintln!("{}", tone(text, Tone::Aside));
+}
+
 /// Prints lines for a person.
 pub(crate) fn page(lines: &[String]) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
