@@ -494,7 +494,10 @@ mod tests {
             .iter()
             .for_each(|(leaf, ..)| tree.append(leaf_hash(leaf)));
         let head = Checkpoint::of("log.example", &tree).sign(&key()).unwrap();
-        assert_eq!(verify(&forked, std::slice::from_ref(&head)).verdict, Verdict::Verified);
+        assert_eq!(
+            verify(&forked, std::slice::from_ref(&head)).verdict,
+            Verdict::Verified
+        );
         let told = kept(&forked, &head, &notes[5]);
         assert_eq!(told.kept[0].past, Past::Fork);
         assert_eq!(told.verdict, Verdict::Tampered);

@@ -156,7 +156,9 @@ mod tests {
 
     fn manifest() -> Manifest {
         let mut records = Indexes::new();
-        [2, 3, 6].iter().for_each(|index| assert!(records.push(*index)));
+        [2, 3, 6]
+            .iter()
+            .for_each(|index| assert!(records.push(*index)));
         Manifest {
             writer: "tollbook 0.1.0".to_owned(),
             origin: "audit.example/gw1".to_owned(),
