@@ -46,6 +46,8 @@ enum Command {
     Token(command::token::Token),
     Doctor(command::doctor::Doctor),
     Verify(command::verify::Verify),
+    #[command(subcommand)]
+    Export(command::export::Export),
     Completions(command::completions::Completions),
 }
 
@@ -73,6 +75,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Token(token) => command::block_on(token.run()),
         Command::Doctor(doctor) => command::block_on(doctor.run()),
         Command::Verify(verify) => verify.run(),
+        Command::Export(export) => export.run(),
         Command::Completions(completions) => completions.run(),
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tollbook_exchange::{ExchangeId, SessionId};
 use tollbook_ledger::{
-    ContentDigest, Entry, Header, Integrity, Kind, MAX_FAULTS, Verifier, VerifierKey,
+    ContentDigest, Entry, Header, Integrity, Kind, MAX_FAULTS, Past, Verifier, VerifierKey,
 };
 
 use super::count;
@@ -72,10 +72,19 @@ pub struct Kept {
     pub what: String,
 }
 
+impl Kept {
+    /// Whether the book grew out of it.
+    pub fn is_consistent(&self) -> bool {
+        self.verdict == Past::Consistent.as_str()
+    }
+}
+
 impl Verification {
-    /// Whether every byte of the book is what the log's key signed.
+    /// Whether every byte of the book is what the log's key signed, and the book grew out of every
+    /// checkpoint that was kept.
     pub fn is_verified(&self) -> bool {
         self.verdict == tollbook_ledger::Verdict::Verified.as_str()
+            && self.kept.iter().all(Kept::is_consistent)
     }
 }
 
