@@ -47,6 +47,8 @@ enum Command {
     Mask(command::mask::Mask),
     Doctor(command::doctor::Doctor),
     Verify(command::verify::Verify),
+    #[command(subcommand)]
+    Export(command::export::Export),
     Completions(command::completions::Completions),
 }
 
@@ -75,6 +77,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Mask(mask) => mask.run(),
         Command::Doctor(doctor) => command::block_on(doctor.run()),
         Command::Verify(verify) => verify.run(),
+        Command::Export(export) => export.run(),
         Command::Completions(completions) => completions.run(),
     }
 }

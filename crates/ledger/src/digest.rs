@@ -34,12 +34,22 @@ impl ContentDigest {
 
     /// Takes the next part. `at` is its time in microseconds from the start of the exchange.
     pub fn part(&mut self, at: u64, bytes: &[u8]) {
-        let length = bytes.len() as u64;
+        self.begin(at, bytes.len() as u64);
+        self.more(bytes);
+    }
+
+    /// Begins a part of which the bytes come one piece after the other, by [`more`](Self::more):
+    /// `length` of them, or the digest is that of nothing.
+    pub fn begin(&mut self, at: u64, length: u64) {
         self.hasher.update(at.to_be_bytes());
         self.hasher.update(length.to_be_bytes());
-        self.hasher.update(bytes);
         self.parts += 1;
-        self.bytes += length;
+    }
+
+    /// Takes the next bytes of a part that was begun.
+    pub fn more(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.bytes += bytes.len() as u64;
     }
 
     /// The number of parts so far.

@@ -33,6 +33,15 @@ pub enum Error {
     /// The bytes are not a frontier.
     #[error("malformed frontier")]
     Frontier,
+    /// The bytes are not the tile that they should be.
+    #[error("malformed tile")]
+    Tile,
+    /// The text is not a proof of a log.
+    #[error("malformed tlog-proof")]
+    LogProof,
+    /// The text is not the manifest of evidence of a version this build reads.
+    #[error("malformed or unknown manifest")]
+    Manifest,
     /// The proof does not show what it should.
     #[error("the proof does not hold")]
     Proof,

@@ -11,6 +11,9 @@
 //! holds both the disk *and* the key can rewrite everything that no outsider has seen a checkpoint
 //! of: keep checkpoints elsewhere.
 //!
+//! [`Tile`]s and [`LogProof`]s (<https://c2sp.org/tlog-tiles>, <https://c2sp.org/tlog-proof>) carry
+//! a log, or one record of it, to somebody else; [`evidence`] is a folder of both.
+//!
 //! Nothing here does I/O. [`Verifier`] takes the entries one by one and needs no key but the
 //! public one:
 //!
@@ -44,11 +47,16 @@
 mod checkpoint;
 mod digest;
 mod error;
+pub mod evidence;
 mod hash;
 mod key;
 mod leaf;
 mod note;
+mod past;
 mod proof;
+mod tile;
+mod tiled;
+mod tlog_proof;
 mod tree;
 mod verify;
 
@@ -59,6 +67,12 @@ pub use hash::{Hash, leaf_hash};
 pub use key::{SigningKey, VerifierKey};
 pub use leaf::{Header, Kind, LEAF_BYTES, Leaf, commitment};
 pub use note::Note;
+pub use past::{History, Kept, Past};
 pub use proof::{consistency_proof, inclusion_proof, verify_consistency, verify_inclusion};
+pub use tile::{Level, TILE_WIDTH, Tile, Tiler};
+pub use tiled::TiledTree;
+pub use tlog_proof::LogProof;
 pub use tree::Frontier;
-pub use verify::{Entry, Fault, MAX_FAULTS, Report, Verdict, Verifier, What};
+pub use verify::{
+    Completeness, Entry, Fault, Integrity, MAX_FAULTS, Report, Verdict, Verifier, What,
+};

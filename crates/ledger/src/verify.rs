@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::{Checkpoint, Error, Frontier, Hash, Header, Leaf, VerifierKey, leaf_hash};
+use crate::{
+    Checkpoint, Error, Frontier, Hash, Header, History, Kept, Leaf, Past, VerifierKey, leaf_hash,
+};
 
 /// Checks a log of which it is given the entries in order, and checkpoints of it.
 ///
@@ -14,9 +16,14 @@ pub struct Verifier {
     tree: Frontier,
     /// Checkpoints of sizes that the tree has not reached.
     ahead: Vec<Checkpoint>,
+    history: History,
     proven: Option<u64>,
     faults: Vec<Fault>,
     fault_count: u64,
+    /// Whether some fault is that something is not what was signed.
+    broken: bool,
+    /// Whether some fault is that something is missing.
+    lacks: bool,
 }
 
 /// One entry of a log as it is stored.
@@ -36,6 +43,12 @@ pub struct Entry<'a> {
 pub struct Report {
     /// The short answer.
     pub verdict: Verdict,
+    /// Whether what is there is what was signed.
+    pub integrity: Integrity,
+    /// Whether all is there that was signed.
+    pub completeness: Completeness,
+    /// What the checkpoints say that were kept, in the order in which they were given.
+    pub kept: Vec<Kept>,
     /// The number of entries that were given.
     pub size: u64,
     /// The root of the tree over them.
@@ -58,6 +71,30 @@ pub enum Verdict {
     Tampered,
     /// Nothing is wrong, but no checkpoint covers every entry.
     Unproven,
+}
+
+/// Whether each record is what the log's key signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Integrity {
+    /// Each of them is.
+    Proven,
+    /// Some are not, or the key signed two histories.
+    Broken,
+    /// Nothing signed says so.
+    Unknown,
+}
+
+/// Whether no record is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Completeness {
+    /// None is.
+    Complete,
+    /// Some are.
+    Incomplete,
+    /// Nothing that is there can show it.
+    NotShown,
 }
 
 /// One thing that is wrong with a log.
@@ -100,9 +137,12 @@ impl Verifier {
             key,
             tree: Frontier::new(),
             ahead: Vec::new(),
+            history: History::new(),
             proven: None,
             faults: Vec::new(),
             fault_count: 0,
+            broken: false,
+            lacks: false,
         }
     }
 
@@ -114,6 +154,7 @@ impl Verifier {
             self.fault(Some(index), what);
         }
         self.tree.append(leaf_hash(entry.leaf));
+        self.history.grown(&self.tree);
         self.compare();
         checked.ok()
     }
@@ -129,6 +170,12 @@ impl Verifier {
             }
             Err(error) => self.fault(None, What::Checkpoint(error)),
         }
+    }
+
+    /// Takes a checkpoint that somebody kept from earlier, to be given before the entries. It has a
+    /// verdict of its own in [`Report::kept`].
+    pub fn keep(&mut self, note: &str) {
+        self.history.keep(note, &self.key, &self.tree);
     }
 
     /// The number of entries so far.
@@ -147,15 +194,38 @@ impl Verifier {
         if !self.ahead.is_empty() {
             self.fault(Some(size), What::Missing);
         }
-        let verdict = if self.fault_count > 0 {
+        let kept = self.history.finish();
+        for kept in &kept {
+            if kept.past == Past::Consistent {
+                self.proven = self.proven.max(kept.size);
+            }
+        }
+        let says = |found: fn(&Past) -> bool| kept.iter().any(|kept| found(&kept.past));
+        let broken = self.broken || says(|past| matches!(past, Past::Fork | Past::Foreign(_)));
+        let lacks = self.lacks || says(|past| matches!(past, Past::Fork | Past::Behind));
+        let proven = self.proven == Some(size);
+        let integrity = match (broken, proven) {
+            (true, _) => Integrity::Broken,
+            (false, true) => Integrity::Proven,
+            (false, false) => Integrity::Unknown,
+        };
+        let completeness = match (lacks, proven) {
+            (true, _) => Completeness::Incomplete,
+            (false, true) => Completeness::Complete,
+            (false, false) => Completeness::NotShown,
+        };
+        let verdict = if broken || lacks {
             Verdict::Tampered
-        } else if self.proven == Some(size) {
+        } else if proven {
             Verdict::Verified
         } else {
             Verdict::Unproven
         };
         Report {
             verdict,
+            integrity,
+            completeness,
+            kept,
             size,
             root: self.tree.root(),
             proven: self.proven,
@@ -186,6 +256,8 @@ impl Verifier {
 
     fn fault(&mut self, index: Option<u64>, what: What) {
         self.fault_count += 1;
+        self.lacks |= matches!(what, What::Missing | What::Sequence);
+        self.broken |= !matches!(what, What::Missing);
         if self.faults.len() < MAX_FAULTS {
             self.faults.push(Fault { index, what });
         }
@@ -212,6 +284,28 @@ impl Verdict {
             Self::Verified => "verified",
             Self::Tampered => "tampered",
             Self::Unproven => "unproven",
+        }
+    }
+}
+
+impl Integrity {
+    /// The name used in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Proven => "proven",
+            Self::Broken => "broken",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Completeness {
+    /// The name used in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Incomplete => "incomplete",
+            Self::NotShown => "not_shown",
         }
     }
 }
@@ -296,6 +390,8 @@ mod tests {
         assert_eq!(report.faults, []);
         assert_eq!(report.verdict, Verdict::Verified);
         assert_eq!((report.size, report.proven), (9, Some(9)));
+        assert_eq!(report.integrity, Integrity::Proven);
+        assert_eq!(report.completeness, Completeness::Complete);
         assert_eq!(verify(&[], &notes[..1]).verdict, Verdict::Verified);
     }
 
@@ -338,6 +434,11 @@ mod tests {
         );
 
         let cut = verify(&entries[..3], &notes[4..]);
+        assert_eq!(cut.completeness, Completeness::Incomplete);
+        assert_eq!(cut.integrity, Integrity::Unknown);
+        let cut_later = verify(&entries[..3], &notes[3..]);
+        assert_eq!(cut_later.integrity, Integrity::Proven);
+        assert_eq!(cut_later.completeness, Completeness::Incomplete);
         assert_eq!(first_fault(&cut), (Some(3), What::Missing));
     }
 
@@ -354,6 +455,53 @@ mod tests {
         );
         // A checkpoint kept from before the forgery narrows it down.
         assert_eq!(verify(&entries, &notes[2..]).proven, Some(2));
+    }
+
+    #[test]
+    fn a_kept_checkpoint_tells_a_restored_log() {
+        let (entries, notes) = log(6);
+        let kept = |entries: &[Stored], head: &str, kept: &str| {
+            let mut verifier = Verifier::new(key().verifier_key());
+            verifier.checkpoint(head);
+            verifier.keep(kept);
+            for (leaf, salt, envelope) in entries {
+                let (leaf, salt) = (leaf.as_slice(), salt.as_slice());
+                verifier.entry(&Entry {
+                    leaf,
+                    salt,
+                    envelope,
+                });
+            }
+            verifier.finish()
+        };
+        let grown = kept(&entries, &notes[6], &notes[3]);
+        assert_eq!(grown.verdict, Verdict::Verified);
+        assert_eq!(grown.kept[0].past, Past::Consistent);
+
+        let restored = kept(&entries[..4], &notes[4], &notes[6]);
+        assert_eq!(restored.kept[0].past, Past::Behind);
+        assert_eq!(restored.verdict, Verdict::Tampered);
+        assert_eq!(restored.integrity, Integrity::Proven);
+        assert_eq!(restored.completeness, Completeness::Incomplete);
+
+        // Restored, and then other things happened.
+        let header = Leaf::from_bytes(&entries[4].0).unwrap().header;
+        let envelope = b"another".to_vec();
+        let leaf = Leaf::seal(header, &[8; 32], &envelope).to_bytes().to_vec();
+        let forked = [&entries[..4], &[(leaf, vec![8; 32], envelope)]].concat();
+        let mut tree = Frontier::new();
+        forked
+            .iter()
+            .for_each(|(leaf, ..)| tree.append(leaf_hash(leaf)));
+        let head = Checkpoint::of("log.example", &tree).sign(&key()).unwrap();
+        assert_eq!(
+            verify(&forked, std::slice::from_ref(&head)).verdict,
+            Verdict::Verified
+        );
+        let told = kept(&forked, &head, &notes[5]);
+        assert_eq!(told.kept[0].past, Past::Fork);
+        assert_eq!(told.verdict, Verdict::Tampered);
+        assert_eq!(told.integrity, Integrity::Broken);
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub enum ErrorKind {
     Id,
     /// Several exchanges have ids that begin like this.
     Ambiguous,
+    /// The evidence cannot be written.
+    Evidence,
 }
 
 impl Error {
@@ -80,6 +82,12 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
+impl From<tollbook_ledger::Error> for Error {
+    fn from(error: tollbook_ledger::Error) -> Self {
+        Self::because(ErrorKind::Corrupt, error)
+    }
+}
+
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -99,6 +107,7 @@ impl fmt::Display for ErrorKind {
             Self::Twice => f.write_str("the exchange is already open with this recorder"),
             Self::Id => f.write_str("not an exchange id, nor eight or more of its first digits"),
             Self::Ambiguous => f.write_str("several exchanges have ids that begin like this"),
+            Self::Evidence => f.write_str("the evidence cannot be written"),
         }
     }
 }

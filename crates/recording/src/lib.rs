@@ -12,12 +12,14 @@
 //! - **Tamper evidence.** Rows, Merkle tree and signed checkpoint change in one transaction.
 //!   [`Reader::verify`] names the entry in which a byte was changed. See [`tollbook_ledger`] for
 //!   what that proves, and against whom.
+//! - **Evidence for others.** [`Reader::evidence`] writes some of the book into a folder that
+//!   somebody can check offline, who has neither the book nor a key: `tollbook-verify`.
 //! - **A failed sync is never retried.** Linux may drop what it could not write and report the next
 //!   sync as a success, so after any error of the database nothing is recorded any more, and
 //!   [`Recorder::health`] says why.
 //!
 //! What is not here yet: encryption of what is stored, full-text search, retention and erasure,
-//! tiles and witnesses.
+//! and witnesses.
 //!
 //! # The order of the layers
 //!
@@ -63,6 +65,7 @@ mod config;
 mod database;
 mod envelope;
 mod error;
+mod evidence;
 mod folder;
 mod journal;
 #[cfg(feature = "tower")]
@@ -76,8 +79,9 @@ mod writer;
 
 pub use config::Config;
 pub use error::{Error, ErrorKind};
+pub use evidence::{Evidence, EvidenceOptions};
 #[cfg(feature = "tower")]
 pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, ResponseBody};
-pub use reader::{Fault, Filter, Reader, Summary, Verification};
+pub use reader::{Fault, Filter, Kept, Reader, Summary, Verification};
 pub use recorder::{Health, Recorder, Stats};
 pub use recording::Recording;

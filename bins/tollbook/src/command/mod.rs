@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod exchanges;
+pub(crate) mod export;
 pub(crate) mod mask;
 pub(crate) mod policy;
 pub(crate) mod quickstart;

@@ -12,6 +12,7 @@ mod claude_code_waits;
 mod clients;
 mod commands;
 mod doctor;
+mod evidence;
 mod mask;
 mod memory;
 mod people;

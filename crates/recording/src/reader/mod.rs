@@ -5,7 +5,7 @@ mod show;
 mod verify;
 
 pub use list::{Filter, Summary};
-pub use verify::{Fault, Verification};
+pub use verify::{Fault, Kept, Verification};
 
 use std::{
     fmt,
@@ -15,9 +15,10 @@ use std::{
 
 use rusqlite::{Connection, Transaction};
 use serde_json::Value;
+use tollbook_exchange::ExchangeId;
 use tollbook_ledger::VerifierKey;
 
-use crate::{Error, ErrorKind, database, folder};
+use crate::{Error, ErrorKind, Evidence, EvidenceOptions, database, evidence, folder};
 
 /// Reads the book in a folder: that of a running gateway, or a copy.
 ///
@@ -77,6 +78,16 @@ impl Reader {
         self.read(|book| show::exchange(book, id))
     }
 
+    /// The whole id of the exchange of which this is the id, or the first eight or more digits of
+    /// it. `None` if there is no such exchange.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`exchange`](Self::exchange).
+    pub fn exchange_id(&self, id: &str) -> Result<Option<ExchangeId>, Error> {
+        self.read(|book| show::exchange_id(book, id))
+    }
+
     /// The number of exchanges.
     ///
     /// # Errors
@@ -118,11 +129,50 @@ impl Reader {
     /// When the journal cannot be read, or there is no key. What is wrong with a book that can be
     /// read is in the [`Verification`].
     pub fn verify(&self, key: Option<&VerifierKey>) -> Result<Verification, Error> {
-        let key = match key {
-            Some(key) => key.clone(),
-            None => folder::verifier_key(&self.folder)?.ok_or(ErrorKind::Key)?,
-        };
-        self.read(|book| verify::verify(book, key))
+        self.verify_with(key, &[])
+    }
+
+    /// As [`verify`](Self::verify), and holds checkpoints against the book that somebody kept from
+    /// earlier: signed notes. The book must be one that grew out of each.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`verify`](Self::verify).
+    pub fn verify_with(
+        &self,
+        key: Option<&VerifierKey>,
+        kept: &[String],
+    ) -> Result<Verification, Error> {
+        let key = self.key(key)?;
+        self.read(|book| verify::verify(book, key, kept))
+    }
+
+    /// Writes evidence into a folder, which must be empty or not there: the selected exchanges,
+    /// with all that shows that they are in the log. See [`tollbook_ledger::evidence`].
+    ///
+    /// Everything in it is as it is stored: whether it is what was signed is for those to find out
+    /// who check it. `key` is the log's, and that in the folder if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Evidence`] when the folder cannot be written, and [`ErrorKind::Corrupt`] when
+    /// the book does not fit its signed head, so that there is no proof of anything in it.
+    /// [`verify`](Self::verify) tells why. Others when the journal cannot be read.
+    pub fn evidence(
+        &self,
+        key: Option<&VerifierKey>,
+        options: &EvidenceOptions,
+        folder: impl AsRef<Path>,
+    ) -> Result<Evidence, Error> {
+        let key = self.key(key)?;
+        self.read(|book| evidence::write(book, &key, options, folder.as_ref()))
+    }
+
+    fn key(&self, key: Option<&VerifierKey>) -> Result<VerifierKey, Error> {
+        match key {
+            Some(key) => Ok(key.clone()),
+            None => Ok(folder::verifier_key(&self.folder)?.ok_or(ErrorKind::Key)?),
+        }
     }
 
     /// Reads within one snapshot.

@@ -63,6 +63,11 @@ pub(super) fn exchange(book: &Transaction<'_>, id: &str) -> Result<Option<Value>
     Ok(Some(Value::Object(shown)))
 }
 
+/// The whole id of the exchange that `id` names.
+pub(super) fn exchange_id(book: &Transaction<'_>, id: &str) -> Result<Option<ExchangeId>, Error> {
+    Ok(find(book, id)?.map(|(id, ..)| id))
+}
+
 /// The id of the exchange with its intent's and its outcome's index.
 type Found = (ExchangeId, i64, Option<i64>);
 

@@ -4,7 +4,9 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use serde::Serialize;
 use serde_json::Value;
 use tollbook_exchange::{ExchangeId, SessionId};
-use tollbook_ledger::{ContentDigest, Entry, Header, Kind, MAX_FAULTS, Verifier, VerifierKey};
+use tollbook_ledger::{
+    ContentDigest, Entry, Header, Integrity, Kind, MAX_FAULTS, Past, Verifier, VerifierKey,
+};
 
 use super::count;
 use crate::{
@@ -21,6 +23,10 @@ use crate::{
 pub struct Verification {
     /// `verified`; `tampered` if anything is wrong; `unproven` if no checkpoint covers it all.
     pub verdict: &'static str,
+    /// `proven` if each record is what was signed; `broken` if one is not; else `unknown`.
+    pub integrity: &'static str,
+    /// `complete` if all is there that was signed; `incomplete` if not; else `not_shown`.
+    pub completeness: &'static str,
     /// The number of entries.
     pub size: u64,
     /// The root of the tree over them, in hexadecimal.
@@ -31,6 +37,8 @@ pub struct Verification {
     pub key: String,
     /// The newest signed checkpoint. Keep it: a later book must be one that grew out of it.
     pub checkpoint: String,
+    /// What the checkpoints say that somebody kept, in the order in which they were given.
+    pub kept: Vec<Kept>,
     /// What is wrong; at most a thousand things.
     pub faults: Vec<Fault>,
     /// How much is wrong, also beyond what `faults` holds.
@@ -51,14 +59,40 @@ pub struct Fault {
     pub what: String,
 }
 
-impl Verification {
-    /// Whether every byte of the book is what the log's key signed.
-    pub fn is_verified(&self) -> bool {
-        self.verdict == tollbook_ledger::Verdict::Verified.as_str()
+/// What a checkpoint that somebody kept says of the book.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Kept {
+    /// The number of entries it is about, if it could be read.
+    pub size: Option<u64>,
+    /// `consistent` if the book grew out of it; `fork`, `behind`, `foreign`, `unreadable` or
+    /// `unknown` if not.
+    pub verdict: &'static str,
+    /// The same in a sentence.
+    pub what: String,
+}
+
+impl Kept {
+    /// Whether the book grew out of it.
+    pub fn is_consistent(&self) -> bool {
+        self.verdict == Past::Consistent.as_str()
     }
 }
 
-pub(super) fn verify(book: &Transaction<'_>, key: VerifierKey) -> Result<Verification, Error> {
+impl Verification {
+    /// Whether every byte of the book is what the log's key signed, and the book grew out of every
+    /// checkpoint that was kept.
+    pub fn is_verified(&self) -> bool {
+        self.verdict == tollbook_ledger::Verdict::Verified.as_str()
+            && self.kept.iter().all(Kept::is_consistent)
+    }
+}
+
+pub(super) fn verify(
+    book: &Transaction<'_>,
+    key: VerifierKey,
+    kept: &[String],
+) -> Result<Verification, Error> {
     let head: Option<(i64, Vec<u8>, String)> = book
         .query_row("SELECT size, frontier, note FROM head", [], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
@@ -73,6 +107,7 @@ pub(super) fn verify(book: &Transaction<'_>, key: VerifierKey) -> Result<Verific
     };
     let (origin, key_text) = (key.name().to_owned(), key.to_string());
     let mut verifier = Verifier::new(key);
+    kept.iter().for_each(|note| verifier.keep(note));
     let checkpoint = match &head {
         Some((_, _, note)) => {
             verifier.checkpoint(note);
@@ -116,18 +151,26 @@ pub(super) fn verify(book: &Transaction<'_>, key: VerifierKey) -> Result<Verific
     // Those of an entry in the order of the log, and then those of the book as a whole.
     faults.sort_by_key(|fault| fault.index.unwrap_or(u64::MAX));
     faults.truncate(MAX_FAULTS);
-    let verdict = if audit.fault_count > 0 {
-        tollbook_ledger::Verdict::Tampered
+    let (verdict, integrity) = if audit.fault_count > 0 {
+        (tollbook_ledger::Verdict::Tampered, Integrity::Broken)
     } else {
-        report.verdict
+        (report.verdict, report.integrity)
     };
+    let kept = report.kept.iter().map(|kept| Kept {
+        size: kept.size,
+        verdict: kept.past.as_str(),
+        what: kept.past.to_string(),
+    });
     Ok(Verification {
         verdict: verdict.as_str(),
+        integrity: integrity.as_str(),
+        completeness: report.completeness.as_str(),
         size: report.size,
         root: report.root.to_string(),
         origin,
         key: key_text,
         checkpoint,
+        kept: kept.collect(),
         faults,
         fault_count: report.fault_count + audit.fault_count,
         exchanges: audit.intents,

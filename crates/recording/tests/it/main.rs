@@ -7,6 +7,7 @@
 )]
 
 mod durability;
+mod evidence;
 mod limits;
 mod outcomes;
 mod reading;

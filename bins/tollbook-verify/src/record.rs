@@ -1,0 +1,224 @@
+//! Records: envelope, proof and body.
+
+use std::io::{self, BufRead, Read};
+
+use serde_json::Value;
+use tollbook_ledger::{
+    Checkpoint, ContentDigest, Kind, Leaf, LogProof, TiledTree,
+    evidence::{Manifest, Opening, Part, id_to_text, record_file},
+    leaf_hash, verify_inclusion,
+};
+
+use crate::{
+    bundle::{Absent, Bundle},
+    check::absence,
+    report::Faults,
+};
+
+/// Checks each record by itself. Returns how many are what was signed.
+pub(crate) fn check(
+    bundle: &Bundle,
+    note: &str,
+    head: &Checkpoint,
+    manifest: &Manifest,
+    faults: &mut Faults,
+) -> u64 {
+    let tile = |tile: tollbook_ledger::Tile| {
+        let bytes = bundle.read(&tile.to_string(), 256 * 32);
+        bytes.map_err(|_| tollbook_ledger::Error::Tile)
+    };
+    let mut tree = TiledTree::new(head.size, tile);
+    let mut good = 0;
+    for index in manifest.records.iter() {
+        let before = faults.count;
+        if let Some((leaf, salt, envelope)) = opened(bundle, index, note, head, faults) {
+            // With the leaves of the whole log this is known already.
+            let tile =
+                |_: &_| manifest.leaves || tree.leaf(index) == Ok(leaf_hash(&leaf.to_bytes()));
+            if !Some(&leaf).is_some_and(tile) {
+                let what = "the hash tile has another leaf at this index";
+                faults.wrong(Some(index), "tile/0", what);
+            }
+            meaning(index, &leaf, &envelope, faults);
+            if manifest.contents {
+                content(bundle, index, &leaf, &salt, &envelope, faults);
+            }
+        }
+        good += u64::from(faults.count == before);
+    }
+    good
+}
+
+/// Leaf, salt and envelope of a record, if they are what was signed.
+fn opened(
+    bundle: &Bundle,
+    index: u64,
+    note: &str,
+    head: &Checkpoint,
+    faults: &mut Faults,
+) -> Option<(Leaf, [u8; 32], Value)> {
+    let (json, proof) = (record_file(index, "json"), record_file(index, "tlog-proof"));
+    let envelope = bundle.read(&json, MAX_ENVELOPE);
+    let text = bundle.read(&proof, MAX_PROOF);
+    let (envelope, text) = match (envelope, text) {
+        (Ok(envelope), Ok(text)) => (envelope, text),
+        (envelope, text) => {
+            for (name, read) in [(json, envelope), (proof, text)] {
+                if let Err(absent) = read {
+                    absence(faults, Some(index), &name, absent);
+                }
+            }
+            return None;
+        }
+    };
+    let mut wrong = |file: &str, what: &str| {
+        faults.wrong(Some(index), file, what);
+        None
+    };
+    let read = std::str::from_utf8(&text).map(LogProof::from_text);
+    let Ok(Ok(LogProof {
+        extra: Some(extra),
+        index: proven,
+        hashes,
+        checkpoint,
+    })) = read
+    else {
+        return wrong(&proof, "this is no proof of a record");
+    };
+    let Ok(Opening { leaf: bytes, salt }) = Opening::from_bytes(&extra) else {
+        return wrong(&proof, "its extra data is not one that this program knows");
+    };
+    if proven != index {
+        return wrong(&proof, "it is the proof of another index");
+    }
+    if checkpoint != note {
+        return wrong(
+            &proof,
+            "it leads to another checkpoint than that of the evidence",
+        );
+    }
+    let Ok(leaf) = Leaf::from_bytes(&bytes) else {
+        return wrong(&proof, "the leaf cannot be read");
+    };
+    if leaf.header.sequence != index {
+        return wrong(&proof, "the leaf belongs to another index");
+    }
+    if !leaf.opens_with(&salt, &envelope) {
+        return wrong(&json, "the record is not the one that was committed to");
+    }
+    let shown = verify_inclusion(&leaf_hash(&bytes), index, head.size, &hashes, &head.root);
+    if shown.is_err() {
+        return wrong(&proof, "the proof does not lead to what was signed");
+    }
+    match serde_json::from_slice(&envelope) {
+        Ok(envelope) => Some((leaf, salt, envelope)),
+        Err(_) => wrong(&json, "the record is no JSON"),
+    }
+}
+
+/// Whether the envelope speaks of what its leaf speaks of.
+fn meaning(index: u64, leaf: &Leaf, envelope: &Value, faults: &mut Faults) {
+    let kind = match leaf.header.kind {
+        Kind::Outcome => "outcome",
+        _ => "intent",
+    };
+    let session =
+        leaf.header.kind != Kind::Intent || envelope["session"] == id_to_text(&leaf.header.session);
+    let fits = envelope["v"] == 1
+        && envelope["kind"] == kind
+        && envelope["id"] == id_to_text(&leaf.header.exchange)
+        && session;
+    if !fits {
+        let what = "the record is not that of its leaf, or of a version not known here";
+        faults.wrong(Some(index), &record_file(index, "json"), what);
+    }
+}
+
+/// Whether the recorded body is the one that the envelope has the digest of.
+fn content(
+    bundle: &Bundle,
+    index: u64,
+    leaf: &Leaf,
+    salt: &[u8; 32],
+    envelope: &Value,
+    faults: &mut Faults,
+) {
+    let side = match leaf.header.kind {
+        Kind::Outcome => "response",
+        _ => "request",
+    };
+    let recorded = &envelope[side]["body"];
+    let (body, parts) = (record_file(index, "body"), record_file(index, "parts"));
+    let digest = match (bundle.stream(&body), bundle.stream(&parts)) {
+        (Ok(body), Ok(parts)) => digest(salt, body, parts),
+        // A body of no parts has no files.
+        (Err(Absent::Missing), Err(Absent::Missing)) if recorded["parts"] == 0 => {
+            Ok(Some(ContentDigest::new(salt)))
+        }
+        (found, list) => {
+            for (name, absent) in [(&body, found.err()), (&parts, list.err())] {
+                if let Some(absent) = absent {
+                    absence(faults, Some(index), name, absent);
+                }
+            }
+            return;
+        }
+    };
+    let fits = |digest: &ContentDigest| {
+        recorded["parts"] == digest.parts()
+            && recorded["bytes"] == digest.bytes()
+            && recorded["digest"] == digest.finish().to_string()
+    };
+    match digest {
+        Ok(Some(digest)) if fits(&digest) => {}
+        Ok(_) => faults.wrong(
+            Some(index),
+            &body,
+            "body or parts are not those that were recorded",
+        ),
+        Err(_) => faults.unread(Some(index), &body, Absent::Unreadable),
+    }
+}
+
+/// The digest of a body in these parts; `None` if it does not come in such parts.
+fn digest(
+    salt: &[u8; 32],
+    mut body: impl BufRead,
+    mut parts: impl BufRead,
+) -> io::Result<Option<ContentDigest>> {
+    let mut digest = ContentDigest::new(salt);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        (&mut parts).take(MAX_LINE).read_until(b'\n', &mut line)?;
+        if line.is_empty() {
+            break;
+        }
+        let part = line.strip_suffix(b"\n");
+        let part = part.and_then(|line| std::str::from_utf8(line).ok()?.parse::<Part>().ok());
+        let Some(part) = part else {
+            return Ok(None);
+        };
+        digest.begin(part.at, part.bytes);
+        let mut left = part.bytes;
+        while left > 0 {
+            let piece = body.fill_buf()?;
+            if piece.is_empty() {
+                return Ok(None);
+            }
+            let length = usize::try_from(left).map_or(piece.len(), |left| left.min(piece.len()));
+            digest.more(&piece[..length]);
+            body.consume(length);
+            left -= length as u64;
+        }
+    }
+    let rest = !body.fill_buf()?.is_empty();
+    Ok((!rest && digest.parts() > 0).then_some(digest))
+}
+
+/// An envelope holds no body, but what was found in one.
+const MAX_ENVELOPE: u64 = 1 << 30;
+/// A checkpoint as long as any, and the hashes.
+const MAX_PROOF: u64 = 1_100_000;
+/// Two numbers of twenty digits, a space and a line feed.
+const MAX_LINE: u64 = 42;

@@ -1,0 +1,175 @@
+//! What was found.
+
+use serde_json::{Value, json};
+use tollbook_ledger::{
+    Completeness, Integrity, Kept, MAX_FAULTS, Past,
+    evidence::{Manifest, id_to_text, time_to_text},
+};
+
+/// What the check of evidence found.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// Whether each record is what the log's key signed.
+    pub integrity: Integrity,
+    /// Whether no record is missing that was asked for.
+    pub completeness: Completeness,
+    /// The log's public key that was used, in its text form; empty if there was none.
+    pub key: String,
+    /// Whether that key was given, and not only found in the evidence.
+    pub key_given: bool,
+    /// The name of the log.
+    pub log: String,
+    /// The number of entries that the signed head is about.
+    pub size: Option<u64>,
+    /// The root of the signed head, in hexadecimal.
+    pub root: Option<String>,
+    /// What the evidence says of itself, if that could be read.
+    pub manifest: Option<Manifest>,
+    /// The number of exchanges that the selection takes, if the leaves show it.
+    pub exchanges: Option<u64>,
+    /// How many of them have no outcome yet.
+    pub open: Option<u64>,
+    /// The number of records that were checked and are what was signed.
+    pub records: u64,
+    /// What the checkpoints say that the auditor kept, in the order in which they were given.
+    pub kept: Vec<Kept>,
+    /// What is wrong; at most [`MAX_FAULTS`].
+    pub faults: Vec<Fault>,
+    /// How much is wrong, also beyond what `faults` holds.
+    pub fault_count: u64,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fault {
+    /// The index of the record in the log, if it is the fault of one.
+    pub index: Option<u64>,
+    /// The file it is about.
+    pub file: String,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// The faults so far, and what they are about.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    pub(crate) list: Vec<Fault>,
+    pub(crate) count: u64,
+    /// Something is not what was signed.
+    pub(crate) broken: bool,
+    /// Something is missing.
+    pub(crate) lacks: bool,
+    /// Something could not be read.
+    pub(crate) unread: bool,
+}
+
+impl Faults {
+    /// Something is not what it should be.
+    pub(crate) fn wrong(&mut self, index: Option<u64>, file: &str, what: impl ToString) {
+        self.broken = true;
+        self.add(index, file, what.to_string());
+    }
+
+    /// Something is not there.
+    pub(crate) fn missing(&mut self, index: Option<u64>, file: &str, what: impl ToString) {
+        self.lacks = true;
+        self.add(index, file, what.to_string());
+    }
+
+    /// Something cannot be read, so that nobody can tell.
+    pub(crate) fn unread(&mut self, index: Option<u64>, file: &str, what: impl ToString) {
+        self.unread = true;
+        self.add(index, file, what.to_string());
+    }
+
+    fn add(&mut self, index: Option<u64>, file: &str, what: String) {
+        self.count += 1;
+        if self.list.len() < MAX_FAULTS {
+            self.list.push(Fault {
+                index,
+                file: file.to_owned(),
+                what,
+            });
+        }
+    }
+}
+
+impl Report {
+    /// Whether all is well: integrity and completeness are shown, and the log grew out of every
+    /// checkpoint that was kept.
+    pub fn is_verified(&self) -> bool {
+        self.exit_code() == 0
+    }
+
+    /// 0 if all is well, 1 if something is wrong or missing, 3 if it cannot be told.
+    pub fn exit_code(&self) -> u8 {
+        let wrong = |past: Past| matches!(past, Past::Fork | Past::Behind | Past::Foreign(_));
+        let no = self.integrity == Integrity::Broken
+            || self.completeness == Completeness::Incomplete
+            || self.kept.iter().any(|kept| wrong(kept.past));
+        let yes = self.fault_count == 0
+            && self.integrity == Integrity::Proven
+            && self.completeness == Completeness::Complete
+            && self.kept.iter().all(|kept| kept.past == Past::Consistent);
+        match (no, yes) {
+            (true, _) => 1,
+            (false, true) => 0,
+            (false, false) => 3,
+        }
+    }
+
+    /// The short answer.
+    pub fn verdict(&self) -> &'static str {
+        match self.exit_code() {
+            0 => "verified",
+            1 => "not_verified",
+            _ => "cannot_tell",
+        }
+    }
+
+    /// The report as JSON. `checkpoints` are the names of those that were kept.
+    pub fn to_json(&self, checkpoints: &[String]) -> Value {
+        let kept = self.kept.iter().enumerate().map(|(place, kept)| {
+            json!({
+                "file": checkpoints.get(place),
+                "size": kept.size,
+                "verdict": kept.past.as_str(),
+                "what": kept.past.to_string(),
+            })
+        });
+        let faults = self
+            .faults
+            .iter()
+            .map(|fault| json!({ "index": fault.index, "file": fault.file, "what": fault.what }));
+        json!({
+            "verdict": self.verdict(),
+            "integrity": self.integrity.as_str(),
+            "completeness": self.completeness.as_str(),
+            "log": self.log,
+            "key": self.key,
+            "key_given": self.key_given,
+            "size": self.size,
+            "root": self.root,
+            "selection": self.manifest.as_ref().map(selection),
+            "contents": self.manifest.as_ref().map(|manifest| manifest.contents),
+            "exchanges": self.exchanges,
+            "open": self.open,
+            "records": self.records,
+            "checkpoints": kept.collect::<Vec<_>>(),
+            "faults": faults.collect::<Vec<_>>(),
+            "fault_count": self.fault_count,
+        })
+    }
+}
+
+fn selection(manifest: &Manifest) -> Value {
+    let selection = &manifest.selection;
+    json!({
+        "exchanges": selection.exchanges.iter().map(id_to_text).collect::<Vec<_>>(),
+        "session": selection.session.as_ref().map(id_to_text),
+        "since": selection.since.map(time_to_text),
+        "until": selection.until.map(time_to_text),
+    })
+}

@@ -1,0 +1,242 @@
+//! The program, given evidence that was put together by hand out of the formats.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what the tests themselves set up may fail them"
+)]
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tollbook_ledger::{
+    Checkpoint, ContentDigest, Frontier, Hash, Header, Kind, Leaf, Level, LogProof, SigningKey,
+    Tile,
+    evidence::{Indexes, Manifest, Opening, Selection, id_to_text},
+    inclusion_proof, leaf_hash,
+};
+
+const NAME: &str = "audit.example/gw1";
+
+fn key() -> SigningKey {
+    SigningKey::from_seed(NAME, &[9; 32]).unwrap()
+}
+
+/// Evidence of one exchange, and the log's checkpoint of when it was open.
+fn evidence(folder: &Path) -> String {
+    let put = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    let id = id_to_text(&[1; 16]);
+    let body = |salt: &[u8; 32], bytes: &[u8]| {
+        let mut digest = ContentDigest::new(salt);
+        digest.part(5, bytes);
+        json!({ "parts": 1, "bytes": bytes.len(), "digest": digest.finish().to_string() })
+    };
+    let (mut tree, mut notes) = (Frontier::new(), Vec::new());
+    let (mut hashes, mut openings, mut bundle) = (Vec::new(), Vec::new(), Vec::new());
+    for (sequence, kind) in [(0, Kind::Intent), (1, Kind::Outcome)] {
+        let salt = [u8::try_from(sequence).unwrap(); 32];
+        let body = body(&salt, b"words");
+        let envelope = match kind {
+            Kind::Intent => json!({
+                "v": 1, "kind": "intent", "id": id, "session": id, "request": { "body": body },
+            }),
+            _ => json!({ "v": 1, "kind": "outcome", "id": id, "response": { "body": body } }),
+        };
+        let envelope = envelope.to_string().into_bytes();
+        let header = Header {
+            kind,
+            sequence,
+            time: 7,
+            exchange: [1; 16],
+            session: [1; 16],
+        };
+        let leaf = Leaf::seal(header, &salt, &envelope).to_bytes();
+        tree.append(leaf_hash(&leaf));
+        hashes.push(leaf_hash(&leaf));
+        openings.push(Opening { leaf, salt });
+        notes.push(Checkpoint::of(NAME, &tree).sign(&key()).unwrap());
+        bundle.extend([0, 84]);
+        bundle.extend(leaf);
+        put(&format!("records/{sequence}.json"), &envelope);
+        put(&format!("records/{sequence}.body"), b"words");
+        put(&format!("records/{sequence}.parts"), b"5 5\n");
+    }
+    let mut records = Indexes::new();
+    for (index, opening) in (0..).zip(&openings) {
+        records.push(index);
+        let proof = LogProof {
+            extra: Some(opening.to_bytes()),
+            index,
+            hashes: inclusion_proof(&hashes, usize::try_from(index).unwrap()).unwrap(),
+            checkpoint: notes[1].clone(),
+        };
+        put(
+            &format!("records/{index}.tlog-proof"),
+            proof.to_text().as_bytes(),
+        );
+    }
+    let tile = Tile::of(2, Level::Hashes(0), 0).unwrap();
+    let bytes: Vec<u8> = hashes.iter().flat_map(|hash: &Hash| hash.0).collect();
+    put(&tile.to_string(), &bytes);
+    let tile = Tile::of(2, Level::Entries, 0).unwrap();
+    put(&tile.to_string(), &bundle);
+    put("vkey", format!("{}\n", key().verifier_key()).as_bytes());
+    put("checkpoint", notes[1].as_bytes());
+    let manifest = Manifest {
+        writer: "by hand".to_owned(),
+        origin: NAME.to_owned(),
+        size: 2,
+        leaves: true,
+        contents: true,
+        selection: Selection::default(),
+        records,
+    };
+    put("MANIFEST", manifest.to_string().as_bytes());
+    notes.swap_remove(0)
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tollbook-verify"))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap()
+}
+
+fn told(output: &Output, code: i32) -> String {
+    let text = [&output.stdout[..], &output.stderr].concat();
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    text
+}
+
+#[test]
+fn what_is_whole_ends_with_zero() {
+    let folder = TempDir::new().unwrap();
+    let older = evidence(&folder.path().join("b"));
+    let page = told(&run(folder.path(), &["b"]), 0);
+    for part in [
+        "evidence     verified\n",
+        "integrity    proven",
+        "completeness complete",
+        "everything in the log",
+        "2, of which 2 are what was signed; 1 exchanges",
+        "the folder's own: compare it",
+    ] {
+        assert!(page.contains(part), "`{part}` is missing in:\n{page}");
+    }
+    fs::write(folder.path().join("older"), older).unwrap();
+    let key = key().verifier_key().to_string();
+    let arguments = ["b", "--vkey", &key, "--checkpoint", "older", "--json"];
+    let report = told(&run(folder.path(), &arguments), 0);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["verdict"], "verified");
+    assert_eq!(report["key_given"], true);
+    assert_eq!(
+        report["checkpoints"][0],
+        json!({ "file": "older", "size": 1, "verdict": "consistent", "what": "the log grew out of it" })
+    );
+    told(&run(folder.path(), &["b", "--vkey", "b/vkey"]), 0);
+}
+
+#[test]
+fn what_is_wrong_ends_with_one_and_has_its_index() {
+    let folder = TempDir::new().unwrap();
+    evidence(&folder.path().join("b"));
+    fs::write(folder.path().join("b/records/1.body"), "lords").unwrap();
+    let page = told(&run(folder.path(), &["b"]), 1);
+    assert!(page.contains("NOT VERIFIED"), "{page}");
+    assert!(
+        page.contains("fault        index 1, records/1.body: "),
+        "{page}"
+    );
+    let report = told(&run(folder.path(), &["b", "--json"]), 1);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["faults"][0]["index"], 1);
+    assert_eq!(
+        (&report["integrity"], &report["records"]),
+        (&"broken".into(), &1.into())
+    );
+
+    // Another key under the same name.
+    evidence(&folder.path().join("c"));
+    let other = SigningKey::from_seed(NAME, &[1; 32]).unwrap();
+    let other = other.verifier_key().to_string();
+    told(&run(folder.path(), &["c", "--vkey", &other]), 1);
+}
+
+#[test]
+fn wrong_use_ends_with_two_and_what_cannot_be_told_with_three() {
+    let folder = TempDir::new().unwrap();
+    evidence(&folder.path().join("b"));
+    for wrong in [
+        &[][..],
+        &["b", "c"],
+        &["b", "--vkey", "nokey"],
+        &["b", "--checkpoint", "nowhere"],
+        &["b", "--frobnicate"],
+    ] {
+        told(&run(folder.path(), wrong), 2);
+    }
+    told(&run(folder.path(), &["nowhere"]), 3);
+    let empty = told(&run(folder.path(), &["."]), 3);
+    assert!(empty.contains("it has no MANIFEST"), "{empty}");
+    fs::write(folder.path().join("note"), "not a checkpoint").unwrap();
+    let unread = told(&run(folder.path(), &["b", "--checkpoint", "note"]), 3);
+    assert!(
+        unread.contains("cannot be read: malformed signed note"),
+        "{unread}"
+    );
+}
+
+#[test]
+fn names_of_files_cannot_act_on_a_terminal() {
+    let folder = TempDir::new().unwrap();
+    evidence(&folder.path().join("b"));
+    fs::write(folder.path().join("b/\u{1b}[2J\u{202e}x"), "").unwrap();
+    let page = told(&run(folder.path(), &["b"]), 1);
+    assert!(
+        !page.contains('\u{1b}') && !page.contains('\u{202e}'),
+        "{page}"
+    );
+    assert!(page.contains("\\u{1b}[2J\\u{202e}x"), "{page}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_is_no_evidence() {
+    let folder = TempDir::new().unwrap();
+    let bundle = folder.path().join("b");
+    evidence(&bundle);
+    let file = bundle.join("records/0.json");
+    fs::rename(&file, folder.path().join("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(folder.path().join("elsewhere"), &file).unwrap();
+    let page = told(&run(folder.path(), &["b"]), 1);
+    assert!(
+        page.contains("index 0, records/0.json: this does not belong"),
+        "{page}"
+    );
+}
+
+#[test]
+fn the_help_is_for_somebody_who_never_heard_of_it() {
+    let folder = TempDir::new().unwrap();
+    let help = told(&run(folder.path(), &["--help"]), 0);
+    for part in [
+        "integrity",
+        "completeness",
+        "--vkey",
+        "--checkpoint",
+        "Exit codes: 0",
+    ] {
+        assert!(help.contains(part), "{help}");
+    }
+}
