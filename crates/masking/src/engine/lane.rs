@@ -104,12 +104,18 @@ pub(crate) fn starts(rule: &Rule) -> Vec<Class> {
 }
 
 fn of_value(rule: &Rule, left: Left) -> Lanes {
-    let Some(pattern) = &rule.pattern else {
-        return of_starts(&starts(rule), left);
+    let whole = [starts(rule)];
+    let alternatives = match &rule.pattern {
+        Some(pattern) => pattern.alternatives(),
+        None => &whole,
     };
+    // A rule is in the run lane or in others, never in both.
+    if alternatives.iter().all(|starts| is_run(starts, left)) {
+        return Lanes::of(Lane::Run);
+    }
     let mut lanes = Lanes::default();
-    for starts in pattern.alternatives() {
-        let found = of_starts(starts, left);
+    for starts in alternatives {
+        let found = covering(starts, left);
         if found.is_empty() {
             return found;
         }
@@ -118,16 +124,11 @@ fn of_value(rule: &Rule, left: Left) -> Lanes {
     lanes
 }
 
-/// The lanes of values that begin with bytes of these classes.
-fn of_starts(starts: &[Class], left: Left) -> Lanes {
-    let Some(first) = starts.first() else {
-        return Lanes::default();
-    };
-    let is_word = left == Left::Boundary && first.within(&class::WORD);
-    if is_word && starts.len() >= RUN && starts[..RUN].iter().all(|class| class.within(&TOKENS)) {
-        return Lanes::of(Lane::Run);
-    }
-    covering(starts, left)
+fn is_run(starts: &[Class], left: Left) -> bool {
+    left == Left::Boundary
+        && starts.len() >= RUN
+        && starts[0].within(&class::WORD)
+        && starts[..RUN].iter().all(|class| class.within(&TOKENS))
 }
 
 /// The lanes that together hold every place at which bytes of these classes stand.
