@@ -84,12 +84,12 @@ const fn logs() -> [u64; MAX + 1] {
     while number <= MAX {
         let whole = number.ilog2();
         let mut log = (whole as u64) << POINT;
-        let mut rest = ((number as u64) << 32) >> whole;
+        let mut rest = ((number as u64) << 31) >> whole;
         let mut bit = POINT;
         while bit > 0 {
             bit -= 1;
-            rest = ((rest as u128 * rest as u128) >> 32) as u64;
-            if rest >= 2 << 32 {
+            rest = (rest * rest) >> 31;
+            if rest >= 2 << 31 {
                 rest >>= 1;
                 log |= 1 << bit;
             }
