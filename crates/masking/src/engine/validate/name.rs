@@ -95,7 +95,11 @@ fn is_slug(value: &[u8]) -> bool {
         .rposition(|byte| matches!(byte, b'-' | b'_' | b'.' | b'/'));
     joint.is_some_and(|joint| {
         let name = Makeup::of(&value[..joint]);
-        value.len() - joint <= MAX_MARK + 1 && name.is_name() && name.letters >= 6
+        value.len() - joint <= MAX_MARK + 1
+            && name.letters >= 6
+            && name.letters >= 3 * name.words
+            && name.usual * 2 >= name.pairs
+            && name.numbers == 0
     })
 }
 
