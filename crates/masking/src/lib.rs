@@ -29,6 +29,7 @@
 //! - a JSON document, by its structure: [`Masker::json`],
 //! - a body of an HTTP message as it comes, by its content type: [`view::BodyMasker`]; for the event
 //!   streams of the Messages API it puts together what is spread over many events,
+//! - the rows of a database's result: [`view::RowMasker`],
 //! - everything that goes over a connection: [`MaskLayer`] (feature `tower`). Its place is behind
 //!   the layer that scans requests and before the one that forwards; further out, the record would
 //!   hold what the caller sent.
@@ -44,10 +45,10 @@
 //!
 //! # What is not promised
 //!
-//! A secret is not found that no rule describes, that is encoded (base64 of a key, a word spelled
-//! backwards), that is spread over two texts, or that is written with Unicode escapes within a JSON
-//! document that is itself held in a string. Key material in source code whose lines are separate
-//! string constants is masked in its first line only. Numbers are not scanned.
+//! A secret is not found that no rule describes, that is encoded (a word spelled backwards), that is
+//! spread over two texts, or that stands in a JSON document held in a string held in another one,
+//! more than three deep. Key material in source code whose lines are separate
+//! string constants is masked in its first line only. Numbers with a fraction are not scanned.
 //!
 //! # Rules
 //!

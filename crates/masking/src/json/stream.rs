@@ -589,7 +589,7 @@ mod tests {
             format!("{{\"{long}\":\"{long}\"}}"),
             format!("[{}", "1".repeat(5_000)),
             format!("[\"{}", "\\".repeat(5_001)),
-            format!("{}", "[".repeat(5_000)),
+            "[".repeat(5_000),
             format!("[\"AKIA{long}"),
         ] {
             let whole = in_pieces(document.as_bytes(), document.len());
