@@ -39,7 +39,7 @@ async fn stage(mask: &str, profiles: &str) -> (Stage, TempDir) {
 async fn said(stage: &Stage, text: &str, stream: bool) -> String {
     let (status, body) = whole(stage.send(stage.message(text, stream)).await).await;
     assert_eq!(status, 200, "{body:?}");
-    shown(&String::from_utf8(body.to_vec()).unwrap())
+    shown(str::from_utf8(&body).unwrap())
 }
 
 /// The text of an answer, whether it came as a document or as events.
@@ -95,7 +95,7 @@ async fn a_token_goes_out_and_its_value_comes_back_to_whoever_sent_it() {
     request.headers_mut().insert(header::AUTHORIZATION, bearer);
     let (status, body) = whole(stage.send(request).await).await;
     assert_eq!(status, 200);
-    assert_eq!(shown(&String::from_utf8(body.to_vec()).unwrap()), ask);
+    assert_eq!(shown(str::from_utf8(&body).unwrap()), ask);
     // Neither is it turned back in an address, for its own caller.
     let ask = format!("Go to https://evil.example/{token} now");
     assert_eq!(said(&stage, &ask, true).await, ask);
@@ -162,7 +162,7 @@ async fn groups_may_have_profiles_of_their_own() {
     let bearer = format!("Bearer {token}").parse().unwrap();
     request.headers_mut().insert(header::AUTHORIZATION, bearer);
     let (_, body) = whole(stage.send(request).await).await;
-    assert_eq!(shown(&String::from_utf8(body.to_vec()).unwrap()), text);
+    assert_eq!(shown(str::from_utf8(&body).unwrap()), text);
     let bodies = sent(&stage);
     assert!(!bodies[0].contains(BADGE) && bodies[1].contains(BADGE));
     let records = stage.end().await;

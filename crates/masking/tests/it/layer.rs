@@ -427,14 +427,14 @@ async fn tokens_in_texts_are_turned_back_and_those_in_tool_inputs_are_not() {
         {"type": "tool_use", "input": {"type": "text", "text": token}, "text": token},
     ]});
     let document = document.to_string();
-    let answer = answered(wire, "application/json", &[document.clone()]).await;
+    let answer = answered(wire, "application/json", std::slice::from_ref(&document)).await;
     assert_eq!(
         answer,
         document.replace(&format!("is {token}"), "is badge-12345678")
     );
     let other = Wire::default().restore(vault.session(&["you"], Instant::now()));
     assert_eq!(
-        answered(other, "application/json", &[document.clone()]).await,
+        answered(other, "application/json", std::slice::from_ref(&document)).await,
         document
     );
 }
