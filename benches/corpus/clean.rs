@@ -7,6 +7,7 @@ use super::{form::fill, random::Random, secrets::base64};
 pub struct Document {
     /// What it is, such as `python`.
     pub name: &'static str,
+    /// The text.
     pub text: String,
 }
 
@@ -74,7 +75,7 @@ fn words(line: &str, random: &mut Random) -> String {
             }
             "64" => {
                 let bytes: Vec<u8> = (0..random.within(48, 1200))
-                    .map(|_| random.next().to_le_bytes()[0])
+                    .map(|_| random.bits().to_le_bytes()[0])
                     .collect();
                 out.push_str(&base64(&bytes));
             }

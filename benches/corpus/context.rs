@@ -39,7 +39,9 @@ enum Takes {
 /// A text and where the value stands in it.
 #[derive(Clone, Debug)]
 pub struct Placed {
+    /// The text.
     pub text: String,
+    /// Where its secret part begins and ends.
     pub secret: (usize, usize),
 }
 

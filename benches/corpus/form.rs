@@ -50,7 +50,7 @@ impl Value {
 }
 
 /// Makes up a value of this form.
-pub fn value(form: &str, random: &mut Random) -> Value {
+pub(super) fn value(form: &str, random: &mut Random) -> Value {
     Value::marked(&fill(form, random))
 }
 
@@ -59,7 +59,7 @@ pub fn value(form: &str, random: &mut Random) -> Value {
 /// # Panics
 ///
 /// When the form is written wrongly.
-pub fn fill(form: &str, random: &mut Random) -> String {
+pub(super) fn fill(form: &str, random: &mut Random) -> String {
     let mut out = String::new();
     let mut rest = form;
     while let Some((before, behind)) = rest.split_once('{') {

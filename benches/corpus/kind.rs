@@ -50,7 +50,9 @@ pub struct Kind {
     pub name: &'static str,
     /// What it is counted with, such as `forge`.
     pub family: &'static str,
+    /// Who it belongs to.
     pub class: Class,
+    /// What must stand beside it.
     pub need: Need,
     /// What people call it: words, several of them apart by `|`.
     pub words: &'static str,

@@ -27,13 +27,17 @@ pub use self::{
 /// A text with one value that must not be seen.
 #[derive(Clone, Debug)]
 pub struct Sample {
+    /// The text.
     pub text: String,
     /// Where the value is.
     pub start: usize,
+    /// The index behind its last byte.
     pub end: usize,
+    /// What it is.
     pub kind: Kind,
     /// The name of the context.
     pub context: &'static str,
+    /// How the text is written down.
     pub encoding: Encoding,
 }
 

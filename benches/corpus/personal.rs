@@ -630,7 +630,9 @@ fn routing(random: &mut Random) -> String {
             random.pick(&["02", "11", "12", "26", "32"]),
             random.digits(7)
         );
-        (weighted(&number, &[3, 7, 1, 3, 7, 1, 3, 7, 1]) % 10 == 0).then_some(number)
+        weighted(&number, &[3, 7, 1, 3, 7, 1, 3, 7, 1])
+            .is_multiple_of(10)
+            .then_some(number)
     })
 }
 
@@ -983,7 +985,8 @@ fn cuit(random: &mut Random) -> String {
 fn tfn(random: &mut Random) -> String {
     until(|| {
         let number = random.number(9);
-        (weighted(&number, &[1, 4, 3, 7, 5, 8, 6, 9, 10]) % 11 == 0)
+        weighted(&number, &[1, 4, 3, 7, 5, 8, 6, 9, 10])
+            .is_multiple_of(11)
             .then(|| spaced(&number, 3, " "))
     })
 }
@@ -992,7 +995,7 @@ fn abn(random: &mut Random) -> String {
     until(|| {
         let number = random.number(11);
         let weights = [10, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19];
-        let right = (weighted(&number, &weights) - 10) % 89 == 0;
+        let right = (weighted(&number, &weights) - 10).is_multiple_of(89);
         right.then(|| {
             format!(
                 "{} {} {} {}",

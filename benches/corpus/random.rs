@@ -9,12 +9,12 @@ impl Random {
     pub fn new(seed: u64) -> Self {
         // Seeds that people choose are near each other; the first states should not be.
         let mut random = Self(seed ^ 0x5851_f42d_4c95_7f2d);
-        random.next();
+        random.bits();
         random
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -25,7 +25,7 @@ impl Random {
     /// A number below `end`, which is not 0.
     pub fn below(&mut self, end: usize) -> usize {
         let end = u64::try_from(end.max(1)).unwrap_or(u64::MAX);
-        usize::try_from(self.next() % end).unwrap_or_default()
+        usize::try_from(self.bits() % end).unwrap_or_default()
     }
 
     /// A number from `from` to `to`, both included.

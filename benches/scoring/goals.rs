@@ -6,9 +6,13 @@ use crate::corpus::Class;
 /// A goal and how far it is reached.
 #[derive(Clone, Debug)]
 pub struct Goal {
+    /// What it is about.
     pub name: &'static str,
+    /// What it must be.
     pub wanted: f64,
+    /// What it is.
     pub reached: f64,
+    /// Whether that is enough.
     pub is_met: bool,
 }
 

@@ -11,13 +11,16 @@ pub struct Label {
     pub start: usize,
     /// The index behind its last byte.
     pub end: usize,
+    /// What it is.
     pub kind: String,
 }
 
 /// A text and its labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Labelled {
+    /// The text.
     pub text: String,
+    /// Its labels.
     pub spans: Vec<Label>,
 }
 

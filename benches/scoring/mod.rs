@@ -27,11 +27,17 @@ use crate::corpus::{Encoding, Random, Sample};
 /// What became of a corpus, by what it is grouped by.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
+    /// All texts.
     pub all: Tally,
+    /// By who a value belongs to.
     pub classes: BTreeMap<String, Tally>,
+    /// By family.
     pub families: BTreeMap<String, Tally>,
+    /// By kind.
     pub kinds: BTreeMap<String, Tally>,
+    /// By context.
     pub contexts: BTreeMap<String, Tally>,
+    /// By encoding.
     pub encodings: BTreeMap<String, Tally>,
     /// Labels that were not found.
     pub misses: Vec<Odd>,
@@ -48,8 +54,11 @@ pub struct Odd {
     pub what: String,
     /// The kind, the context and the encoding of the text.
     pub place: String,
+    /// The index of its first byte.
     pub start: usize,
+    /// The index behind its last byte.
     pub end: usize,
+    /// The text.
     pub text: String,
 }
 

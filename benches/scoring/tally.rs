@@ -11,12 +11,15 @@ const CANARY: usize = 8;
 /// Counts over some texts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
+    /// Values that must not be seen.
     pub labels: u64,
     /// Labels that are found.
     pub found: u64,
+    /// What rules matched.
     pub findings: u64,
     /// Findings that are right.
     pub right: u64,
+    /// Bytes of labels.
     pub label_bytes: u64,
     /// Bytes of labels that are found.
     pub found_bytes: u64,
@@ -30,6 +33,7 @@ pub struct Tally {
     pub canaries: u64,
     /// Texts in JSON, and those of them without a piece of the value after masking as JSON.
     pub documents: u64,
+    /// Documents without a piece of the value after masking as JSON.
     pub documents_masked: u64,
 }
 

@@ -209,6 +209,23 @@ fn nobody_is_bothered_when_the_reader_leaves() {
     assert_eq!(text(&output.stderr), "");
 }
 
+const CONFIG: &str = r#"
+[[issuer]]
+name = "ci"
+issuer = "https://ci.acme.dev"
+audience = "tollbook"
+
+[[connection]]
+name = "claude"
+protocol = "claude"
+upstream = "https://api.anthropic.com"
+credential = { env = "STAND_IN_KEY" }
+allow = ["ci"]
+
+[masking]
+rules = ["house.toml"]
+"#;
+
 /// Rules in the form of gitleaks, of which one is about files.
 const FOREIGN: &str = r#"
 [[rules]]
@@ -254,8 +271,7 @@ fn rules_are_imported_listed_and_used() {
     assert!(page.contains("github-pat"), "{page}");
 
     // And by a configuration of the gateway.
-    let config = "[masking]\nrules = [\"house.toml\"]\n";
-    fs::write(folder.path().join("tollbook.toml"), config).unwrap();
+    fs::write(folder.path().join("tollbook.toml"), CONFIG).unwrap();
     let masked = mask(&folder, &["--config", "tollbook.toml"], badge.as_bytes());
     let said = text(&masked.stderr);
     assert_eq!(
