@@ -88,6 +88,26 @@ fn cases(some: u32) -> ProptestConfig {
     }
 }
 
+/// A value that was refused together with what stands behind it, which is masked now.
+#[test]
+fn what_was_refused_is_refused_again() {
+    let masker = Masker::builtin();
+    for (text, masked) in [
+        (
+            "deploy --token ex4mple0nlyTOKEN=key_35a4",
+            "deploy --token ex4mple0nlyTOKEN=[REDACTED:generic-secret]",
+        ),
+        (
+            "Routing number: 021000021-GB29NWBK60161331926819",
+            "Routing number: 021000021-[REDACTED:iban]",
+        ),
+    ] {
+        let once = whole(&masker, text.as_bytes());
+        assert_eq!(String::from_utf8_lossy(&once), masked);
+        assert_eq!(whole(&masker, &once), once);
+    }
+}
+
 // What goes through the events of a stream takes ten times as long.
 proptest! {
     #![proptest_config(cases(300))]
