@@ -290,12 +290,13 @@ impl Walk {
                 .iter()
                 .fold(0, |ends, part| ends | self.through(part, from)),
             HirKind::Repetition(again) => {
-                let mut step: Box<dyn FnMut(&mut Self, u128) -> u128> = match again.sub.kind() {
-                    HirKind::Class(class) => {
-                        let class = class_of(class);
-                        Box::new(move |walk, from| walk.note(&class, from))
-                    }
-                    _ => Box::new(|walk, from| walk.through(&again.sub, from)),
+                let class = match again.sub.kind() {
+                    HirKind::Class(class) => Some(class_of(class)),
+                    _ => None,
+                };
+                let step = |walk: &mut Self, from| match &class {
+                    Some(class) => walk.note(class, from),
+                    None => walk.through(&again.sub, from),
                 };
                 let mut ends = from;
                 for _ in 0..again.min {

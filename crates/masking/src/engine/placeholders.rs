@@ -12,7 +12,8 @@ use crate::engine::{
     window::{Ahead, LOOK_BACK, Window},
 };
 
-const OPENING: &[u8] = b"[REDACTED:";
+/// What every placeholder begins with.
+pub(crate) const OPENING: &[u8] = b"[REDACTED:";
 /// The longest id of a rule.
 pub(crate) const MAX_ID: usize = 40;
 

@@ -24,6 +24,15 @@ pub(crate) fn token(
     if !rule.validates(&window.bytes[body..end]) || !rule.in_context(window, start) {
         return Verdict::No;
     }
+    // Only what stands before it says that a value behind a literal that stays is one. If it goes on
+    // with what is masked, it was refused together with that.
+    if masked == body {
+        match window.is_masked_at(end) {
+            Some(false) => {}
+            Some(true) => return Verdict::No,
+            None => return Verdict::NotYet,
+        }
+    }
     Verdict::Match(Match {
         start: masked,
         end,

@@ -80,6 +80,7 @@ fn is_joined_before(window: &Window<'_>, at: usize) -> bool {
 fn is_joined_behind(window: &Window<'_>, end: usize) -> Option<bool> {
     match window.ahead(end) {
         Ahead::Byte(joint) if JOINTS.contains(&joint) => match window.ahead(end + 1) {
+            Ahead::Byte(b'[') => window.is_masked_at(end + 1),
             Ahead::Byte(byte) if joint == b'/' => Some(byte.is_ascii_digit()),
             Ahead::Byte(byte) => Some(WORD.has(byte)),
             Ahead::End => Some(false),

@@ -1,6 +1,6 @@
 //! What a decision may look at.
 
-use crate::engine::{class::WORD, rule::MAX_LITERAL};
+use crate::engine::{class::WORD, placeholders::OPENING, rule::MAX_LITERAL};
 
 /// How far back from a literal or a separator a decision may look.
 pub(crate) const LOOK_BACK: usize = 64;
@@ -60,6 +60,18 @@ impl Window<'_> {
             .rev()
             .zip(1..)
             .all(|(byte, back)| self.before(at, back) == Some(*byte))
+    }
+
+    /// Whether a placeholder begins at `at`. None as long as that depends on what comes.
+    pub(crate) fn is_masked_at(&self, at: usize) -> Option<bool> {
+        for (index, byte) in (at..).zip(OPENING) {
+            match self.ahead(index) {
+                Ahead::Byte(known) if known == *byte => {}
+                Ahead::NotYet => return None,
+                Ahead::Byte(_) | Ahead::End => return Some(false),
+            }
+        }
+        Some(true)
     }
 
     /// Whether `at` is not within a word. The letters of an escape, as in `\n`, `\u000a` or `%0A`,

@@ -132,6 +132,7 @@ pub(crate) fn one(toml: &str) -> crate::engine::Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::validate::Validator;
 
     #[test]
     fn the_rules_of_this_crate_pass_the_checks_that_others_pass() {
@@ -143,6 +144,20 @@ mod tests {
             let told = error.mistakes().iter().map(ToString::to_string);
             panic!("{:#?}", told.collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn the_documented_validators_are_those_there_are() {
+        let page = include_str!("../lib.rs");
+        let row = page
+            .lines()
+            .find(|line| line.starts_with("//! | `validate` |"));
+        let mut told: Vec<&str> = row.unwrap().split('`').skip(1).step_by(2).collect();
+        let mut known: Vec<&str> = Validator::names().collect();
+        known.extend(["validate", "entropy:BITS", "contains:TEXT"]);
+        told.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(told, known);
     }
 
     #[test]

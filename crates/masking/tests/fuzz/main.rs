@@ -5,7 +5,12 @@
 //! run. An input that fails is made smaller, written to `tests/finds/<target>/`, and replayed by every
 //! later run.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+#![expect(clippy::print_stdout, reason = "tells the seed that repeats the run")]
 
 #[path = "../it/corpus.rs"]
 #[expect(dead_code, reason = "shared with the other tests")]

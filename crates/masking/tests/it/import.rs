@@ -49,7 +49,7 @@ fn what_is_kept_finds_what_it_found() {
             format!("https://hooks.badge/c/{}", &token[..24]),
         ),
         (
-            format!("regex = '''\\b[a-f0-9]{{32}}\\b'''\nkeywords = ['badge']"),
+            "regex = '''\\b[a-f0-9]{32}\\b'''\nkeywords = ['badge']".to_owned(),
             format!("badge {hex}"),
             hex.to_owned(),
         ),

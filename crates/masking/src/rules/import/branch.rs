@@ -256,7 +256,7 @@ fn literals_of(secret: &[Hir]) -> (Vec<Vec<u8>>, Vec<Hir>) {
             texts(&first, MAX_TEXTS).and_then(|texts| product(&literals, &texts, MAX_TEXTS));
         match longer {
             Some(longer) if longer.iter().all(|text| text.len() <= MAX_LITERAL) => {
-                literals = longer
+                literals = longer;
             }
             _ => {
                 rest.insert(0, first);
