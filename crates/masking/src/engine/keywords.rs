@@ -176,6 +176,8 @@ impl LookBack {
         let left = before.is_none_or(|before| {
             !before.is_ascii_alphabetic()
                 || before.is_ascii_lowercase() && first.is_ascii_uppercase()
+                // The letter of an escape, as in `\n`.
+                || matches!(before, b'n' | b't' | b'r') && start > 1 && bytes[start - 2] == b'\\'
         });
         let right = behind.is_none_or(|behind| {
             !behind.is_ascii_alphabetic()
