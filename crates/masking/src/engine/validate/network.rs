@@ -84,11 +84,14 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     // What protocols have set aside (RFC 2928), but for Teredo.
     let set_aside = segments[0] == 0x2001 && (1..0x200).contains(&segments[1]);
     // Unicast addresses begin with the bits 001; unique local ones tell a house too.
-    let unicast = segments[0] >> 13 == 1 || segments[0] >> 9 == 0x7e;
+    let unicast = segments[0] >> 13 == 1;
+    let house = segments[0] >> 9 == 0x7e;
     let zeros = segments.iter().filter(|segment| **segment == 0).count();
     let long = segments.iter().filter(|segment| **segment > 0xff).count() >= 7;
     let different = (0..8).all(|at| !segments[..at].contains(&segments[at]));
-    !documentation && !set_aside && ((unicast && zeros <= 6) || (long && different))
+    !documentation
+        && !set_aside
+        && ((unicast && zeros <= 6) || (house && zeros <= 4) || (long && different))
 }
 
 /// An address of a network interface (IEEE 802), unless it is reserved, as for examples
@@ -340,6 +343,8 @@ mod tests {
             "::",
             "fe80::1",
             "2001:db8::1",
+            "2001:1::1",
+            "fd00::1",
             "12:30:45",
             "a::b",
             "std::io",
@@ -366,6 +371,14 @@ mod tests {
             assert!(!accepted("mac", text), "{text}");
         }
         assert!(accepted("imei", "49-015420-323751-8") && !accepted("imei", "490154203237519"));
+    }
+
+    #[test]
+    fn telephone_numbers_stand_in_addresses() {
+        assert!(accepted("phone-in-address", "442079460958"));
+        assert!(accepted("phone-in-address", "1%20212%20886%203679"));
+        assert!(!accepted("phone-in-address", "20240101120000"));
+        assert!(!accepted("phone-in-address", "12"));
     }
 
     #[test]
