@@ -297,7 +297,10 @@ fn is_alone(bytes: &[u8], start: usize, length: usize) -> bool {
     let before = start.checked_sub(1).map(|before| bytes[before]);
     let behind = bytes.get(start + length);
     let left = before.is_none_or(|before| {
-        !before.is_ascii_alphabetic() || before.is_ascii_lowercase() && first.is_ascii_uppercase()
+        !before.is_ascii_alphabetic()
+            || before.is_ascii_lowercase() && first.is_ascii_uppercase()
+            // The letter of an escape, as in `\n`.
+            || matches!(before, b'n' | b't' | b'r') && start > 1 && bytes[start - 2] == b'\\'
     });
     let right = behind.is_none_or(|behind| {
         !behind.is_ascii_alphabetic() || last.is_ascii_lowercase() && behind.is_ascii_uppercase()
