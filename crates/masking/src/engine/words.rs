@@ -13,6 +13,7 @@ use crate::engine::{
 
 /// Longer words are not told apart.
 pub(crate) const MOST: usize = 64;
+const LONGEST: u32 = 64;
 /// How many bytes of a value may be without a digit.
 pub(crate) const DIGITLESS: usize = 32;
 
@@ -138,7 +139,7 @@ impl Walk {
             HirKind::Repetition(repetition) => {
                 let sub = Self::of(&repetition.sub);
                 let (mut walk, mut all) = (Self::EMPTY, Self::NONE);
-                let most = repetition.max.unwrap_or(MOST as u32);
+                let most = repetition.max.unwrap_or(LONGEST);
                 for count in 0..=most {
                     if count >= repetition.min {
                         all.open |= walk.open;

@@ -23,6 +23,12 @@ pub(crate) const BLOCKS: usize = 16;
 
 /// How many bytes one step takes.
 pub(crate) const BLOCK: usize = 64;
+/// The same, for shifts.
+const BITS: u32 = u64::BITS;
+const _: () = assert!(BITS as usize == BLOCK);
+/// The longest local part, for shifts.
+const LOCAL_BITS: u32 = 63;
+const _: () = assert!(LOCAL_BITS as usize == LOCAL);
 
 /// A kind of bytes, as the index of its mask.
 pub(crate) type Kind = usize;
@@ -413,9 +419,8 @@ fn slashes(last: u64, here: u64) -> u64 {
 #[inline(always)]
 fn lanes(last: &Last, here: &Masks, next: &Masks) -> [u64; Lane::COUNT] {
     let here_is = |kind: Kind| here.kinds[kind];
-    let ahead =
-        |kind: Kind, by: u32| here.kinds[kind] >> by | next.kinds[kind] << (BLOCK as u32 - by);
-    let back = |here: u64, last: u64, by: u32| here << by | last >> (BLOCK as u32 - by);
+    let ahead = |kind: Kind, by: u32| here.kinds[kind] >> by | next.kinds[kind] << (BITS - by);
+    let back = |here: u64, last: u64, by: u32| here << by | last >> (BITS - by);
     let escape = |by| back(here.kinds[ESCAPE], last.escape, by);
 
     let word = here_is(WORD);
@@ -451,7 +456,7 @@ fn lanes(last: &Last, here: &Masks, next: &Masks) -> [u64; Lane::COUNT] {
         & !(ahead(LINE_END, 1) & !unknown(here, next, 1));
 
     let mut lanes = [0; Lane::COUNT];
-    lanes[Lane::Run as usize] = begins & (run & u128::from(u64::MAX)) as u64;
+    lanes[Lane::Run as usize] = begins & low(run);
     lanes[Lane::Literal as usize] = here.literal;
     lanes[Lane::Separator as usize] = separator;
     lanes[Lane::User as usize] = user(last, here);
@@ -462,11 +467,18 @@ fn lanes(last: &Last, here: &Masks, next: &Masks) -> [u64; Lane::COUNT] {
     lanes
 }
 
+/// The lower half.
+#[inline(always)]
+fn low(wide: u128) -> u64 {
+    let [_, _, _, _, _, _, _, _, bytes @ ..] = wide.to_be_bytes();
+    u64::from_be_bytes(bytes)
+}
+
 /// Bytes that have not come are of every kind, so also of two that no byte is of.
 #[inline(always)]
 fn unknown(here: &Masks, next: &Masks, by: u32) -> u64 {
     let both = |masks: &Masks| masks.kinds[LINE_END] & masks.kinds[COLON];
-    both(here) >> by | both(next) << (BLOCK as u32 - by)
+    both(here) >> by | both(next) << (BITS - by)
 }
 
 /// Colons with two slashes before them, not too far away.
@@ -485,7 +497,7 @@ fn user(last: &Last, here: &Masks) -> u64 {
     near |= near << 16;
     // Now each reaches 48 bytes far, itself among them.
     const { assert!(MAX_USER == 48) };
-    here.kinds[COLON] & ((near << 1) >> BLOCK) as u64
+    here.kinds[COLON] & low((near << 1) >> BLOCK)
 }
 
 /// What stands before an `@` and could be a local part.
@@ -499,7 +511,7 @@ fn local_parts(here: &Masks, next: &Masks) -> u64 {
         let bit = at.trailing_zeros();
         at &= at - 1;
         if bit > 0 {
-            let run = (local << (BLOCK as u32 - bit)).leading_ones().min(bit);
+            let run = (local << (BITS - bit)).leading_ones().min(bit);
             found |= ((1 << run) - 1) << (bit - run);
         }
     }
@@ -509,11 +521,11 @@ fn local_parts(here: &Masks, next: &Masks) -> u64 {
         let bit = at.trailing_zeros();
         let before = (1 << bit) - 1;
         if next.kinds[LOCAL_PART] & before == before {
-            let run = local.leading_ones().min(LOCAL as u32 - bit);
+            let run = local.leading_ones().min(LOCAL_BITS - bit);
             found |= if run == 0 {
                 0
             } else {
-                u64::MAX << (BLOCK as u32 - run)
+                u64::MAX << (BITS - run)
             };
         }
     }
