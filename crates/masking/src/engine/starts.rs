@@ -61,12 +61,7 @@ impl Starts {
     }
 
     /// The rules in one of the lanes that the first bytes allow.
-    pub(crate) fn each(
-        &self,
-        lanes: Lanes,
-        bytes: &[u8],
-        end: bool,
-    ) -> impl Iterator<Item = usize> {
+    pub(crate) fn each(&self, lanes: Lanes, bytes: &[u8], end: bool) -> impl Iterator<Item = usize> {
         self.groups.iter().flat_map(move |group| {
             let mut live = group.live(lanes, bytes, end);
             std::iter::from_fn(move || {
