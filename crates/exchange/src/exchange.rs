@@ -53,7 +53,7 @@ pub struct Draft {
     /// The response.
     pub response: ResponseDraft,
     /// Protocol-specific results, each under its key of the exchange's JSON form: `usage`,
-    /// `model`, `stop_reason`, `answer` and the like.
+    /// `model`, `stop_reason`, `answer`, `mask_tokens` and the like.
     pub result: Masked<Map<String, Value>>,
     /// The gate's own refusal: what the caller was told, and the reason it was not.
     pub refusal: Option<Refusal>,

@@ -111,8 +111,9 @@ pub struct Coverage {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Gaps {
-    /// Signed, encrypted or binary by their place in the protocol. They are in neither number of
-    /// [`Coverage`]: they are known to hold no text, and are kept as they are.
+    /// Signed, encrypted or binary by their place in the protocol, or parts of a form that are no
+    /// text. They are in neither number of [`Coverage`]: they are known to hold no text, and are
+    /// kept as they are, but for secrets that stand in a part of a form.
     #[serde(skip_serializing_if = "is_zero")]
     pub opaque: u64,
     /// Beyond the longest document, line or event that is held.

@@ -7,9 +7,9 @@ use http::{HeaderValue, header, request::Parts};
 use http_body::Body;
 use tollbook_detection::{Detected, Detectors};
 use tollbook_exchange::{
-    Action, Code, Coverage, Exchange, Finding, Findings, Masked, Operator, Principal, Refusal,
+    Action, Code, Coverage, Exchange, Finding, Findings, Gap, Masked, Operator, Principal, Refusal,
 };
-use tollbook_masking::Masker;
+use tollbook_masking::{Masker, view::BodyMasker};
 
 use crate::{
     Accepts, ChooseMasker, JudgeToolCall, Malformed, Protocol, RecordMaskers,
@@ -161,7 +161,7 @@ impl<P: Protocol> Shared<P> {
                 if let Some(exchange) = exchange {
                     exchange.draft(|draft| {
                         draft.request.bytes = length;
-                        draft.request.coverage.uninspected = length;
+                        draft.request.coverage.skip(Gap::Unreadable, length);
                     });
                 }
                 let message = "the gateway has met a fault of its own";
@@ -178,7 +178,7 @@ impl<P: Protocol> Shared<P> {
         body: &Bytes,
         masker: &Masker,
     ) -> Looked {
-        let findings = scan(masker, accepts, body);
+        let findings = scan(masker, accepts, head, body);
         let mut look = Look::new(self.detectors.as_ref());
         let mut texts = |place, text: &str| look.text(place, text);
         let action = self.protocol.facts(operation, head, body, &mut texts);
@@ -247,23 +247,22 @@ fn complete(
     (action, findings)
 }
 
-fn scan(masker: &Masker, accepts: Accepts, body: &Bytes) -> Findings {
-    match accepts {
-        Accepts::Json => {
-            let scan = masker.json(body, "request.body");
-            Findings::new(scan.found, scan.masked, scan.coverage)
-        }
-        _ => {
-            let scan = masker.mask(body);
-            let coverage = Coverage {
-                inspected: body.len() as u64,
-                uninspected: 0,
-                ..Coverage::default()
-            };
-            let found = scan.findings("request.body");
-            Findings::new(found, scan.masked, coverage)
-        }
+fn scan(masker: &Masker, accepts: Accepts, head: &Parts, body: &Bytes) -> Findings {
+    const PLACE: &str = "request.body";
+
+    if accepts == Accepts::Json {
+        let scan = masker.json(body, PLACE);
+        return Findings::new(scan.found, scan.masked, scan.coverage);
     }
+    let content_type = head.headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    let view = BodyMasker::new(masker, content_type, PLACE).limit(body.len());
+    view.whole(body).unwrap_or_else(|_| {
+        // What cannot be read is neither kept nor taken for scanned.
+        let mut coverage = Coverage::default();
+        coverage.skip(Gap::Unreadable, body.len() as u64);
+        Findings::new(Vec::new(), Masked::default(), coverage)
+    })
 }
 
 impl<P: fmt::Debug> fmt::Debug for Shared<P> {

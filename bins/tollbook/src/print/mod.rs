@@ -66,7 +66,6 @@ pub(crate) fn failure(failure: &Failure) -> String {
 }
 
 /// Says something on the side, on standard error.
-#[expect(clippy::print_stderr, reason = "this is where it belongs")]
 pub(crate) fn aside(text: &str) {
     anstream::eprintln!("{}", tone(text, Tone::Aside));
 }

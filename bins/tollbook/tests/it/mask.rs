@@ -23,6 +23,10 @@ fn mask(folder: &TempDir, arguments: &[&str], input: &[u8]) -> Output {
         .args(arguments)
         .current_dir(folder.path())
         .env_remove("TOLLBOOK_CONFIG")
+        .env(
+            "STAND_IN_MASKING_KEY",
+            "not a key but as long as one must be",
+        )
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -223,7 +227,13 @@ credential = { env = "STAND_IN_KEY" }
 allow = ["ci"]
 
 [masking]
-rules = ["house.toml"]
+rules = ["house.toml", "builtin"]
+key = { env = "STAND_IN_MASKING_KEY" }
+
+[[masking.profile]]
+name = "house"
+base = "none"
+rules = { house-badge = "hash", email = "token" }
 "#;
 
 /// Rules in the form of gitleaks, of which one is about files.
@@ -279,4 +289,36 @@ fn rules_are_imported_listed_and_used() {
         "badge [REDACTED:house-badge]",
         "{said}"
     );
+    let arguments = ["--config", "tollbook.toml", "--profile", "house"];
+    let hashed = || {
+        text(
+            &mask(
+                &folder,
+                &arguments,
+                format!("{badge} {}", token()).as_bytes(),
+            )
+            .stdout,
+        )
+    };
+    let masked = hashed();
+    assert!(
+        masked.starts_with("badge [REDACTED:house-badge#"),
+        "{masked}"
+    );
+    assert!(masked.ends_with(&token()), "{masked}");
+    assert_eq!(masked, hashed(), "the configuration has the key");
+    let masked = mask(&folder, &arguments, b"ask ada@acme.dev");
+    assert_eq!(
+        text(&masked.stdout),
+        "ask [REDACTED:email]",
+        "tokens are for callers"
+    );
+    let wrong = mask(
+        &folder,
+        &["--config", "tollbook.toml", "--profile", "huose"],
+        b"",
+    );
+    let said = text(&wrong.stderr);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(said.contains("did you mean `house`?"), "{said}");
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tollbook_inspect::RecordMaskers;
 use tollbook_masking::{Base, Kind, MaskKey, Masker, OPERATORS, Operator, ProfileBuilder};
+use zeroize::Zeroizing;
 
 use super::build::Builder;
 use crate::{
@@ -55,6 +56,26 @@ impl Builder<'_> {
             }
         }
         profiles
+    }
+
+    /// The profile with this name, with a key.
+    pub(super) fn profile_named(&mut self, config: &MaskingConfig, name: &str) -> Option<Masker> {
+        let masker = self.masker(&config.rules)?;
+        let profiles = self.profiles(config, &masker);
+        let key = match config.key {
+            Some(_) => self.mask_key(config),
+            None => self.new_key(),
+        };
+        Some(self.named(None, &profiles, name)?.keyed(key?))
+    }
+
+    fn new_key(&mut self) -> Option<MaskKey> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        if let Err(error) = getrandom::fill(&mut *bytes) {
+            self.wrong(None, format!("the system has no random numbers: {error}"));
+            return None;
+        }
+        Some(MaskKey::new(*bytes))
     }
 
     /// From the general to the particular, so that the particular counts.

@@ -246,6 +246,34 @@ impl Plan {
         }
     }
 
+    /// What a configuration masks with under the name of this profile, without building anything
+    /// else of it. A configuration without a key for hashes and surrogates gets one that is made
+    /// here, so they are the same for the same value with this masker only. There are no tokens.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the rules and profiles, and that there is no such profile.
+    pub fn masker(
+        config: &Config,
+        folder: &Path,
+        environment: impl IntoIterator<Item = (String, String)>,
+        profile: &str,
+    ) -> Result<Masker, Mistakes> {
+        let mut builder = Builder {
+            folder,
+            environment: environment.into_iter().collect(),
+            all: Vec::new(),
+        };
+        let masker = builder.profile_named(&config.masking, profile);
+        match masker {
+            Some(masker) if builder.all.is_empty() => Ok(masker),
+            _ => Err(Mistakes {
+                file: None,
+                all: builder.all,
+            }),
+        }
+    }
+
     /// Loads the issuers' keys, and names the issuers that have none after that.
     pub async fn issuers_without_keys(&self) -> Vec<String> {
         let without = self.authenticator.preload().await;

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use http::header;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tollbook_gateway::Plan;
 
@@ -122,6 +122,23 @@ async fn a_token_goes_out_and_its_value_comes_back_to_whoever_sent_it() {
     assert!(first.to_string().contains("[REDACTED:badge]"), "{first}");
     let answer = first["answer"]["content"][0]["text"].as_str().unwrap();
     assert!(answer.contains("BADGE_"), "{answer}");
+    // Restored, and left in an address. A session without tokens has none to turn back, and inputs
+    // of tools are not looked at.
+    let tokens = |record: &Value| record["mask_tokens"].clone();
+    let counts =
+        |restored, withheld| json!({ "restored": restored, "withheld": withheld, "unknown": 0 });
+    let told: Vec<_> = records.all.iter().map(tokens).collect();
+    assert_eq!(
+        told,
+        [
+            counts(1, 0),
+            counts(1, 0),
+            counts(1, 0),
+            Value::Null,
+            counts(0, 1),
+            Value::Null
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -118,7 +118,8 @@ fn call() -> impl Strategy<Value = String> {
 
 /// An event stream, well formed or not quite, cut anywhere.
 fn events() -> impl Strategy<Value = (String, Vec<Vec<u8>>)> {
-    let text = "[ -~]{0,12}".prop_map(|text| serde_json::to_string(&text).unwrap());
+    // Without `@`: what looks like an e-mail address by chance would be found.
+    let text = "[ -?A-~]{0,12}".prop_map(|text| serde_json::to_string(&text).unwrap());
     let event = prop_oneof![
         Just("event: ping\ndata: {\"type\": \"ping\"}\n\n".to_owned()),
         Just(": a comment\n\n".to_owned()),

@@ -47,6 +47,52 @@ async fn a_request_is_read_once_and_passed_on_as_it_came() {
 }
 
 #[tokio::test]
+async fn a_form_is_scanned_part_by_part() {
+    let exchange = exchange();
+    let mut request = call(&exchange, "");
+    *request.uri_mut() = "/v1/files".parse().unwrap();
+    let form = "multipart/form-data; boundary=b";
+    request
+        .headers_mut()
+        .insert("content-type", form.parse().unwrap());
+    let picture = b"\x89PNG\r\n\0\xff";
+    let body = [
+        b"--b\r\ncontent-disposition: form-data; name=\"password\"\r\n\r\ncorrect horse\r\n",
+        &b"--b\r\ncontent-disposition: form-data; name=\"file\"\r\ncontent-type: image/png\r\n\r\n"
+            [..],
+        &picture[..],
+        secret().as_bytes(),
+        b"\r\n--b--\r\n",
+    ]
+    .concat();
+    *request.body_mut() = Full::new(body.clone().into());
+    let outcome = send(layer(), request, fine()).await;
+    assert_eq!(outcome.status, 204);
+    let (head, passed) = outcome.inner.unwrap();
+    assert_eq!(passed, body, "the wire is not masked here");
+
+    let action = head.extensions.get::<Action>().unwrap();
+    assert!(action.name == "files.upload" && action.is("body_scanned"));
+    let findings = head.extensions.get::<Findings>().unwrap();
+    let opaque = (picture.len() + secret().len()) as u64;
+    assert_eq!(findings.coverage.gaps.opaque, opaque);
+    assert_eq!(findings.coverage.inspected, body.len() as u64 - opaque);
+    assert_eq!(findings.coverage.uninspected, 0);
+    exchange.draft(|draft| {
+        let kept = draft.request.body.as_inner();
+        let told = String::from_utf8_lossy(kept);
+        assert!(
+            !told.contains("horse") && !told.contains(&secret()[8..]),
+            "{told}"
+        );
+        assert!(kept.windows(picture.len()).any(|window| window == picture));
+        let places: Vec<_> = draft.findings.iter().map(|found| &*found.place).collect();
+        assert_eq!(places, ["request.body", "request.body:password"]);
+        assert_eq!(draft.request.coverage, findings.coverage);
+    });
+}
+
+#[tokio::test]
 async fn the_layer_works_without_a_record() {
     let mut request = call(&exchange(), "hello");
     request.extensions_mut().remove::<Exchange>();

@@ -85,6 +85,26 @@ impl Class {
             .unwrap_or(bytes.len())
     }
 
+    /// The same, but that `+`, `/` and `=` may be written as addresses need them (RFC 3986 §2.1), if
+    /// all of base64 is in the class; and whether what may be such a sign begins behind the run and
+    /// is not all there.
+    pub(crate) fn run_in_address(&self, bytes: &[u8]) -> (usize, bool) {
+        let mut run = self.run(bytes);
+        if self.has(b'%') || !BASE64.within(self) {
+            return (run, false);
+        }
+        while bytes.get(run) == Some(&b'%') {
+            let sign = bytes.get(run + 1..).unwrap_or_default();
+            match sign {
+                [b'2', b'B' | b'b' | b'F' | b'f', ..] | [b'3', b'D' | b'd', ..] => run += 3,
+                [] | [b'2' | b'3'] => return (run, true),
+                _ => break,
+            }
+            run += self.run(&bytes[run..]);
+        }
+        (run, false)
+    }
+
     pub(crate) const fn with(mut self, bytes: &[u8]) -> Self {
         let mut at = 0;
         while at < bytes.len() {

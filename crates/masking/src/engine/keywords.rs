@@ -1,6 +1,6 @@
 //! Words that make what stands behind them a value.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use crate::engine::{
     rule::{Rule, Shape},
@@ -9,18 +9,20 @@ use crate::engine::{
 
 /// A word of so many letters is found in many others: it must stand alone.
 const SHORT_WORD: usize = 4;
-/// By how many letters words are looked up.
+/// By how many letters short words are looked up, and longer ones: many words begin alike.
 const TRIGRAM: usize = 3;
+const FIVE: usize = 5;
 /// How many rules can be looked up at once; whatever is beyond is looked up one by one.
 const MAX_RULES: usize = 512;
 
 /// The keywords of all rules for values, which are looked for together: many rules have the same
 /// form and differ in their words only.
 pub(crate) struct Keywords {
-    /// Which hashes of the first letters there are.
-    filter: [u64; 64],
-    /// By the hash of their first letters.
+    /// Which hashes of the first letters there are; of short words, and of the others.
+    filters: Box<[[u64; 1 << 10]; 2]>,
+    /// Short words, then the others, each by the hash of their first letters.
     words: Vec<Word>,
+    short: usize,
     /// For each rule, its bit, if it has one.
     bits: Vec<Option<usize>>,
 }
@@ -36,14 +38,37 @@ pub(crate) struct Context<'a> {
     keywords: &'a Keywords,
     window: &'a Window<'a>,
     at: usize,
-    near: Option<[u64; MAX_RULES / 64]>,
+    seen: &'a mut Seen,
+    near: Option<Bits>,
 }
+
+/// The keywords of one text, as far as it was looked through: places on one line share them.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// No word begins before this that is not in the list.
+    upto: usize,
+    words: [Hit; MAX_SEEN],
+    count: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Hit {
+    start: usize,
+    word: usize,
+}
+
+/// One bit for each rule that has keywords.
+type Bits = [u64; MAX_RULES / 64];
+
+/// So many words before one place are remembered.
+const MAX_SEEN: usize = 32;
 
 impl Keywords {
     pub(crate) fn new(rules: &[Rule]) -> Self {
         let mut keywords = Self {
-            filter: [0; 64],
+            filters: Box::new([[0; 1 << 10]; 2]),
             words: Vec::new(),
+            short: 0,
             bits: Vec::new(),
         };
         let mut bits = 0..MAX_RULES;
@@ -53,8 +78,10 @@ impl Keywords {
             keywords.bits.push(bit);
             let Some(bit) = bit else { continue };
             for text in rule.keywords.iter().filter(|text| text.len() >= TRIGRAM) {
-                let hash = hash(text);
-                keywords.filter[hash >> 6] |= 1 << (hash & 63);
+                let is_long = text.len() >= FIVE;
+                let hash = hash(&text[..if is_long { FIVE } else { TRIGRAM }]);
+                keywords.filters[usize::from(is_long)][hash >> 6] |= 1 << (hash & 63);
+                keywords.short += usize::from(!is_long);
                 keywords.words.push(Word {
                     hash,
                     text: text.clone(),
@@ -62,37 +89,125 @@ impl Keywords {
                 });
             }
         }
-        keywords.words.sort_by_key(|word| word.hash);
+        keywords
+            .words
+            .sort_by_key(|word| (word.text.len() >= FIVE, word.hash));
         keywords
     }
 
-    fn near(&self, window: &Window<'_>, at: usize) -> [u64; MAX_RULES / 64] {
+    /// The rules with a keyword in the look-back of `at`.
+    fn near(&self, seen: &mut Seen, window: &Window<'_>, at: usize) -> Bits {
+        let from = LookBack::from(window, at, true);
+        if seen.upto < from {
+            (seen.upto, seen.count) = (from, 0);
+        }
         let mut near = [0; MAX_RULES / 64];
-        let before = LookBack::new(window, at, true);
-        let text = before.lower();
-        for (start, three) in text.windows(TRIGRAM).enumerate() {
-            let hash = hash(three);
-            if self.filter[hash >> 6] & (1 << (hash & 63)) == 0 {
-                continue;
-            }
-            let first = self.words.partition_point(|word| word.hash < hash);
-            let words = self.words[first..].iter();
-            for word in words.take_while(|word| word.hash == hash) {
-                if before.has_at(start, &word.text) {
-                    near[word.bit >> 6] |= 1 << (word.bit & 63);
+        for hit in &seen.words[..seen.count] {
+            self.count_in(&mut near, *hit, window, from..at);
+        }
+        while seen.upto + TRIGRAM <= at {
+            let start = seen.upto;
+            seen.upto += 1;
+            for word in self.words_at(window.bytes, start) {
+                let hit = Hit { start, word };
+                self.count_in(&mut near, hit, window, from..at);
+                if seen.count == MAX_SEEN {
+                    seen.forget_before(from);
+                }
+                match seen.words.get_mut(seen.count) {
+                    Some(slot) => {
+                        *slot = hit;
+                        seen.count += 1;
+                    }
+                    // More words than are remembered: the next place looks anew.
+                    None => {
+                        let rest = start..(at + 1).saturating_sub(TRIGRAM);
+                        for start in rest {
+                            for word in self.words_at(window.bytes, start) {
+                                self.count_in(&mut near, Hit { start, word }, window, from..at);
+                            }
+                        }
+                        (seen.upto, seen.count) = (0, 0);
+                        return near;
+                    }
                 }
             }
         }
         near
     }
+
+    /// The words that stand at `start`.
+    #[inline]
+    fn words_at(&self, bytes: &[u8], start: usize) -> impl Iterator<Item = usize> {
+        let rest = &bytes[start..];
+        let short = self.known(0, rest.get(..TRIGRAM));
+        let long = self.known(1, rest.get(..FIVE));
+        let short = self.among(0..self.short, short);
+        let long = self.among(self.short..self.words.len(), long);
+        short.chain(long).filter(move |word| {
+            let word = &self.words[*word].text;
+            rest.get(..word.len())
+                .is_some_and(|text| text.eq_ignore_ascii_case(word))
+        })
+    }
+
+    /// The hash of the first letters of a word, if there is a word with this hash.
+    #[inline]
+    fn known(&self, filter: usize, letters: Option<&[u8]>) -> Option<usize> {
+        let hash = hash(letters?);
+        (self.filters[filter][hash >> 6] & (1 << (hash & 63)) != 0).then_some(hash)
+    }
+
+    fn among(&self, range: Range<usize>, hash: Option<usize>) -> impl Iterator<Item = usize> {
+        let words = &self.words[range.clone()];
+        let first = hash.map_or(words.len(), |hash| {
+            words.partition_point(|word| word.hash < hash)
+        });
+        words[first..]
+            .iter()
+            .take_while(move |word| Some(word.hash) == hash)
+            .enumerate()
+            .map(move |(index, _)| range.start + first + index)
+    }
+
+    fn count_in(&self, near: &mut Bits, hit: Hit, window: &Window<'_>, look: Range<usize>) {
+        let word = &self.words[hit.word];
+        let end = hit.start + word.text.len();
+        if hit.start < look.start || end > look.end {
+            return;
+        }
+        let text = &window.bytes[look.clone()];
+        if word.text.len() > SHORT_WORD || is_alone(text, hit.start - look.start, word.text.len()) {
+            near[word.bit >> 6] |= 1 << (word.bit & 63);
+        }
+    }
+}
+
+impl Seen {
+    fn forget_before(&mut self, from: usize) {
+        let mut kept = 0;
+        for index in 0..self.count {
+            if self.words[index].start >= from {
+                self.words[kept] = self.words[index];
+                kept += 1;
+            }
+        }
+        self.count = kept;
+    }
 }
 
 impl<'a> Context<'a> {
-    pub(crate) const fn new(keywords: &'a Keywords, window: &'a Window<'a>, at: usize) -> Self {
+    pub(crate) const fn new(
+        keywords: &'a Keywords,
+        window: &'a Window<'a>,
+        at: usize,
+        seen: &'a mut Seen,
+    ) -> Self {
         Self {
             keywords,
             window,
             at,
+            seen,
             near: None,
         }
     }
@@ -107,7 +222,7 @@ impl<'a> Context<'a> {
         };
         let near = self
             .near
-            .get_or_insert_with(|| self.keywords.near(self.window, self.at));
+            .get_or_insert_with(|| self.keywords.near(self.seen, self.window, self.at));
         near[bit >> 6] & (1 << (bit & 63)) != 0
     }
 }
@@ -120,12 +235,14 @@ impl fmt::Debug for Keywords {
     }
 }
 
-/// Twelve bits of a word's first letters.
+/// Sixteen bits of a word's first letters. Upper and lower case are the same, and so are a few signs.
+#[inline]
 fn hash(text: &[u8]) -> usize {
-    let three = text.iter().take(TRIGRAM);
-    let three = three.fold(0u32, |three, byte| three << 8 | u32::from(*byte));
+    let all = text
+        .iter()
+        .fold(0u64, |all, byte| all << 8 | u64::from(*byte | 0x20));
     // Fibonacci hashing.
-    (three.wrapping_mul(0x9e37_79b1) >> 20) as usize
+    (all.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize
 }
 
 /// What stands before a place, as far as a decision may look.
@@ -138,12 +255,7 @@ pub(crate) struct LookBack {
 impl LookBack {
     /// The bytes before `at`; with `line`, those on the same line only.
     pub(crate) fn new(window: &Window<'_>, at: usize, line: bool) -> Self {
-        let from = at.saturating_sub(LOOK_BACK).max(window.floor);
-        let mut near = window.bytes.get(from..at).unwrap_or_default();
-        if line && let Some(end) = memchr::memrchr2(b'\n', b'\r', near) {
-            near = &near[end + 1..];
-        }
-        near = &near[behind_placeholder(near)..];
+        let near = &window.bytes[Self::from(window, at, line)..at];
         let mut bytes = [0; LOOK_BACK];
         bytes[..near.len()].copy_from_slice(near);
         Self {
@@ -151,6 +263,16 @@ impl LookBack {
             bytes,
             length: near.len(),
         }
+    }
+
+    /// Where the bytes before `at` begin.
+    fn from(window: &Window<'_>, at: usize, line: bool) -> usize {
+        let mut from = at.saturating_sub(LOOK_BACK).max(window.floor).min(at);
+        let near = &window.bytes[from..at];
+        if line && let Some(end) = memchr::memrchr2(b'\n', b'\r', near) {
+            from += end + 1;
+        }
+        from + behind_placeholder(&window.bytes[from..at])
     }
 
     /// Whether a word stands here, given in lower case. A short one must stand alone: `sin` is not
@@ -161,28 +283,29 @@ impl LookBack {
 
     fn has_at(&self, start: usize, word: &[u8]) -> bool {
         self.lower()[start..].starts_with(word)
-            && (word.len() > SHORT_WORD || self.is_alone(start, word.len()))
+            && (word.len() > SHORT_WORD || is_alone(&self.bytes[..self.length], start, word.len()))
     }
 
     fn lower(&self) -> &[u8] {
         &self.lower[..self.length]
     }
+}
 
-    fn is_alone(&self, start: usize, length: usize) -> bool {
-        let bytes = &self.bytes[..self.length];
-        let (first, last) = (bytes[start], bytes[start + length - 1]);
-        let before = start.checked_sub(1).map(|before| bytes[before]);
-        let behind = bytes.get(start + length);
-        let left = before.is_none_or(|before| {
-            !before.is_ascii_alphabetic()
-                || before.is_ascii_lowercase() && first.is_ascii_uppercase()
-        });
-        let right = behind.is_none_or(|behind| {
-            !behind.is_ascii_alphabetic()
-                || last.is_ascii_lowercase() && behind.is_ascii_uppercase()
-        });
-        left && right
-    }
+/// Whether a word stands alone.
+fn is_alone(bytes: &[u8], start: usize, length: usize) -> bool {
+    let (first, last) = (bytes[start], bytes[start + length - 1]);
+    let before = start.checked_sub(1).map(|before| bytes[before]);
+    let behind = bytes.get(start + length);
+    let left = before.is_none_or(|before| {
+        !before.is_ascii_alphabetic()
+            || before.is_ascii_lowercase() && first.is_ascii_uppercase()
+            // The letter of an escape, as in `\n`.
+            || matches!(before, b'n' | b't' | b'r') && start > 1 && bytes[start - 2] == b'\\'
+    });
+    let right = behind.is_none_or(|behind| {
+        !behind.is_ascii_alphabetic() || last.is_ascii_lowercase() && behind.is_ascii_uppercase()
+    });
+    left && right
 }
 
 /// Where what was masked last ends. It is not looked at, whether it was masked now or before, and
@@ -244,7 +367,8 @@ mod tests {
                     after_match: false,
                     end: true,
                 };
-                let mut context = Context::new(&keywords, &window, text.len());
+                let mut memory = Seen::default();
+                let mut context = Context::new(&keywords, &window, text.len(), &mut memory);
                 for (index, rule) in rules.iter().enumerate() {
                     let alone = rule.in_context(&window, text.len());
                     assert_eq!(context.admits(index, rule), alone, "{text} from {floor}");

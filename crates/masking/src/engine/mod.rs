@@ -31,6 +31,7 @@ pub(crate) mod validate;
 mod value;
 mod verdict;
 mod window;
+mod words;
 
 pub(crate) use self::{
     few::Rules,
@@ -42,7 +43,7 @@ pub(crate) use self::{
 };
 use self::{
     kernel::{BLOCK, Kernel, Places, Text},
-    keywords::{Context, Keywords},
+    keywords::{Context, Keywords, Seen},
     lane::{Lane, Lanes},
     literals::{Literal, Literals},
     placeholders::Placeholders,
@@ -228,6 +229,7 @@ impl Engine {
         let mut passed = from;
         let mut at = from;
         let mut places = Places::default();
+        let mut seen = Seen::default();
         'text: while at < bytes.len() || state.swallow.is_some() {
             if let Some(mut swallow) = state.swallow {
                 let (eaten, ended) = swallow.eat(&bytes[at..], end);
@@ -277,7 +279,7 @@ impl Engine {
                         after_match: state.after_match,
                         end,
                     };
-                    match self.decide(on, state.json, lanes, &window, place) {
+                    match self.decide((on, state.json), lanes, &mut seen, &window, place) {
                         Verdict::No => {}
                         Verdict::NotYet => {
                             sink.pass(&bytes[passed..place]);
@@ -313,9 +315,9 @@ impl Engine {
 
     fn decide(
         &self,
-        on: &Selection,
-        json: bool,
+        (on, json): (&Selection, bool),
         lanes: Lanes,
+        seen: &mut Seen,
         window: &Window<'_>,
         at: usize,
     ) -> Verdict {
@@ -327,9 +329,8 @@ impl Engine {
             verdict = self.literals(on, window, at);
         }
         if !lanes.meet(VALUES).is_empty() {
-            let rest = &window.bytes[at..];
-            let mut context = Context::new(&self.keywords, window, at);
-            for index in self.values.each(lanes, rest, window.end) {
+            let mut context = Context::new(&self.keywords, window, at, seen);
+            for index in self.values.each(lanes, window, at) {
                 let rule = &self.rules[index];
                 if on.has(index) && context.admits(index, rule) {
                     let found = value::value((index, rule), window, at);

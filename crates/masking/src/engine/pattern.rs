@@ -17,6 +17,7 @@ use crate::engine::{
     class::{Class, WORD},
     rule::CAP,
     window::{Ahead, Window},
+    words::{self, Lengths},
 };
 
 /// The automaton of a pattern takes no more memory than this.
@@ -33,6 +34,7 @@ pub(crate) struct Pattern {
     max: usize,
     starts: Vec<Class>,
     alternatives: Vec<Vec<Class>>,
+    words: Lengths,
     /// None if it would be too large, which the rule compiler asks about.
     automaton: OnceLock<Option<Dfa>>,
 }
@@ -112,6 +114,7 @@ impl Pattern {
         }
         starts.truncate(min);
         Ok(Self {
+            words: words::of_expression(&hir),
             hir,
             min,
             max,
@@ -182,6 +185,11 @@ impl Pattern {
     /// What the first bytes of a match may be, as far as every match has so many.
     pub(crate) fn starts(&self) -> Vec<Class> {
         self.starts.clone()
+    }
+
+    /// How long the first word of a match may be.
+    pub(crate) const fn words(&self) -> Lengths {
+        self.words
     }
 
     /// The same for each of the alternatives that the pattern is made of.

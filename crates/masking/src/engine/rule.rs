@@ -140,9 +140,15 @@ impl Rule {
         // One byte beyond the maximum tells that a body is too long.
         let most = self.max.map_or(CAP, |max| max + 1);
         let rest = window.bytes.get(at..).unwrap_or_default();
-        let run = self.class.run(&rest[..rest.len().min(most)]);
+        let (run, is_open) = if self.max.is_some() {
+            (self.class.run(&rest[..rest.len().min(most)]), false)
+        } else {
+            // A sign of an address may lie across the end of what is looked at.
+            self.class.run_in_address(&rest[..rest.len().min(most + 2)])
+        };
+        let run = run.min(most);
         let next = window.ahead(at + run);
-        if run < most && next == Ahead::NotYet {
+        if run < most && (next == Ahead::NotYet || (is_open && !window.end)) {
             return Reach::NotYet;
         }
         // With a maximum the body must end there: a longer one is something else.

@@ -32,7 +32,11 @@ impl Engine {
         places.clear(Lane::Run);
         for place in &list[..known] {
             let rest = &bytes[from + usize::from(*place)..];
-            places.set(Lane::Run, *place, self.values.may_begin(true, rest, end));
+            let before = from + usize::from(*place);
+            let before = before.checked_sub(1).map_or(0, |before| bytes[before]);
+            let look = places.look(*place, before, rest.len(), end);
+            let may = self.values.may_begin(true, rest, end, look);
+            places.set(Lane::Run, *place, may);
         }
 
         let lanes = Lanes::of(Lane::Digit).and(Lane::Upper).and(Lane::Hex);
@@ -40,7 +44,8 @@ impl Engine {
         let mut kept = [0u64; BLOCKS];
         for place in &list[..known] {
             let rest = &bytes[from + usize::from(*place)..];
-            let may = self.values.may_begin(false, rest, end);
+            let look = places.look(*place, 0, rest.len(), end);
+            let may = self.values.may_begin(false, rest, end, look);
             kept[usize::from(place / 64)] |= u64::from(may) << (place % 64);
         }
         for lane in [Lane::Digit, Lane::Upper, Lane::Hex] {

@@ -6,6 +6,8 @@ use crate::engine::{
     class::Class,
     lane::{self, Lane, Lanes},
     rule::Rule,
+    window::Window,
+    words::{self, Look, MOST},
 };
 
 /// How many bytes are looked at.
@@ -35,6 +37,19 @@ struct Group {
     tables: Vec<Vec<u64>>,
     /// For each position, the rules whose values may end before it.
     short: [u64; REACH],
+    looks: Looks,
+}
+
+/// Which rules of a group go with what stands at a place.
+struct Looks {
+    /// By the length of the first word; and if it may be longer.
+    words: Box<[[u64; MOST + 1]; 2]>,
+    /// By how many bytes that tokens are made of.
+    tokens: Box<[u64; MOST + 1]>,
+    /// Those that need no digit.
+    digitless: u64,
+    /// Those that may begin behind `/` and `+`.
+    joined: u64,
 }
 
 impl Starts {
@@ -51,19 +66,27 @@ impl Starts {
     /// Whether the very first bytes allow any rule in the run lane, or in the others. At the `end`
     /// of the text nothing follows `bytes`.
     #[inline]
-    pub(crate) fn may_begin(&self, run: bool, bytes: &[u8], end: bool) -> bool {
+    pub(crate) fn may_begin(&self, run: bool, bytes: &[u8], end: bool, look: Look) -> bool {
         match bytes.first_chunk() {
             Some(first) => self.groups.iter().fold(false, |may, group| {
-                may | (group.allow(first) & group.of[usize::from(run)] != 0)
+                may | (group.allow(first) & group.of[usize::from(run)] & group.looks.like(look)
+                    != 0)
             }),
             None => !end || !self.groups.is_empty(),
         }
     }
 
     /// The rules in one of the lanes that the first bytes allow.
-    pub(crate) fn each(&self, lanes: Lanes, bytes: &[u8], end: bool) -> impl Iterator<Item = usize> {
+    pub(crate) fn each(
+        &self,
+        lanes: Lanes,
+        window: &Window<'_>,
+        at: usize,
+    ) -> impl Iterator<Item = usize> {
+        let (bytes, end) = (&window.bytes[at..], window.end);
+        let look = Look::at(window.bytes, at, window.floor, end);
         self.groups.iter().flat_map(move |group| {
-            let mut live = group.live(lanes, bytes, end);
+            let mut live = group.live(group.looks.like(look), lanes, bytes, end);
             std::iter::from_fn(move || {
                 let bit = live.trailing_zeros();
                 live &= live.checked_sub(1)?;
@@ -133,6 +156,7 @@ impl Group {
             kinds,
             tables,
             short,
+            looks: Looks::new(values.iter().map(|(rule, _)| &rules[*rule])),
         }
     }
 
@@ -144,12 +168,15 @@ impl Group {
         })
     }
 
-    fn live(&self, lanes: Lanes, bytes: &[u8], end: bool) -> u64 {
+    fn live(&self, like: u64, lanes: Lanes, bytes: &[u8], end: bool) -> u64 {
+        if like == 0 {
+            return 0;
+        }
         let of_lanes = self
             .lanes
             .iter()
             .filter(|(own, _)| !own.meet(lanes).is_empty());
-        let mut live = of_lanes.fold(0, |live, (_, rules)| live | rules);
+        let mut live = like & of_lanes.fold(0, |live, (_, rules)| live | rules);
         for (position, table) in self.tables.iter().enumerate() {
             match bytes.get(position) {
                 _ if live == 0 => return 0,
@@ -159,6 +186,38 @@ impl Group {
             }
         }
         live
+    }
+}
+
+impl Looks {
+    fn new<'a>(rules: impl Iterator<Item = &'a Rule>) -> Self {
+        let mut looks = Self {
+            words: Box::new([[0; MOST + 1]; 2]),
+            tokens: Box::new([0; MOST + 1]),
+            digitless: 0,
+            joined: 0,
+        };
+        for (bit, rule) in rules.enumerate() {
+            let (lengths, least) = (words::lengths(rule), words::tokens(rule));
+            for length in 0..=MOST {
+                looks.words[0][length] |= u64::from(lengths >> length & 1 != 0) << bit;
+                looks.words[1][length] |= u64::from(lengths >> length != 0) << bit;
+                looks.tokens[length] |= u64::from(length >= least) << bit;
+            }
+            looks.joined |= u64::from(!words::goes_over_joints(rule)) << bit;
+            looks.digitless |= u64::from(!words::wants_digit(rule)) << bit;
+        }
+        looks
+    }
+
+    #[inline]
+    fn like(&self, look: Look) -> u64 {
+        // What has not come may be a digit, and more of the word.
+        let open = usize::from(look.open);
+        let digit = 0u64.wrapping_sub(u64::from(look.digit | look.open));
+        let tokens = self.tokens[look.token.min(MOST)] | 0u64.wrapping_sub(u64::from(look.open));
+        let joined = self.joined | 0u64.wrapping_sub(u64::from(!look.joined));
+        joined & self.words[open][look.word.min(MOST)] & tokens & (digit | self.digitless)
     }
 }
 

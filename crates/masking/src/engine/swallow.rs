@@ -47,8 +47,8 @@ impl Swallow {
     /// At the end of the text everything is decided.
     pub(crate) fn eat(&mut self, bytes: &[u8], end: bool) -> (usize, bool) {
         if let Self::Run(class) = self {
-            let run = class.run(bytes);
-            return (run, run < bytes.len());
+            let (run, is_open) = class.run_in_address(bytes);
+            return (run, run < bytes.len() && (end || !is_open));
         }
         let mut eaten = 0;
         while eaten < bytes.len() {

@@ -6,6 +6,7 @@ use crate::engine::{
     rule::{Left, Rule, Shape},
     verdict::{Match, Verdict},
     window::{Ahead, Window},
+    words,
 };
 
 /// What joins a value to something else: the parts of a version, a range, a path, a name.
@@ -27,6 +28,9 @@ pub(crate) fn value((index, rule): (usize, &Rule), window: &Window<'_>, at: usiz
     if is_run && !matches!(window.ahead(at), Ahead::Byte(first) if WORD.has(first)) {
         return Verdict::No;
     }
+    if words::goes_over_joints(rule) && window.before(at, 1).is_some_and(words::is_joint) {
+        return Verdict::No;
+    }
     let end = match rule.reach(window, at) {
         Reach::End(end) => end,
         Reach::NotYet => return Verdict::NotYet,
@@ -38,6 +42,10 @@ pub(crate) fn value((index, rule): (usize, &Rule), window: &Window<'_>, at: usiz
             Some(true) => return Verdict::No,
             None => return Verdict::NotYet,
         }
+    }
+    let head = &window.bytes[at..end.min(at + words::DIGITLESS)];
+    if words::wants_digit(rule) && !head.iter().any(u8::is_ascii_digit) {
+        return Verdict::No;
     }
     if !rule.validates(&window.bytes[at..end]) {
         return Verdict::No;

@@ -83,7 +83,8 @@ impl Window<'_> {
         if !WORD.has(last) {
             return true;
         }
-        if matches!(last, b'n' | b't' | b'r' | b'b' | b'f') && self.backslashes(at - 1) % 2 == 1 {
+        // JSON within JSON escapes the backslash once more.
+        if matches!(last, b'n' | b't' | b'r' | b'b' | b'f') && self.before(at, 2) == Some(b'\\') {
             return true;
         }
         let hex = |back| {
@@ -97,7 +98,7 @@ impl Window<'_> {
             || (hex(3)
                 && hex(4)
                 && self.before(at, 5) == Some(b'u')
-                && self.backslashes(at.saturating_sub(5)) % 2 == 1)
+                && self.before(at, 6) == Some(b'\\'))
     }
 
     /// Whether the byte at `at` is the letter of an escape and not a letter of the text.
@@ -140,11 +141,13 @@ mod tests {
             br"\u000a",
             b"a%20",
             br"\\\n",
+            br"\\n",
+            br"\\u000a",
             b"]",
         ] {
             assert!(boundary_at_end(text), "{}", text.escape_ascii());
         }
-        for text in [&b"a"[..], b"_", b"an", br"\\n", b"u000a", b"20", br"\x"] {
+        for text in [&b"a"[..], b"_", b"an", b"u000a", b"20", br"\x"] {
             assert!(!boundary_at_end(text), "{}", text.escape_ascii());
         }
     }

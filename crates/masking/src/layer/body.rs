@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    fmt,
+    fmt, mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -10,12 +10,13 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
+use serde_json::json;
 use tollbook_exchange::{Exchange, Masked, Operator, Outcome, ResponseShape};
 
 use crate::{
-    Masker,
+    Masker, masked,
     masker::blocks,
-    vault::BodyRestorer,
+    vault::{BodyRestorer, Restored},
     view::{BodyMasker, ViewError},
 };
 
@@ -23,6 +24,9 @@ use crate::{
 const ERROR_EVENT: &[u8] =
     b"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\
 \"message\":\"the rest of the answer could not be masked and is withheld\"}}\n\n";
+
+/// The key of the exchange's JSON form that tells what became of tokens.
+const TOKENS: &str = "mask_tokens";
 
 pin_project_lite::pin_project! {
     /// The inner service's body, masked where the layer is told to.
@@ -39,6 +43,8 @@ struct Work<E> {
     /// Whether a rule of the masker lets nothing pass.
     blocks: bool,
     restore: Option<BodyRestorer>,
+    /// What became of the tokens, once that is known.
+    restored: Restored,
     exchange: Option<Exchange>,
     ready: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
@@ -62,6 +68,7 @@ impl<B: Body> ResponseBody<B> {
             blocks: mask.as_ref().is_some_and(blocks),
             mask,
             restore,
+            restored: Restored::default(),
             exchange,
             ready: VecDeque::new(),
             trailers: None,
@@ -138,7 +145,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
 impl<E> Work<E> {
     fn push(&mut self, data: Bytes) {
         match &mut self.mask {
-            None => self.restored(data),
+            None => self.give(data),
             Some((_, view)) => {
                 let pushed = view.push(&data);
                 self.take(pushed);
@@ -153,14 +160,14 @@ impl<E> Work<E> {
         match parts {
             Ok(parts) => {
                 for part in parts {
-                    self.restored(part.into_inner());
+                    self.give(part.into_inner());
                 }
             }
             Err(_) => self.cut(),
         }
     }
 
-    fn restored(&mut self, part: Bytes) {
+    fn give(&mut self, part: Bytes) {
         match &mut self.restore {
             None => self.ready.push_back(part),
             Some(restore) => self.ready.extend(restore.push(part)),
@@ -224,9 +231,7 @@ impl<E> Work<E> {
             return;
         }
         self.flush();
-        if let (Some(exchange), Some((_, view))) = (&self.exchange, &self.mask) {
-            exchange.found(view.found());
-        }
+        self.note();
         self.done = true;
     }
 
@@ -234,6 +239,32 @@ impl<E> Work<E> {
     fn flush(&mut self) {
         if let Some(mut restore) = self.restore.take() {
             self.ready.extend(restore.finish());
+            self.restored = restore.counts();
+        }
+    }
+
+    /// Notes once what was done.
+    fn note(&mut self) {
+        let Some(exchange) = self.exchange.take() else {
+            return;
+        };
+        if let Some((_, view)) = &self.mask {
+            exchange.found(view.found());
+        }
+        if self.restored != Restored::default() {
+            exchange.draft(|draft| {
+                let mut result = mem::take(&mut draft.result).into_inner();
+                let Restored {
+                    restored,
+                    withheld,
+                    unknown,
+                } = self.restored;
+                let told = json!({
+                    "restored": restored, "withheld": withheld, "unknown": unknown,
+                });
+                result.insert(TOKENS.to_owned(), told);
+                draft.result = masked(result);
+            });
         }
     }
 
@@ -248,6 +279,16 @@ impl<E> Work<E> {
                     .unwrap_or_else(|_| HeaderValue::from_static(""));
             }
         }
+    }
+}
+
+/// Clients hang up as soon as they have what they want.
+impl<E> Drop for Work<E> {
+    fn drop(&mut self) {
+        if let Some(restore) = &self.restore {
+            self.restored = restore.counts();
+        }
+        self.note();
     }
 }
 

@@ -84,26 +84,19 @@ fn scanned(
             "the body cannot be read as its type says",
         )
     };
-    let mut view =
-        BodyMasker::new(masker, content_type(headers), "wire.request.body").limit(max_body);
-    let mut parts = view.push(body).map_err(unreadable)?;
-    parts.extend(view.finish().map_err(unreadable)?);
-    let found = view.found();
+    let view = BodyMasker::new(masker, content_type(headers), "wire.request.body").limit(max_body);
+    let findings = view.whole(body).map_err(unreadable)?;
     if let Some(exchange) = exchange {
-        exchange.found(found.clone());
+        exchange.found(findings.found.iter().cloned());
     }
-    if view.coverage().uninspected > 0 {
+    if findings.coverage.uninspected > 0 {
         return Err(unscanned());
     }
-    pass(&found)?;
-    if found.is_empty() {
+    pass(&findings.found)?;
+    if findings.found.is_empty() {
         return Ok(body.clone());
     }
-    let masked: Vec<u8> = parts
-        .iter()
-        .flat_map(|part| part.as_inner().iter().copied())
-        .collect();
-    Ok(masked.into())
+    Ok(findings.masked.into_inner())
 }
 
 fn pass(found: &[Finding]) -> Result<(), Refusal> {

@@ -118,8 +118,14 @@ impl BodyRestorer {
     }
 
     /// What became of the tokens so far.
-    pub const fn counts(&self) -> Restored {
-        self.counts
+    pub fn counts(&self) -> Restored {
+        let mut counts = self.counts;
+        if let View::Events(events) = &self.view {
+            for stream in events.texts.values() {
+                counts.add(stream.counts());
+            }
+        }
+        counts
     }
 
     fn document(&mut self, held: Vec<u8>) -> Vec<u8> {

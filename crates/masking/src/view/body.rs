@@ -1,7 +1,7 @@
 //! A body that comes in pieces.
 
 use bytes::Bytes;
-use tollbook_exchange::{Coverage, Finding, Gap, Masked, ResponseShape};
+use tollbook_exchange::{Coverage, Finding, Findings, Gap, Masked, ResponseShape};
 
 use crate::{
     MaskStream, Masker,
@@ -24,8 +24,8 @@ const LIMIT: usize = 32 << 20;
 ///   are masked as the texts they are; each part that comes out is one event.
 /// - `application/json` and `+json`: held until it is whole, then masked by its structure.
 /// - `application/x-jsonl` and `application/x-ndjson`: the same for each line.
-/// - `multipart/*`: held until it is whole, then masked part by part. A part that is no text stays as
-///   it is.
+/// - `multipart/*`: held until it is whole, then masked part by part. In a part that is no text only
+///   secrets are masked, where they stand as they are.
 /// - `application/x-www-form-urlencoded`: held until it is whole; names and values are masked as they
 ///   are after decoding.
 /// - anything else: masked as one text.
@@ -231,6 +231,24 @@ impl BodyMasker {
             }
         }
         Ok(out)
+    }
+
+    /// Takes a whole body, if nothing of it was pushed before.
+    ///
+    /// # Errors
+    ///
+    /// As [`BodyMasker::push`].
+    pub fn whole(mut self, body: &[u8]) -> Result<Findings, ViewError> {
+        let mut parts = self.push(body)?;
+        parts.extend(self.finish()?);
+        let bytes = match &mut parts[..] {
+            [only] => std::mem::take(only),
+            parts => {
+                let parts: Vec<&[u8]> = parts.iter().map(|part| &part.as_inner()[..]).collect();
+                masked(parts.concat().into())
+            }
+        };
+        Ok(Findings::new(self.found(), bytes, self.coverage))
     }
 
     /// Gives the body up, because it broke off, and gives what can be given of the rest. What may

@@ -6,7 +6,7 @@ use memchr::{memchr, memmem};
 use tollbook_exchange::{Coverage, Gap};
 
 use crate::{
-    Masker,
+    Kind, Masker,
     engine::Span,
     json::{Found, Name, Path, member_spans},
     view::body::line,
@@ -21,8 +21,8 @@ pub(super) fn boundary(content_type: &str) -> Option<Vec<u8>> {
     (1..=MAX_BOUNDARY).contains(&value.len()).then_some(value)
 }
 
-/// Masks a body part by part. What is no text stays as it is; what stands outside of parts is
-/// masked as text, and so is all of it where there are none.
+/// Masks a body part by part. In what is no text only secrets are masked; what stands outside of
+/// parts is masked as text, and so is all of it where there are none.
 pub(super) fn multipart(
     masker: &Masker,
     boundary: &[u8],
@@ -110,9 +110,13 @@ fn part(
     if essence == b"application/json" || essence.ends_with(b"+json") {
         out.extend(line(masker, content, found, coverage));
     } else if !essence.is_empty() && !essence.starts_with(b"text/") && !is_text(content) {
-        // A picture, or a file in a form of its own.
+        // A picture, or a file in a form of its own. That it is one is what its sender says, so no
+        // secret passes that stands in it as it is. Personal data has short forms that bytes of a
+        // picture may take by chance, and a number less can break a file.
+        let mut spans = masker.engine.spans(&masker.profile.on, content, false);
+        spans.retain(|span| masker.engine.rules[span.rule].kind == Kind::Secret);
+        replace(masker, content, &spans, "", out, found);
         coverage.skip(Gap::Opaque, content.len() as u64);
-        out.extend_from_slice(content);
     } else {
         let disposition = header(headers, b"content-disposition").unwrap_or_default();
         let name = parameter(disposition, b"name").unwrap_or_default();

@@ -79,7 +79,7 @@ fn part(headers: &str, content: &[u8]) -> Vec<u8> {
 #[test]
 fn each_part_is_masked_as_what_it_is() {
     let field = |name: &str| format!("Content-Disposition: form-data; name=\"{name}\"");
-    let picture = [b"\x89PNG\r\n\x00\xff", KEY.as_bytes()].concat();
+    let picture = |text: &str| [b"\x89PNG\r\n\x00\xffada@example.com ", text.as_bytes()].concat();
     let file = |kind: &str| {
         format!(
             "{}; filename=\"{KEY}.bin\"\r\nContent-Type: {kind}",
@@ -90,7 +90,7 @@ fn each_part_is_masked_as_what_it_is() {
         b"preamble\r\n".to_vec(),
         part(&field("note"), format!("see {KEY}").as_bytes()),
         part(&field("password"), b"correct horse"),
-        part(&file("image/png"), &picture),
+        part(&file("image/png"), &picture(KEY)),
         part(
             &file("application/octet-stream"),
             format!("id={KEY}\n").as_bytes(),
@@ -108,7 +108,7 @@ fn each_part_is_masked_as_what_it_is() {
         b"preamble\r\n".to_vec(),
         part(&field("note"), format!("see {MASKED}").as_bytes()),
         part(&field("password"), b"[REDACTED:json-sensitive-key]"),
-        part(&file("image/png"), &picture),
+        part(&file("image/png"), &picture(MASKED)),
         part(
             &file("application/octet-stream"),
             format!("id={MASKED}\n").as_bytes(),
@@ -131,8 +131,9 @@ fn each_part_is_masked_as_what_it_is() {
         );
     }
     let mut expected = Coverage::default();
-    expected.inspect((body.len() - picture.len()) as u64);
-    expected.skip(Gap::Opaque, picture.len() as u64);
+    let picture = picture(KEY).len();
+    expected.inspect((body.len() - picture) as u64);
+    expected.skip(Gap::Opaque, picture as u64);
     assert_eq!(coverage, expected);
 }
 

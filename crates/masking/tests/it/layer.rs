@@ -440,6 +440,48 @@ async fn tokens_in_texts_are_turned_back_and_those_in_tool_inputs_are_not() {
 }
 
 #[tokio::test]
+async fn what_was_turned_back_is_noted_also_for_a_client_that_leaves() {
+    let vault = Vault::new(&MaskKey::new([1; 32]), VaultLimits::default());
+    let session = vault.session(&["me"], Instant::now());
+    let masker = badges_as(Operator::Token).session(&session);
+    let masked = masker.mask(b"badge-12345678").masked.into_inner();
+    let token = String::from_utf8(masked.to_vec()).unwrap();
+    for (read, restored) in [(usize::MAX, 2), (1, 1)] {
+        let parts = [
+            delta(0, "text_delta", "text", &format!("is {token} it")),
+            delta(0, "text_delta", "text", &format!("or {token} it")),
+            STOP.to_owned(),
+        ];
+        let frames: Vec<_> = parts.iter().map(|part| data(part)).collect();
+        let frames = Arc::new(Mutex::new(Some(frames)));
+        let inner = service_fn(move |_: Request<Full<Bytes>>| {
+            let mut response = Response::new(Frames(frames.lock().unwrap().take().unwrap()));
+            let kind = HeaderValue::from_static("text/event-stream");
+            response.headers_mut().insert(header::CONTENT_TYPE, kind);
+            async move { Ok::<_, Infallible>(response) }
+        });
+        let exchange = exchange();
+        let mut request = request(String::new());
+        request.extensions_mut().insert(exchange.clone());
+        let layer = MaskResponseLayer::choosing(Wire::default().restore(session.clone()));
+        let mut body = layer
+            .layer(inner)
+            .oneshot(request)
+            .await
+            .unwrap()
+            .into_body();
+        let mut frames = 0;
+        while frames < read && body.frame().await.is_some() {
+            frames += 1;
+        }
+        drop(body);
+        let told = exchange.draft(|draft| draft.result.as_inner()["mask_tokens"].clone());
+        let expected = json!({ "restored": restored, "withheld": 0, "unknown": 0 });
+        assert_eq!(told, expected, "after {frames}");
+    }
+}
+
+#[tokio::test]
 async fn trailers_are_masked_too() {
     let mut trailers = HeaderMap::new();
     trailers.insert("x-note", HeaderValue::from_static(KEY));

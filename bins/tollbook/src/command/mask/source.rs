@@ -1,12 +1,15 @@
 //! Which rules count.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
 };
 
 use clap::Args;
-use tollbook_gateway::config::Config;
+use tollbook_gateway::{
+    Plan,
+    config::{Config, Mistakes},
+};
 use tollbook_masking::{Base, Masker};
 
 use crate::{command::Configuration, exit::Failure};
@@ -15,13 +18,14 @@ use crate::{command::Configuration, exit::Failure};
 #[derive(Debug, Args)]
 pub(super) struct Source {
     /// `default`: secrets, and personal data that rules are sure enough of. `secrets`, `strict`
-    /// (everything), or `none`.
+    /// (everything), `none`, or a profile of the configuration.
     #[arg(long, value_name = "NAME", default_value = "default")]
     profile: String,
     /// Rules of your own, beside those that are built in; may be given again.
     #[arg(long, value_name = "FILE")]
     rules: Vec<PathBuf>,
-    /// Take the rules of this configuration of the gateway.
+    /// Take rules and profiles of this configuration of the gateway. What it has tokens for is
+    /// redacted.
     #[arg(long, value_name = "FILE", conflicts_with = "rules")]
     config: Option<PathBuf>,
 }
@@ -29,36 +33,26 @@ pub(super) struct Source {
 impl Source {
     /// A masker with these rules and this profile.
     pub(super) fn masker(&self) -> Result<Masker, Failure> {
-        let base: Base = self.profile.parse().map_err(wrong)?;
-        self.all()?.profile(base).build().map_err(wrong)
-    }
-
-    /// A masker that knows these rules.
-    fn all(&self) -> Result<Masker, Failure> {
-        let mut builder = Masker::builder();
-        match &self.config {
-            None => {
-                if self.rules.is_empty() {
-                    return Ok(Masker::builtin());
-                }
-                builder = builder.builtin();
-                for file in &self.rules {
-                    builder = builder.rules(file.display().to_string(), read(file)?);
-                }
-            }
-            Some(file) => {
-                let (file, config) = Configuration::of(file).read()?;
-                let folder = file.parent().unwrap_or(Path::new("."));
-                let names = config.masking.rules.iter();
-                if names.clone().any(|rules| rules.value == "builtin") {
-                    builder = builder.builtin();
-                }
-                for (name, text) in own_files(&config, folder)? {
-                    builder = builder.rules(name, text);
-                }
-            }
+        if let Some(file) = &self.config {
+            let (file, config) = Configuration::of(file).read()?;
+            let folder = file.parent().unwrap_or(Path::new("."));
+            let masker = Plan::masker(&config, folder, env::vars(), &self.profile);
+            return masker.map_err(|mistakes| {
+                let file = Some(file);
+                Failure::usage(Mistakes { file, ..mistakes }.to_string())
+            });
         }
-        builder.build().map_err(wrong)
+        let base: Base = self.profile.parse().map_err(wrong)?;
+        let all = if self.rules.is_empty() {
+            Masker::builtin()
+        } else {
+            let mut builder = Masker::builder().builtin();
+            for file in &self.rules {
+                builder = builder.rules(file.display().to_string(), read(file)?);
+            }
+            builder.build().map_err(wrong)?
+        };
+        all.profile(base).build().map_err(wrong)
     }
 }
 

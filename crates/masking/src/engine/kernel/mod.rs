@@ -15,6 +15,7 @@ pub(crate) use self::fingerprint::{Fingerprint, weight};
 use crate::engine::{
     class::Class,
     lane::{LOCAL, Lane, Lanes, RUN},
+    words::{self, DIGITLESS, Look, MOST},
 };
 
 /// How many blocks are looked at in one go.
@@ -115,6 +116,8 @@ pub(crate) struct Places {
     /// For each block, the places that are in any lane.
     pub any: [u64; BLOCKS],
     lanes: [[u64; Lane::COUNT]; BLOCKS],
+    /// Words, tokens and digits, and those of the block behind.
+    kinds: [[u64; 3]; BLOCKS + 1],
 }
 
 impl Default for Places {
@@ -122,6 +125,7 @@ impl Default for Places {
         Self {
             any: [0; BLOCKS],
             lanes: [[0; Lane::COUNT]; BLOCKS],
+            kinds: [[0; 3]; BLOCKS + 1],
         }
     }
 }
@@ -139,6 +143,25 @@ impl Places {
     pub(crate) fn set(&mut self, lane: Lane, place: u16, is: bool) {
         self.lanes[usize::from(place / 64) % BLOCKS][lane as usize] |=
             u64::from(is) << (place % 64);
+    }
+
+    /// What stands at a place behind the byte `before`, with `known` bytes to the end of what has come.
+    #[inline]
+    pub(crate) fn look(&self, place: u16, before: u8, known: usize, end: bool) -> Look {
+        let (block, bit) = (usize::from(place / 64) % BLOCKS, place % 64);
+        let [words, tokens, digits] = [0, 1, 2].map(|kind| {
+            let behind = u128::from(self.kinds[block + 1][kind]);
+            (u128::from(self.kinds[block][kind]) | behind << BLOCK) >> bit
+        });
+        let token = (tokens.trailing_ones() as usize).min(MOST).min(known);
+        let near = digits & ((1 << token.min(DIGITLESS)) - 1);
+        Look {
+            word: (words.trailing_ones() as usize).min(MOST).min(known),
+            token,
+            open: !end && token == known,
+            digit: near != 0,
+            joined: words::is_joint(before),
+        }
     }
 
     /// Leaves in a lane only what is in `kept`.
@@ -311,6 +334,8 @@ fn sweep(text: Text<'_>, places: &mut Places, masks: impl Fn(&Block) -> Masks) -
             any |= *lane;
         }
         places.any[block] = any;
+        places.kinds[block] = [here.kinds[WORD], here.kinds[TOKEN], here.kinds[DIGIT]];
+        places.kinds[block + 1] = [next.kinds[WORD], next.kinds[TOKEN], next.kinds[DIGIT]];
         last = Last::of(&here, last.slash);
         here = next;
     }

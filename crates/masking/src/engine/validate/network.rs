@@ -19,6 +19,7 @@ pub(super) static NAMED: &[(&str, Accepts)] = &[
     ("mac", is_mac),
     ("imei", is_imei),
     ("phone-e164", is_e164),
+    ("phone-in-address", is_in_address),
     ("phone-nanp", is_nanp),
     ("phone-national", is_national),
 ];
@@ -80,12 +81,17 @@ fn ipv6(body: &[u8]) -> Option<Ipv6Addr> {
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let segments = address.segments();
     let documentation = (segments[0] == 0x2001 && segments[1] == 0xdb8) || segments[0] == 0x3fff;
+    // What protocols have set aside (RFC 2928), but for Teredo.
+    let set_aside = segments[0] == 0x2001 && (1..0x200).contains(&segments[1]);
     // Unicast addresses begin with the bits 001; unique local ones tell a house too.
-    let unicast = segments[0] >> 13 == 1 || segments[0] >> 9 == 0x7e;
+    let unicast = segments[0] >> 13 == 1;
+    let house = segments[0] >> 9 == 0x7e;
     let zeros = segments.iter().filter(|segment| **segment == 0).count();
     let long = segments.iter().filter(|segment| **segment > 0xff).count() >= 7;
     let different = (0..8).all(|at| !segments[..at].contains(&segments[at]));
-    !documentation && ((unicast && zeros <= 6) || (long && different))
+    !documentation
+        && !set_aside
+        && ((unicast && zeros <= 6) || (house && zeros <= 4) || (long && different))
 }
 
 /// An address of a network interface (IEEE 802), unless it is reserved, as for examples
@@ -129,6 +135,25 @@ fn is_counter(bytes: &[u8; 6]) -> bool {
 /// The number of a mobile device (3GPP TS 23.003 §6.2): 15 digits with a check digit.
 fn is_imei(body: &[u8]) -> bool {
     digits::<15>(body).is_some_and(|found| luhn(&found) && found[..6] != [0; 6])
+}
+
+/// The same behind `%2B`, with percent signs where an address needs them (RFC 3986 §2.1).
+fn is_in_address(body: &[u8]) -> bool {
+    let mut plain = [b' '; 112];
+    plain[0] = b'+';
+    let mut rest = body;
+    for place in &mut plain[1..] {
+        let Some((first, behind)) = rest.split_first() else {
+            break;
+        };
+        rest = if *first == b'%' {
+            behind.get(2..).unwrap_or_default()
+        } else {
+            *place = *first;
+            behind
+        };
+    }
+    rest.is_empty() && is_e164(&plain)
 }
 
 /// How many digits follow a country code: the code, the fewest, the most. Others have 6 to 12.
@@ -318,6 +343,8 @@ mod tests {
             "::",
             "fe80::1",
             "2001:db8::1",
+            "2001:1::1",
+            "fd00::1",
             "12:30:45",
             "a::b",
             "std::io",
@@ -344,6 +371,14 @@ mod tests {
             assert!(!accepted("mac", text), "{text}");
         }
         assert!(accepted("imei", "49-015420-323751-8") && !accepted("imei", "490154203237519"));
+    }
+
+    #[test]
+    fn telephone_numbers_stand_in_addresses() {
+        assert!(accepted("phone-in-address", "442079460958"));
+        assert!(accepted("phone-in-address", "1%20212%20886%203679"));
+        assert!(!accepted("phone-in-address", "20240101120000"));
+        assert!(!accepted("phone-in-address", "12"));
     }
 
     #[test]
