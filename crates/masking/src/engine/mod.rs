@@ -47,7 +47,7 @@ use self::{
     lane::{Lane, Lanes},
     literals::{Literal, Literals},
     placeholders::Placeholders,
-    rule::Shape,
+    rule::{Kind, Shape},
     starts::Starts,
     swallow::Swallow,
     verdict::{Match, Verdict},
@@ -329,14 +329,7 @@ impl Engine {
             verdict = self.literals(on, window, at);
         }
         if !lanes.meet(VALUES).is_empty() {
-            let mut context = Context::new(&self.keywords, window, at, seen);
-            for index in self.values.each(lanes, window, at) {
-                let rule = &self.rules[index];
-                if on.has(index) && context.admits(index, rule) {
-                    let found = value::value((index, rule), window, at);
-                    verdict = verdict.or_longer(found);
-                }
-            }
+            verdict = verdict.or_longer(self.values((on, lanes), seen, window, at, |_| true));
         }
         if lanes.has(Lane::At) {
             for index in self.emails.iter().filter(|rule| on.has(**rule)) {
@@ -364,26 +357,58 @@ impl Engine {
             return verdict;
         };
         match self.placeholders.hold(window, found.start) {
-            Some(false) if found.start > at => self.sharpen(on, window, found),
+            Some(false) if found.start > at => self.sharpen(on, window, &found),
             Some(false) => verdict,
             Some(true) => Verdict::No,
             None => Verdict::NotYet,
         }
     }
 
-    /// A value whose surroundings gave it away may be a token that a rule knows by its looks. That
-    /// rule tells more.
-    fn sharpen(&self, on: &Selection, window: &Window<'_>, found: Match) -> Verdict {
-        let covers = |inner: &Match| inner.swallow.is_some() || inner.end >= found.end;
-        match self.literals(on, window, found.start) {
-            Verdict::NotYet => Verdict::NotYet,
-            Verdict::Match(inner)
-                if inner.start == found.start && found.swallow.is_none() && covers(&inner) =>
-            {
-                Verdict::Match(inner)
-            }
-            _ => Verdict::Match(found),
+    /// A value whose surroundings gave it away may be one that a rule knows by its looks. That rule
+    /// tells more. What is known by words near it tells more than what any word for a secret names.
+    fn sharpen(&self, on: &Selection, window: &Window<'_>, found: &Match) -> Verdict {
+        if found.swallow.is_some() {
+            return Verdict::Match(*found);
         }
+        let at = found.start;
+        let mut verdict = self.literals(on, window, at);
+        if self.rules[found.rule].is_generic() {
+            let lanes = kernel::places(window.bytes, at, window.floor, window.end);
+            let is_secret = |rule: &Rule| rule.kind == Kind::Secret && !rule.is_generic();
+            verdict = verdict.or_longer(self.values(
+                (on, lanes),
+                &mut Seen::default(),
+                window,
+                at,
+                is_secret,
+            ));
+        }
+        let covers = |inner: &Match| inner.swallow.is_some() || inner.end >= found.end;
+        match verdict {
+            Verdict::NotYet => Verdict::NotYet,
+            Verdict::Match(inner) if inner.start == at && covers(&inner) => Verdict::Match(inner),
+            _ => Verdict::Match(*found),
+        }
+    }
+
+    /// The values that begin at `at`, of rules that are `wanted`.
+    fn values(
+        &self,
+        (on, lanes): (&Selection, Lanes),
+        seen: &mut Seen,
+        window: &Window<'_>,
+        at: usize,
+        wanted: impl Fn(&Rule) -> bool,
+    ) -> Verdict {
+        let mut verdict = Verdict::No;
+        let mut context = Context::new(&self.keywords, window, at, seen);
+        for index in self.values.each(lanes, window, at) {
+            let rule = &self.rules[index];
+            if on.has(index) && wanted(rule) && context.admits(index, rule) {
+                verdict = verdict.or_longer(value::value((index, rule), window, at));
+            }
+        }
+        verdict
     }
 
     fn literals(&self, on: &Selection, window: &Window<'_>, at: usize) -> Verdict {

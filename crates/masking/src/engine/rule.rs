@@ -16,6 +16,9 @@ pub(crate) const MAX_LITERAL: usize = 32;
 /// A body is judged by at most so many bytes; whatever goes on beyond them is swallowed.
 pub(crate) const CAP: usize = 112;
 
+/// The tag of rules that give way to those that tell more of the same value.
+pub(crate) const GENERIC: &str = "generic";
+
 /// What to look for and what it must look like.
 #[derive(Debug)]
 pub(crate) struct Rule {
@@ -166,6 +169,11 @@ impl Rule {
     pub(crate) fn goes_on(&self, length: usize) -> Option<Swallow> {
         (self.pattern.is_none() && self.max.is_none() && length == CAP)
             .then_some(Swallow::Run(self.class))
+    }
+
+    /// Whether it finds what is named a secret, whoever's it is.
+    pub(crate) fn is_generic(&self) -> bool {
+        self.tags.iter().any(|tag| tag == GENERIC)
     }
 
     /// Whether a keyword of the rule stands before `at`, if it has any.

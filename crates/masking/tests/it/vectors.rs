@@ -16,9 +16,26 @@ fn every_kind_has_its_rule() {
     assert_eq!(Masker::builtin().rules().count(), vectors().len());
 }
 
-/// Whichever of several rules that find the same is told.
+/// Rules some of whose vectors another rule finds whole, and why that is right.
+const SAME_TO: &[(&str, &str)] = &[
+    // Without its label it would be found as well, by its checksum.
+    ("in-aadhaar-labelled", "in-aadhaar"),
+    // The digits of the vector pass the checksum of the other, and a checksum tells more than a form.
+    ("phone-us", "gb-nhs-number"),
+    // The same kind of token, described by the same vendor.
+    ("terraform-cloud-token", "terraform-token"),
+    ("azure-entra-client-secret", "azure-client-secret"),
+    ("aws-secret-near-words", "aws-secret-access-key"),
+    ("slack-cookie-token", "slack-token"),
+    // It is longer than a decision may look, so what its name says about all of it counts.
+    ("aws-session-token", "generic-quoted-secret"),
+    // Both tell the same: a secret of whoever it is.
+    ("secret-hex-near-its-name", "generic-secret"),
+];
+
+/// Of several rules that find the same, the one that tells most is told.
 #[test]
-fn every_positive_vector_is_found_whole_among_all_rules() {
+fn every_positive_vector_is_found_whole_by_its_own_rule_among_all_rules() {
     let masker = strict();
     let mut wrong = Vec::new();
     for (id, text) in texts() {
@@ -36,10 +53,11 @@ fn every_positive_vector_is_found_whole_among_all_rules() {
             wrong.push(format!("{id}: {text:?}: {matches:?}"));
             continue;
         };
+        let is_own = &*one.rule == id;
         let known = kept(&String::from_utf8_lossy(&known), id);
         let found = kept(&String::from_utf8_lossy(&found), &one.rule);
         let covers = known.0.starts_with(&found.0) && known.1.ends_with(&found.1);
-        if one.count != 1 || !covers {
+        if one.count != 1 || !covers || !(is_own || SAME_TO.contains(&(id, &*one.rule))) {
             wrong.push(format!("{id}: {text:?}: {matches:?}"));
         }
     }
