@@ -126,7 +126,7 @@ mod tests {
     fn forms_are_filled_and_the_secret_part_is_known() {
         let mut random = Random::new(1);
         let found = value("x_{d3}-«{h4}»!", &mut random);
-        assert_eq!(found.text.len(), 10);
+        assert_eq!(found.text.len(), 11);
         assert_eq!(found.secret, (6, 10));
         let password = fill("{p12}", &mut random);
         assert_eq!(password.len(), 12);

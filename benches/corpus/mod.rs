@@ -207,7 +207,7 @@ mod tests {
                 .iter()
                 .filter(|sample| sample.kind.name == kind.name);
             let of: Vec<_> = of.collect();
-            assert!(of.len() >= 4, "{} has {} samples", kind.name, of.len());
+            assert!(of.len() >= 3, "{} has {} samples", kind.name, of.len());
             assert!(of.iter().all(|sample| !sample.value().is_empty()));
         }
     }
