@@ -50,6 +50,12 @@ pub(crate) fn value((index, rule): (usize, &Rule), window: &Window<'_>, at: usiz
     if !rule.validates(&window.bytes[at..end]) {
         return Verdict::No;
     }
+    // What goes on with what is masked was refused together with it.
+    match window.is_masked_at(end) {
+        Some(false) => {}
+        Some(true) => return Verdict::No,
+        None => return Verdict::NotYet,
+    }
     Verdict::Match(Match {
         start: at,
         end,
