@@ -39,7 +39,8 @@
 //! - The output does not depend on how the input was cut.
 //! - No more than [`MaskStream::HOLD_BACK`] bytes of a text wait, and only while a match may have
 //!   begun with them.
-//! - What lies outside a match is not changed by a byte. What is masked is masked no further.
+//! - What lies outside a match is not changed by a byte. What is masked is masked no further; but a
+//!   value that was refused for what stood right behind it may be masked when that was.
 //! - The work is linear in the input, whatever the input is.
 //! - No matched text is in any error, finding or debug form.
 //!
