@@ -1,8 +1,14 @@
 //! The sources of the workspace as tools show them.
 
-use std::fmt::Write as _;
-
 use super::{super::Random, Sources};
+
+/// Appends a line.
+macro_rules! line {
+    ($out:ident, $($form:tt)*) => {{
+        $out.push_str(&format!($($form)*));
+        $out.push('\n');
+    }};
+}
 
 /// Some lines in a row of these, of 1 to 8 KiB together.
 fn excerpt<'a>(lines: &[&'a str], random: &mut Random) -> (usize, Vec<&'a str>) {
@@ -40,7 +46,7 @@ pub(super) fn numbered(sources: &Sources, random: &mut Random) -> String {
     let (_, from, lines) = code(sources, random);
     let mut out = String::new();
     for (number, line) in lines.iter().enumerate() {
-        let _ = writeln!(out, "{:>6}→{line}", from + number + 1);
+        line!(out, "{:>6}→{line}", from + number + 1);
     }
     out
 }
@@ -69,13 +75,13 @@ pub(super) fn diff(sources: &Sources, random: &mut Random) -> String {
     for _ in 0..random.within(1, 3) {
         let (path, from, lines) = code(sources, random);
         let (old, new) = (random.hex(7), random.hex(7));
-        let _ = writeln!(
+        line!(
             out,
             "diff --git a/{path} b/{path}\nindex {old}..{new} 100644\n--- a/{path}\n+++ b/{path}"
         );
         for (number, hunk) in lines.chunks(16).take(4).enumerate() {
             let at = from + 40 * number + 1;
-            let _ = writeln!(
+            line!(
                 out,
                 "@@ -{at},{} +{at},{} @@ {}",
                 hunk.len(),
@@ -87,13 +93,13 @@ pub(super) fn diff(sources: &Sources, random: &mut Random) -> String {
                     0 => {
                         let name = sources.name(random);
                         let changed = line.replacen("self", name, 1);
-                        let _ = writeln!(out, "-{line}\n+{changed}");
+                        line!(out, "-{line}\n+{changed}");
                     }
                     1 => {
-                        let _ = writeln!(out, "+{line}");
+                        line!(out, "+{line}");
                     }
                     _ => {
-                        let _ = writeln!(out, " {line}");
+                        line!(out, " {line}");
                     }
                 }
             }
@@ -113,7 +119,7 @@ pub(super) fn search(sources: &Sources, random: &mut Random) -> String {
             .enumerate()
             .filter(|(_, line)| line.contains(name));
         for (number, line) in hits.take(6) {
-            let _ = writeln!(out, "{path}:{}:{line}", number + 1);
+            line!(out, "{path}:{}:{line}", number + 1);
         }
     }
     out
@@ -125,7 +131,7 @@ pub(super) fn listing(sources: &Sources, random: &mut Random) -> String {
         let path = sources.path(random);
         let (size, day) = (random.within(120, 90_000), random.within(1, 28));
         let (hour, minute) = (random.below(24), random.below(60));
-        let _ = writeln!(
+        line!(
             out,
             "-rw-r--r-- 1 dev dev {size:>6} Nov {day:>2} {hour:02}:{minute:02} {path}"
         );
@@ -143,12 +149,12 @@ pub(super) fn build(sources: &Sources, random: &mut Random) -> String {
     {
         let mut lines = package.lines().filter_map(|line| line.split('"').nth(1));
         if let (Some(name), Some(version)) = (lines.next(), lines.next()) {
-            let _ = writeln!(out, "   Compiling {name} v{version}");
+            line!(out, "   Compiling {name} v{version}");
         }
     }
     for _ in 0..random.within(5, 40) {
         let path = sources.path(random).replace('/', "::").replace(".rs", "");
-        let _ = writeln!(
+        line!(
             out,
             "test {path}::tests::{}_{} ... ok",
             sources.name(random),
@@ -156,17 +162,17 @@ pub(super) fn build(sources: &Sources, random: &mut Random) -> String {
         );
     }
     let (path, from, lines) = code(sources, random);
-    let _ = writeln!(
+    line!(
         out,
         "error[E0308]: mismatched types\n  --> {path}:{}:{}\n   |",
         from + 1,
         random.within(5, 60)
     );
     for (number, line) in lines.iter().take(6).enumerate() {
-        let _ = writeln!(out, "{:<3}| {line}", from + number + 1);
+        line!(out, "{:<3}| {line}", from + number + 1);
     }
     let passed = random.within(5, 400);
-    let _ = writeln!(
+    line!(
         out,
         "test result: FAILED. {passed} passed; 1 failed; 0 ignored; finished in {}.{:02}s",
         random.below(60),
@@ -179,7 +185,7 @@ pub(super) fn history(sources: &Sources, random: &mut Random) -> String {
     let mut out = String::new();
     for _ in 0..random.within(6, 30) {
         if random.once_in(3) {
-            let _ = writeln!(
+            line!(
                 out,
                 "commit {}\nAuthor: Build Bot\nDate:   Mon Jan {} 12:{:02}:04 2026 +0100\n\n    {}\n\n {} | {} ++--\n",
                 random.hex(40),
@@ -190,7 +196,7 @@ pub(super) fn history(sources: &Sources, random: &mut Random) -> String {
                 random.within(1, 99),
             );
         } else {
-            let _ = writeln!(out, "{} {}", random.hex(7), sources.sentence(random));
+            line!(out, "{} {}", random.hex(7), sources.sentence(random));
         }
     }
     out
@@ -209,7 +215,7 @@ pub(super) fn packages(sources: &Sources, random: &mut Random) -> String {
         );
         let bytes: Vec<u8> = (0..64).map(|_| random.bits().to_le_bytes()[0]).collect();
         let digest = super::super::secrets::base64(&bytes);
-        let _ = writeln!(
+        line!(
             out,
             "    \"node_modules/{name}-{part}\": {{\n      \"version\": \"{version}\",\n      \"resolved\": \"https://registry.npmjs.org/{name}-{part}/-/{name}-{part}-{version}.tgz\",\n      \"integrity\": \"sha512-{digest}\",\n      \"license\": \"MIT\",\n      \"engines\": {{ \"node\": \">={}\" }}\n    }},",
             random.within(10, 22),
