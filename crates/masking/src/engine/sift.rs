@@ -100,7 +100,9 @@ mod tests {
         let token = format!("sl.{}", "aB3_dE6-gH9".repeat(CAP / 10));
         let uuid = "2c7cc250-f79f-d215-5baf-879c1e29d8f3";
         for space in 0..200 {
-            let text = format!("{token}\" {} \"opsgenie\": \"{uuid}\"", "a ".repeat(space));
+            // What is looked through first reaches beyond the number.
+            let (near, far) = ("a ".repeat(space), "b ".repeat(50));
+            let text = format!("{token}\" {near} \"opsgenie\": \"{uuid}\", {far} cvv 4111");
             let masked = masker.mask(text.as_bytes()).masked.into_inner();
             let masked = String::from_utf8_lossy(&masked);
             assert!(!masked.contains(uuid), "{space}: {masked}");
