@@ -108,7 +108,7 @@ impl<P: Protocol> Shared<P> {
         let blocks = |found: &Finding| found.operator == Operator::Block;
         if findings.found.iter().any(blocks) {
             let message = "the body holds what may not be sent here";
-            return Err(Refusal::new(Code::PolicyDenied, message).because("masking_blocked"));
+            return Err(Refusal::new(Code::MaskingBlocked, message));
         }
         let action = action.map_err(|malformed| {
             Refusal::new(Code::MalformedBody, malformed.message).because(malformed.reason)

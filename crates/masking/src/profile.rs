@@ -78,8 +78,13 @@ impl Profile {
 
     /// Whether this does the same to every text as `other` does.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
-        let plain = |profile: &Self| profile.key.is_none() && profile.session.is_none();
-        self.on == other.on && self.operators == other.operators && plain(self) && plain(other)
+        let same_key = match (&self.key, &other.key) {
+            (Some(key), Some(other)) => key.is(other),
+            (None, None) => true,
+            _ => false,
+        };
+        let in_session = self.session.is_some() || other.session.is_some();
+        self.on == other.on && self.operators == other.operators && same_key && !in_session
     }
 
     /// Writes what takes the place of a match.

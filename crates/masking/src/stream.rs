@@ -116,6 +116,11 @@ impl MaskStream {
         self.masker.matches(&self.counts)
     }
 
+    /// Whether a rule has matched of which this is so.
+    pub(crate) fn has_matched(&self, is: impl Fn(usize) -> bool) -> bool {
+        self.counts.iter().any(|(rule, _)| is(rule))
+    }
+
     /// The counts so far; counting begins anew.
     pub(crate) fn take_counts(&mut self) -> Counts {
         mem::take(&mut self.counts)

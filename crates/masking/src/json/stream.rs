@@ -138,8 +138,7 @@ impl JsonStream {
     }
 
     /// How many bytes wait for a decision.
-    #[cfg(test)]
-    fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         match &self.within {
             Within::Structure => 0,
             Within::String(string) => string.text.held() + string.escape.len(),

@@ -102,7 +102,7 @@ fn scanned(
 fn pass(found: &[Finding]) -> Result<(), Refusal> {
     if blocks(found) {
         let message = "the body holds what may not be sent here";
-        return Err(Refusal::new(Code::PolicyDenied, message).because("masking_blocked"));
+        return Err(Refusal::new(Code::MaskingBlocked, message));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! A body that comes in pieces.
 
 use bytes::Bytes;
-use tollbook_exchange::{Coverage, Finding, Findings, Gap, Masked, ResponseShape};
+use tollbook_exchange::{Coverage, Finding, Findings, Gap, Masked, Operator, ResponseShape};
 
 use crate::{
     MaskStream, Masker,
@@ -290,6 +290,26 @@ impl BodyMasker {
             View::Events(_) => ResponseShape::Events,
             _ => ResponseShape::Body,
         }
+    }
+
+    /// Whether nothing comes out before the end.
+    pub const fn is_held(&self) -> bool {
+        matches!(self.view, View::Document { .. } | View::TooLong)
+    }
+
+    /// Whether the body is masked as one text, because its type is not known to be more than that.
+    pub const fn is_text(&self) -> bool {
+        matches!(self.view, View::Text(_))
+    }
+
+    /// Whether a rule has matched that lets nothing pass ([`Operator::Block`](crate::Operator::Block)).
+    pub fn is_blocked(&self) -> bool {
+        let blocks = |rule| self.masker.profile.operator(rule) == Operator::Block;
+        let in_text = match &self.view {
+            View::Text(stream) => stream.has_matched(blocks),
+            _ => false,
+        };
+        in_text || self.found.iter().any(|(rule, _, _)| blocks(rule))
     }
 
     /// What was found so far.
