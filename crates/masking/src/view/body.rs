@@ -5,7 +5,7 @@ use tollbook_exchange::{Coverage, Finding, Findings, Gap, Masked, Operator, Resp
 
 use crate::{
     MaskStream, Masker,
-    json::{self, Found},
+    json::{self, Found, JsonStream},
     masked,
     view::{
         events::Events,
@@ -22,8 +22,8 @@ const LIMIT: usize = 32 << 20;
 ///
 /// - `text/event-stream`: the events of the Messages API. Texts that are spread over many events
 ///   are masked as the texts they are; each part that comes out is one event.
-/// - `application/json` and `+json`: held until it is whole, then masked by its structure.
-/// - `application/x-jsonl` and `application/x-ndjson`: the same for each line.
+/// - `application/json`, `text/json` and `+json`: held until it is whole, then masked by its structure.
+/// - `application/x-jsonl` and `application/x-ndjson`, also without `x-`: the same for each line.
 /// - `multipart/*`: held until it is whole, then masked part by part. In a part that is no text only
 ///   secrets are masked, where they stand as they are.
 /// - `application/x-www-form-urlencoded`: held until it is whole; names and values are masked as they
@@ -55,6 +55,9 @@ pub enum ViewError {
     /// More texts are under way than the view holds.
     #[error("too many texts are under way")]
     TooManyTexts,
+    /// The input of a tool is nested deeper than the view reads.
+    #[error("a document is nested too deeply")]
+    TooDeep,
 }
 
 #[derive(Debug)]
@@ -89,10 +92,13 @@ impl BodyMasker {
         let media_type = media_type.to_ascii_lowercase();
         let view = match &*media_type {
             "text/event-stream" => View::Events(Box::new(Events::new(masker))),
-            "application/x-jsonl" | "application/x-ndjson" => {
+            "application/x-jsonl" | "application/x-ndjson" | "application/jsonl"
+            | "application/ndjson" => {
                 View::Lines(Lines::new(masker, LIMIT))
             }
-            json if json == "application/json" || json.ends_with("+json") => {
+            json if matches!(json, "application/json" | "text/json")
+                || json.ends_with("+json") =>
+            {
                 View::document(Form::Json)
             }
             "application/x-www-form-urlencoded" => View::document(Form::Address),
@@ -347,16 +353,25 @@ impl BodyMasker {
         Ok(())
     }
 
-    /// The beginning of a document that is too long to be held, or broke off. Without its end it is only a text,
-    /// and what may be the beginning of a match is not part of it.
+    /// The beginning of a document that is too long to be held, or broke off. What may be the
+    /// beginning of a match is not part of it.
     fn beginning(&mut self, bytes: &[u8], is_json: bool, out: &mut Vec<Masked<Bytes>>) {
-        let mut stream = MaskStream::new(self.masker.clone(), is_json);
         let mut text = Vec::new();
-        stream.push(bytes, &mut text);
-        let dropped = stream.abort(&mut text);
+        let (dropped, counts) = if is_json {
+            let mut stream = JsonStream::new(self.masker.clone());
+            stream.push(bytes, &mut text);
+            if stream.is_too_deep() {
+                return self.coverage.skip(Gap::Unreadable, bytes.len() as u64);
+            }
+            (stream.abort(&mut text), stream.take_counts())
+        } else {
+            let mut stream = self.masker.stream();
+            stream.push(bytes, &mut text);
+            (stream.abort(&mut text), stream.take_counts())
+        };
         self.coverage.inspect(bytes.len() as u64);
         dropped_from(&mut self.coverage, dropped);
-        for (rule, count) in stream.take_counts().iter() {
+        for (rule, count) in counts.iter() {
             self.found.add(rule, "", count);
         }
         emit(text, out);
@@ -413,11 +428,11 @@ pub(super) fn line(
         coverage.skip(Gap::Opaque, scanned.opaque as u64);
         return json::splice(document, &scanned.edits);
     }
-    let mut stream = MaskStream::new(masker.clone(), true);
-    let mut text = Vec::new();
-    stream.push(document, &mut text);
-    stream.finish(&mut text);
-    for (rule, count) in stream.take_counts().iter() {
+    let Some((text, counts)) = JsonStream::whole(masker, document) else {
+        coverage.skip(Gap::Unreadable, document.len() as u64);
+        return Vec::new();
+    };
+    for (rule, count) in counts.iter() {
         found.add(rule, "", count);
     }
     coverage.inspect(document.len() as u64);

@@ -170,7 +170,7 @@ impl Events {
         let keys: Vec<Key> = parts.iter().map(|part| part.key.clone()).collect();
         self.waiting.push(Event::new(frame, edits, parts));
         for (key, text) in keys.iter().zip(&texts) {
-            self.delta(key, &text.bytes, notes);
+            self.delta(key, &text.bytes, notes)?;
         }
         if self.waiting.is_full() {
             self.let_go();
@@ -276,9 +276,9 @@ impl Events {
     }
 
     /// Goes on with a text.
-    fn delta(&mut self, key: &Key, came: &[u8], notes: &mut Notes<'_>) {
+    fn delta(&mut self, key: &Key, came: &[u8], notes: &mut Notes<'_>) -> Result<(), ViewError> {
         let Some(open) = self.texts.get_mut(key) else {
-            return;
+            return Ok(());
         };
         let mut goes = Vec::with_capacity(came.len());
         open.stream.push(came, &mut goes);
@@ -290,6 +290,10 @@ impl Events {
         let left = self.waiting.decide(key, &mut open.behind, decided, &goes);
         debug_assert!(left.is_empty(), "the delta itself waits");
         undecided.forget(bytes);
+        if matches!(&open.stream, Stream::Json(stream) if stream.is_too_deep()) {
+            return Err(ViewError::TooDeep);
+        }
+        Ok(())
     }
 
     /// Lets everything pass that waits, as far as it is decided.
