@@ -662,7 +662,11 @@ mod tests {
                 assert_eq!(stream.is_too_deep(), is_too_deep);
                 stream.finish(&mut out);
                 let expected = document.replace(key, "[REDACTED:aws-access-key-id]");
-                let expected = if is_too_deep { "[".repeat(MAX_DEPTH) } else { expected };
+                let expected = if is_too_deep {
+                    "[".repeat(MAX_DEPTH)
+                } else {
+                    expected
+                };
                 assert_eq!(String::from_utf8(out).unwrap(), expected);
             }
         }

@@ -92,13 +92,11 @@ impl BodyMasker {
         let media_type = media_type.to_ascii_lowercase();
         let view = match &*media_type {
             "text/event-stream" => View::Events(Box::new(Events::new(masker))),
-            "application/x-jsonl" | "application/x-ndjson" | "application/jsonl"
-            | "application/ndjson" => {
-                View::Lines(Lines::new(masker, LIMIT))
-            }
-            json if matches!(json, "application/json" | "text/json")
-                || json.ends_with("+json") =>
-            {
+            "application/x-jsonl"
+            | "application/x-ndjson"
+            | "application/jsonl"
+            | "application/ndjson" => View::Lines(Lines::new(masker, LIMIT)),
+            json if matches!(json, "application/json" | "text/json") || json.ends_with("+json") => {
                 View::document(Form::Json)
             }
             "application/x-www-form-urlencoded" => View::document(Form::Address),

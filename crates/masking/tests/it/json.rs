@@ -122,7 +122,14 @@ fn what_is_in_documents_in_strings_is_masked_by_its_name() {
 /// As a text, what its escapes say would pass.
 #[test]
 fn what_is_nested_without_end_does_not_come_out() {
-    let nested = |depth| format!("{}\"\\u0041{}\"{}", "[".repeat(depth), &KEY[1..], "]".repeat(depth));
+    let nested = |depth| {
+        format!(
+            "{}\"\\u0041{}\"{}",
+            "[".repeat(depth),
+            &KEY[1..],
+            "]".repeat(depth)
+        )
+    };
     let deep = nested(512);
     let expected = deep.replace(&format!("\\u0041{}", &KEY[1..]), MASKED);
     assert_eq!(masked(&deep), expected);
@@ -136,7 +143,8 @@ fn what_is_nested_without_end_does_not_come_out() {
         assert_eq!((&*out, told), ("", coverage));
     }
     // Within a text it is one.
-    let inner = json!({"a": format!("{}\"{KEY}\"{}", "[".repeat(600), "]".repeat(600))}).to_string();
+    let inner =
+        json!({"a": format!("{}\"{KEY}\"{}", "[".repeat(600), "]".repeat(600))}).to_string();
     assert_eq!(masked(&inner), inner.replace(KEY, MASKED));
 }
 
