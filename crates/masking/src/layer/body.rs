@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use serde_json::json;
 use tollbook_exchange::{
-    Code, Exchange, Masked, Operator, Outcome, Refusal, ResponseShape, http::Cut,
+    Code, Exchange, Finding, Masked, Operator, Outcome, Refusal, ResponseShape, http::Cut,
 };
 
 use super::BoxError;
@@ -213,8 +213,8 @@ impl Work {
                 self.cut(unmaskable());
             }
         }
-        if self.blocks && self.is_blocked() {
-            self.cut(blocked());
+        if let Some(refusal) = self.blocked() {
+            self.cut(refusal);
         }
     }
 
@@ -249,9 +249,10 @@ impl Work {
         }
     }
 
-    fn is_blocked(&self) -> bool {
-        let view = self.mask.as_ref();
-        view.is_some_and(|(_, view)| view.is_blocked())
+    /// Why it may not pass on, if something was found that lets nothing pass.
+    fn blocked(&self) -> Option<Refusal> {
+        let (_, view) = self.mask.as_ref().filter(|_| self.blocks)?;
+        view.is_blocked().then(|| Finding::blocked(&view.found()))?
     }
 
     fn is_events(&self) -> bool {
@@ -283,8 +284,8 @@ impl Work {
         {
             let finished = view.finish();
             // What ends here is not given out before it is known to be allowed.
-            if self.blocks && self.is_blocked() {
-                return self.cut(blocked());
+            if let Some(refusal) = self.blocked() {
+                return self.cut(refusal);
             }
             self.take(finished);
         }
@@ -372,13 +373,6 @@ impl Work {
             }
         }
     }
-}
-
-fn blocked() -> Refusal {
-    Refusal::new(
-        Code::MaskingBlocked,
-        "the answer holds what may not be sent here",
-    )
 }
 
 fn unmaskable() -> Refusal {

@@ -18,7 +18,7 @@ use crate::{
 
 /// So many bytes of events wait at most. The texts that are not decided are far shorter, but what
 /// stands between their deltas may be anything.
-const MAX_WAITING: usize = 1 << 20;
+const MAX_WAITING: usize = 256 << 10;
 
 /// Which text a delta belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
