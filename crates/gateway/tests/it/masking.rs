@@ -303,7 +303,10 @@ async fn an_answer_that_cannot_be_masked_does_not_pass() {
         let shown = body.escape_ascii();
         assert_eq!(status, 200, "{what}");
         assert!(!contains(&body, b"C4N4ry"), "{what}: {shown}");
-        assert!(ends.is_some() || contains(&body, b"first."), "{what}: {shown}");
+        assert!(
+            ends.is_some() || contains(&body, b"first."),
+            "{what}: {shown}"
+        );
         match ends {
             Some(error) => {
                 let at = body.windows(12).rposition(|part| part == b"event: error");

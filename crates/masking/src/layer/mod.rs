@@ -35,7 +35,9 @@ const MAX_BODY: usize = 32 << 20;
 /// unless it is told to, and a layer that does nothing says so: [`MaskLayer::off`].
 ///
 /// Put it behind the layer that scans requests, whose [`Findings`](tollbook_exchange::Findings) it
-/// uses, and before the one that forwards. Without findings it scans by itself.
+/// uses, and before the one that forwards. Without findings it scans by itself. Those findings are
+/// taken for its own: where the other layer has another profile, say so with
+/// [`MaskLayer::choosing`] and [`Wire::requests`].
 ///
 /// A request in which something is found that lets nothing pass is refused, and so is a response
 /// that is one document: those are read to their end before they pass. Any other response ends

@@ -23,11 +23,12 @@ use tollbook_sse::{Frame, Splitter};
 use crate::{
     MaskStream, Masker,
     engine::Counts,
-    json::{self, Found, JsonStream, Malformed, Token, Tokens},
+    json::{self, Found, JsonStream, Malformed},
     scratch::Scratch,
     view::{
         ViewError,
         body::Notes,
+        head::Head,
         waiting::{Event, Key, Part, Waiting},
     },
 };
@@ -66,17 +67,6 @@ enum Stream {
     Text(Box<MaskStream>),
     /// A document.
     Json(Box<JsonStream>),
-}
-
-/// What an event says, as far as it decides how the event is masked. All are ranges of its data.
-#[derive(Debug, Default)]
-struct Head {
-    kind: Option<Range<usize>>,
-    index: Option<Range<usize>>,
-    /// The type of its delta, or of the content block that begins.
-    delta_kind: Option<Range<usize>>,
-    /// The names and values of the texts in there.
-    texts: Vec<(Range<usize>, Range<usize>)>,
 }
 
 impl Events {
@@ -160,13 +150,10 @@ impl Events {
         if is_sign_of_life {
             self.let_go();
         }
-        // The text is read where it stands in the event, and the event waits for what it says.
-        let data = data.into_owned();
-        let parts: Vec<(Part, Scratch)> = parts
-            .into_iter()
-            .map(|(key, at)| Part::new(key, at, &data))
-            .collect();
-        let (parts, texts): (Vec<Part>, Vec<Scratch>) = parts.into_iter().unzip();
+        let parts = parts.into_iter();
+        let (parts, texts): (Vec<Part>, Vec<Scratch>) =
+            parts.map(|(key, at)| Part::new(key, at, &data)).unzip();
+        drop(data);
         let keys: Vec<Key> = parts.iter().map(|part| part.key.clone()).collect();
         self.waiting.push(Event::new(frame, edits, parts));
         for (key, text) in keys.iter().zip(&texts) {
@@ -429,75 +416,5 @@ impl fmt::Debug for Open {
             .field("stream", &self.stream)
             .field("behind", &self.behind)
             .finish_non_exhaustive()
-    }
-}
-
-impl Head {
-    /// Reads the head of an event's data.
-    ///
-    /// # Errors
-    ///
-    /// When the data is not JSON, or when a member that decides is there twice: readers disagree
-    /// which of the two counts.
-    fn read(data: &[u8]) -> Result<Self, Malformed> {
-        let mut head = Self::default();
-        let mut tokens = Tokens::new(data);
-        let mut depth = 0;
-        let mut key = 0..0;
-        let mut in_delta = false;
-        let mut deltas = 0;
-        while let Some(token) = tokens.next()? {
-            match token {
-                Token::ObjectStart | Token::ArrayStart => {
-                    if depth == 1 && matches!(&data[key.clone()], b"delta" | b"content_block") {
-                        in_delta = token == Token::ObjectStart;
-                        deltas += 1;
-                    }
-                    depth += 1;
-                }
-                Token::ObjectEnd | Token::ArrayEnd => {
-                    depth -= 1;
-                    in_delta &= depth > 1;
-                }
-                Token::Key(range) if depth <= 2 => {
-                    // An escaped name would be read as another one here than by the caller.
-                    if (depth == 1 || in_delta) && data[range.clone()].contains(&b'\\') {
-                        return Err(Malformed);
-                    }
-                    key = range;
-                }
-                Token::Text(range) | Token::Scalar(range) if depth == 1 => {
-                    if data[range.clone()].contains(&b'\\') && data[key.clone()] == *b"type" {
-                        return Err(Malformed);
-                    }
-                    let slot = match &data[key.clone()] {
-                        b"type" => &mut head.kind,
-                        b"index" => &mut head.index,
-                        _ => continue,
-                    };
-                    if slot.replace(range).is_some() {
-                        return Err(Malformed);
-                    }
-                }
-                Token::Text(range) if depth == 2 && in_delta => {
-                    let name = &data[key.clone()];
-                    if name == b"type" {
-                        if head.delta_kind.replace(range).is_some() {
-                            return Err(Malformed);
-                        }
-                    } else if head
-                        .texts
-                        .iter()
-                        .any(|(known, _)| data[known.clone()] == *name)
-                    {
-                        return Err(Malformed);
-                    } else {
-                        head.texts.push((key.clone(), range));
-                    }
-                }
-                _ => {}
-            }
-        }
-        if deltas > 1 { Err(Malformed) } else { Ok(head) }
     }
 }

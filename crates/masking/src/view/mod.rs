@@ -5,6 +5,7 @@ mod decode;
 mod events;
 mod form;
 mod frame;
+mod head;
 mod lines;
 mod multipart;
 mod rows;
