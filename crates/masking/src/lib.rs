@@ -38,13 +38,18 @@
 //!
 //! - The output does not depend on how the input was cut.
 //! - No more than [`MaskStream::HOLD_BACK`] bytes of a text wait, and only while a match may have
-//!   begun with them.
+//!   begun with them. In a stream of events, the event with them waits, and what comes behind it but
+//!   for pings, so that an event in which nothing is masked passes as the bytes that came.
 //! - What lies outside a match is not changed by a byte. What is masked is masked no further; but a
 //!   value that was refused for what stood right behind it may be masked when that was.
 //! - The work is linear in the input, whatever the input is.
 //! - No matched text is in any error, finding or debug form.
 //!
 //! # What is not promised
+//!
+//! What stands right before a placeholder, such as `[REDACTED:jwt]`, may be taken for a part of what
+//! was refused together with it, and pass; and a value that is written as one, in brackets, is taken
+//! for one. Who writes placeholders around secrets can as well write the secrets backwards.
 //!
 //! A secret is not found that no rule describes, that is encoded (a word spelled backwards), that is
 //! spread over two texts, or that stands in a JSON document held in a string held in another one,

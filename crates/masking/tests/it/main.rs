@@ -10,6 +10,7 @@ mod json;
 mod laws;
 #[cfg(feature = "tower")]
 mod layer;
+mod linear;
 mod operators;
 mod rows;
 mod rules;
