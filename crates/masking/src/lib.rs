@@ -46,10 +46,26 @@
 //!
 //! # What is not promised
 //!
-//! A secret is not found that no rule describes, that is encoded (a word spelled backwards), that is
-//! spread over two texts, or that stands in a JSON document held in a string held in another one,
-//! more than three deep. Key material in source code whose lines are separate
+//! A secret is not found that no rule describes, that is encoded in a way of its own (a word spelled
+//! backwards, or see below), that is spread over two texts, or that stands in a JSON document held in a
+//! string held in another one, more than three deep. Key material in source code whose lines are separate
 //! string constants is masked in its first line only. Numbers with a fraction are not scanned.
+//!
+//! # What is encoded
+//!
+//! What rules find by a literal is also found in base64, in either alphabet and with anything before
+//! it, and in hexadecimal, if the rule is for secrets, sure of them (`confidence`) and needs no
+//! keywords, and if it is 16 bytes long or longer. So are private keys, also where base64 is broken
+//! into lines; tokens across such a break are not, nor are values that are known by a name or by words
+//! near them, and nothing is decoded twice. The letters that hold a bit of the secret are masked, and
+//! what its end cannot be told of goes with it. Whatever the operator would keep of the value, it is
+//! redacted: its letters depend on what stands beside it.
+//!
+//! ```
+//! # use tollbook_masking::Masker;
+//! let scan = Masker::builtin().mask(b"data: a2V5IEFLSUFJT1NGT0ROTjdFWEFNUExFLg==");
+//! assert_eq!(scan.masked.as_inner().as_ref(), b"data: a2V5I[REDACTED:aws-access-key-id]Lg==");
+//! ```
 //!
 //! # Rules
 //!

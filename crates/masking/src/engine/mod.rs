@@ -10,6 +10,7 @@
 mod assignment;
 pub(crate) mod class;
 mod email;
+mod encoded;
 mod few;
 mod kernel;
 mod key;
@@ -33,15 +34,8 @@ mod verdict;
 mod window;
 mod words;
 
-pub(crate) use self::{
-    few::Rules,
-    keys::{Keys, Name},
-    rule::Rule,
-    selection::Selection,
-    sink::{Counts, Sink, Span, Spans, Writer},
-    window::HISTORY,
-};
 use self::{
+    encoded::Encoded,
     kernel::{BLOCK, Kernel, Places, Text},
     keywords::{Context, Keywords, Seen},
     lane::{Lane, Lanes},
@@ -52,6 +46,15 @@ use self::{
     swallow::Swallow,
     verdict::{Match, Verdict},
     window::Window,
+};
+pub(crate) use self::{
+    encoded::is_encoded,
+    few::Rules,
+    keys::{Keys, Name},
+    rule::Rule,
+    selection::Selection,
+    sink::{Counts, Sink, Span, Spans, Writer},
+    window::HISTORY,
 };
 
 /// No more bytes than this wait for a decision.
@@ -68,6 +71,7 @@ const VALUES: Lanes = Lanes::of(Lane::Run)
 pub(crate) struct Engine {
     pub rules: Vec<Rule>,
     literals: Literals,
+    encoded: Encoded,
     keys: Keys,
     userinfo: Vec<usize>,
     values: Starts,
@@ -173,6 +177,7 @@ impl Engine {
             }
         }
         Self {
+            encoded: Encoded::new(&rules, literals.iter()),
             literals: Literals::new(literals),
             keys: Keys::new(keys),
             userinfo,
@@ -327,6 +332,7 @@ impl Engine {
         let mut verdict = Verdict::No;
         if lanes.has(Lane::Literal) {
             verdict = self.literals(on, window, at);
+            verdict = verdict.or_longer(self.encoded(on, window, at));
         }
         if !lanes.meet(VALUES).is_empty() {
             verdict = verdict.or_longer(self.values((on, lanes), seen, window, at, |_| true));

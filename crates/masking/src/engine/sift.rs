@@ -25,6 +25,7 @@ impl Engine {
                 .may_stand_at(bytes, from + usize::from(*place));
             places.set(Lane::Literal, *place, may);
         }
+        self.sift_encoded(text, blocks, places);
 
         let known = self
             .kernel

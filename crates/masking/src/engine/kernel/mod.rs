@@ -5,6 +5,7 @@
 //! made is the only thing that differs from machine to machine; the portable way is the twin that
 //! the others are tested against, and [`places`] says byte by byte what must come out.
 
+pub(crate) mod encoded;
 mod fingerprint;
 #[cfg(test)]
 mod tests;
@@ -122,6 +123,8 @@ pub(crate) struct Places {
     /// For each block, the places that are in any lane.
     pub any: [u64; BLOCKS],
     lanes: [[u64; Lane::COUNT]; BLOCKS],
+    /// Where what stands there may be text that is encoded.
+    pub encoded: [u64; BLOCKS],
     /// Words, tokens and digits, and those of the block behind.
     kinds: [[u64; 3]; BLOCKS + 1],
 }
@@ -131,6 +134,7 @@ impl Default for Places {
         Self {
             any: [0; BLOCKS],
             lanes: [[0; Lane::COUNT]; BLOCKS],
+            encoded: [0; BLOCKS],
             kinds: [[0; 3]; BLOCKS + 1],
         }
     }
@@ -149,6 +153,11 @@ impl Places {
     pub(crate) fn set(&mut self, lane: Lane, place: u16, is: bool) {
         self.lanes[usize::from(place / 64) % BLOCKS][lane as usize] |=
             u64::from(is) << (place % 64);
+    }
+
+    /// Puts a place into the lane of literals.
+    pub(crate) fn set_literal(&mut self, place: usize) {
+        self.lanes[place / BLOCK % BLOCKS][Lane::Literal as usize] |= 1 << (place % BLOCK);
     }
 
     /// What stands at a place behind the byte `before`, with `known` bytes to the end of what has come.
@@ -327,7 +336,7 @@ fn sweep(text: Text<'_>, places: &mut Places, masks: impl Fn(&Block) -> Masks) -
     for block in 0..blocks {
         let at = from + block * BLOCK;
         let next = masks_at(text, at + BLOCK, &masks);
-        let lanes = lanes(&last, &here, &next);
+        let (lanes, encoded) = lanes(&last, &here, &next);
         let known = bytes.len() - at;
         let inside = if known < BLOCK {
             (1 << known) - 1
@@ -340,6 +349,7 @@ fn sweep(text: Text<'_>, places: &mut Places, masks: impl Fn(&Block) -> Masks) -
             any |= *lane;
         }
         places.any[block] = any;
+        places.encoded[block] = encoded & inside;
         places.kinds[block] = [here.kinds[WORD], here.kinds[TOKEN], here.kinds[DIGIT]];
         places.kinds[block + 1] = [next.kinds[WORD], next.kinds[TOKEN], next.kinds[DIGIT]];
         last = Last::of(&here, last.slash);
@@ -417,7 +427,7 @@ fn slashes(last: u64, here: u64) -> u64 {
 }
 
 #[inline(always)]
-fn lanes(last: &Last, here: &Masks, next: &Masks) -> [u64; Lane::COUNT] {
+fn lanes(last: &Last, here: &Masks, next: &Masks) -> ([u64; Lane::COUNT], u64) {
     let here_is = |kind: Kind| here.kinds[kind];
     let ahead = |kind: Kind, by: u32| here.kinds[kind] >> by | next.kinds[kind] << (BITS - by);
     let back = |here: u64, last: u64, by: u32| here << by | last >> (BITS - by);
@@ -464,7 +474,7 @@ fn lanes(last: &Last, here: &Masks, next: &Masks) -> [u64; Lane::COUNT] {
     lanes[Lane::Upper as usize] = begins & here_is(UPPER) & behind_upper;
     lanes[Lane::Hex as usize] = (begins & here_is(HEX) & behind_hex) | colons;
     lanes[Lane::At as usize] = local_parts(here, next) & begins;
-    lanes
+    (lanes, encoded::places(here, next, run))
 }
 
 /// The lower half.

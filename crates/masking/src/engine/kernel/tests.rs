@@ -37,6 +37,7 @@ fn expected(text: Text<'_>, literals: &Fingerprint) -> Vec<Lanes> {
 
 fn check(text: Text<'_>, literals: &Fingerprint) {
     let expected = expected(text, literals);
+    let bytes_end = text.bytes.len();
     for kernel in kernels() {
         let mut places = Places::default();
         let blocks = kernel.places(text, literals, &mut places);
@@ -52,6 +53,10 @@ fn check(text: Text<'_>, literals: &Fingerprint) {
                 text.from,
                 text.bytes.escape_ascii()
             );
+            let is_encoded = places.encoded[at / BLOCK] >> bit & 1 != 0;
+            let place = text.from + at;
+            let wants = place < bytes_end && encoded::is_place(text.bytes, place, text.end);
+            assert_eq!(is_encoded, wants, "{kernel:?} at {at}");
             let any = places.any[at / BLOCK] >> bit & 1 != 0;
             assert_eq!(any, !wanted.is_empty());
         }
