@@ -284,6 +284,7 @@ impl Engine {
                         after_match: state.after_match,
                         end,
                     };
+                    let lanes = (lanes, places.encoded[block] >> bit & 1 != 0);
                     match self.decide((on, state.json), lanes, &mut seen, &window, place) {
                         Verdict::No => {}
                         Verdict::NotYet => {
@@ -321,7 +322,7 @@ impl Engine {
     fn decide(
         &self,
         (on, json): (&Selection, bool),
-        lanes: Lanes,
+        (lanes, is_encoded): (Lanes, bool),
         seen: &mut Seen,
         window: &Window<'_>,
         at: usize,
@@ -332,6 +333,8 @@ impl Engine {
         let mut verdict = Verdict::No;
         if lanes.has(Lane::Literal) {
             verdict = self.literals(on, window, at);
+        }
+        if is_encoded {
             verdict = verdict.or_longer(self.encoded(on, window, at));
         }
         if !lanes.meet(VALUES).is_empty() {

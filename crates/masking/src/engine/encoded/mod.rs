@@ -21,7 +21,7 @@ use self::{
 };
 use crate::engine::{
     Engine, Selection,
-    kernel::{self, BLOCK, Places, TOKENS, Text},
+    kernel::{self, BLOCK, BLOCKS, Places, TOKENS, Text},
     key,
     literals::Literal,
     rule::{Confidence, Kind, Rule, Shape},
@@ -79,33 +79,42 @@ pub(crate) fn is_encoded(rule: &Rule, found: &[u8]) -> bool {
 }
 
 impl Engine {
-    /// Leaves of what may be encoded only places at which a literal does begin, and has them looked
-    /// at with the other literals.
+    /// Makes of the groups of letters that may stand for text the places at which a literal begins in
+    /// one.
     pub(super) fn sift_encoded(&self, text: Text<'_>, blocks: usize, places: &mut Places) {
         let Text { bytes, from, .. } = text;
-        let end = bytes.len().min(from + blocks * BLOCK);
+        let range = from..bytes.len().min(from + blocks * BLOCK);
+        let mut found = [0; BLOCKS];
         // A group may begin before the first place.
         for group in from.saturating_sub(Codec::MOST - 1)..from {
-            self.begin_encoded(bytes, group, from..end, places);
+            self.begin_encoded(bytes, group, &range, &mut found);
         }
         for block in 0..blocks {
             let mut left = places.encoded[block];
             while left != 0 {
                 let group = from + block * BLOCK + left.trailing_zeros() as usize;
                 left &= left - 1;
-                self.begin_encoded(bytes, group, from..end, places);
+                self.begin_encoded(bytes, group, &range, &mut found);
             }
         }
+        places.encoded = found;
     }
 
     #[inline]
-    fn begin_encoded(&self, bytes: &[u8], group: usize, places: Range<usize>, found: &mut Places) {
+    fn begin_encoded(
+        &self,
+        bytes: &[u8],
+        group: usize,
+        range: &Range<usize>,
+        found: &mut [u64; BLOCKS],
+    ) {
         for codec in Codec::ALL {
             let first = Beginning::at(codec, bytes, group);
             for byte in 0..codec.bytes() {
                 let place = group + byte;
-                if self.may_begin_encoded(&first, byte) && places.contains(&place) {
-                    found.set_literal(place - places.start);
+                if self.may_begin_encoded(&first, byte) && range.contains(&place) {
+                    let place = place - range.start;
+                    found[place / BLOCK % BLOCKS] |= 1 << (place % BLOCK);
                 }
             }
         }
@@ -153,7 +162,7 @@ impl Engine {
         let Some(over_lines) = self.begins_in(&first, on, begin) else {
             return Verdict::No;
         };
-        // Places that the kernel did not tell are here too; what is found must not depend on that.
+        // Groups before the first place come from no kernel; what is found must not depend on that.
         let is_place = kernel::encoded::is_place(window.bytes, group, window.end);
         if !is_place || !is_aligned(codec, window, group) {
             return Verdict::No;

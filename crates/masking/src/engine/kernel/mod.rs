@@ -123,7 +123,8 @@ pub(crate) struct Places {
     /// For each block, the places that are in any lane.
     pub any: [u64; BLOCKS],
     lanes: [[u64; Lane::COUNT]; BLOCKS],
-    /// Where what stands there may be text that is encoded.
+    /// Where a group of letters may stand for text; once they are sifted, where a literal begins in
+    /// one.
     pub encoded: [u64; BLOCKS],
     /// Words, tokens and digits, and those of the block behind.
     kinds: [[u64; 3]; BLOCKS + 1],
@@ -155,11 +156,6 @@ impl Places {
             u64::from(is) << (place % 64);
     }
 
-    /// Puts a place into the lane of literals.
-    pub(crate) fn set_literal(&mut self, place: usize) {
-        self.lanes[place / BLOCK % BLOCKS][Lane::Literal as usize] |= 1 << (place % BLOCK);
-    }
-
     /// What stands at a place behind the byte `before`, with `known` bytes to the end of what has come.
     #[inline]
     pub(crate) fn look(&self, place: u16, before: u8, known: usize, end: bool) -> Look {
@@ -188,8 +184,10 @@ impl Places {
 
     /// Sees what is left in any lane of the first blocks.
     pub(crate) fn count_in(&mut self, blocks: usize) {
-        for (any, lanes) in self.any.iter_mut().zip(&self.lanes).take(blocks) {
-            *any = lanes.iter().fold(0, |any, lane| any | lane);
+        let encoded = self.encoded;
+        let all = self.any.iter_mut().zip(&self.lanes).zip(encoded);
+        for ((any, lanes), encoded) in all.take(blocks) {
+            *any = lanes.iter().fold(encoded, |any, lane| any | lane);
         }
     }
 
