@@ -124,7 +124,7 @@
 //! | `id` | lower-case letters, digits, `-` and `.`; what stands in the placeholder |
 //! | `description`, `source` | what it finds; where the format is described in public |
 //! | `kind` | `secret` (unless told): what gives access. `personal`: what tells who somebody is |
-//! | `tags` | words in lower case that profiles may choose it by. A rule with the tag `generic` gives way to one of another that finds all of the same value |
+//! | `tags` | words in lower case that profiles may choose it by. A rule with the tag `generic` gives way to one of another that finds all of the same value; one with `middle` has literals that values do not begin with, and finds nothing in what is encoded |
 //! | `confidence` | `high` (unless told): nothing else looks the same, or a checksum tells. `medium`: little else does where it stands. `low`: other things do |
 //! | `shape` | `token` (unless told): a literal and a body. `value`: what is known by its form, and by `keywords` if there are any. `assignment`: the value behind a key and `=` or `:`. `json-key`: the value of a JSON member. `userinfo`: the password in an address. `private-key`: the PEM form of one. `email`: an address of electronic mail |
 //! | `literals` | what a token begins with, or the keys; keys are compared by their ends, without regard to case, `_`, `-` and `.` |

@@ -95,9 +95,12 @@ fn is_found_encoded(rule: &toml::Value) -> bool {
             .and_then(toml::Value::as_str)
             .unwrap_or(unless)
     };
+    let tags = rule.get("tags").and_then(toml::Value::as_array);
+    let is_middle = |tag: &toml::Value| tag.as_str() == Some("middle");
     let is_token = text("shape", "token") == "token";
     text("kind", "secret") == "secret"
         && text("confidence", "high") == "high"
         && (is_token || text("shape", "token") == "private-key")
         && rule.get("keywords").is_none()
+        && !tags.is_some_and(|tags| tags.iter().any(is_middle))
 }

@@ -24,7 +24,7 @@ use crate::engine::{
     kernel::{self, BLOCK, BLOCKS, Places, TOKENS, Text},
     key,
     literals::Literal,
-    rule::{Confidence, Kind, Rule, Shape},
+    rule::{Confidence, Kind, MIDDLE, Rule, Shape},
     swallow::Swallow,
     token,
     verdict::{Match, Verdict},
@@ -61,6 +61,8 @@ fn is_eligible(rule: &Rule) -> bool {
     rule.kind == Kind::Secret
         && rule.confidence == Confidence::High
         && rule.keywords.is_empty()
+        // What stands before the literal would be out already.
+        && !rule.tags.iter().any(|tag| tag == MIDDLE)
         && matches!(rule.shape, Shape::Token { .. } | Shape::PrivateKey)
 }
 
