@@ -46,6 +46,7 @@ use self::{
     swallow::Swallow,
     verdict::{Match, Verdict},
     window::Window,
+    words::Look,
 };
 pub(crate) use self::{
     encoded::is_encoded,
@@ -104,12 +105,22 @@ impl State {
     }
 }
 
+/// What is known of a place before it is decided.
+struct Found<L> {
+    lanes: Lanes,
+    /// Whether a literal may begin in what is encoded.
+    is_encoded: bool,
+    /// What stands there; only values ask.
+    look: L,
+}
+
 /// The places in a text, see [`Engine::places`].
 pub(crate) struct PlacesIn<'a> {
     engine: &'a Engine,
     bytes: &'a [u8],
     /// Those of the blocks that were looked at last.
     places: Places,
+    seen: Seen,
     first: usize,
     blocks: usize,
 }
@@ -130,7 +141,8 @@ impl PlacesIn<'_> {
                     kernel, literals, ..
                 } = self.engine;
                 self.blocks = kernel.places(text, &literals.fingerprint, &mut self.places);
-                self.engine.sift(text, self.blocks, &mut self.places);
+                self.engine
+                    .sift(text, self.blocks, &mut self.seen, &mut self.places);
                 (self.first, block) = (from, 0);
             }
             let start = self.first + block * BLOCK;
@@ -176,14 +188,15 @@ impl Engine {
                 }
             }
         }
+        let keywords = Keywords::new(&rules);
         Self {
             encoded: Encoded::new(&rules, literals.iter()),
             literals: Literals::new(literals),
             keys: Keys::new(keys),
             userinfo,
-            values: Starts::new(&rules, &values),
+            values: Starts::new(&rules, &keywords, &values),
             emails,
-            keywords: Keywords::new(&rules),
+            keywords,
             placeholders: Placeholders::new(&rules),
             kernel: Kernel::best(),
             rules,
@@ -206,6 +219,7 @@ impl Engine {
             engine: self,
             bytes,
             places: Places::default(),
+            seen: Seen::default(),
             first: 0,
             blocks: 0,
         }
@@ -235,6 +249,7 @@ impl Engine {
         let mut at = from;
         let mut places = Places::default();
         let mut seen = Seen::default();
+        let mut sifted = Seen::default();
         'text: while at < bytes.len() || state.swallow.is_some() {
             if let Some(mut swallow) = state.swallow {
                 let (eaten, ended) = swallow.eat(&bytes[at..], end);
@@ -257,7 +272,7 @@ impl Engine {
             let blocks = self
                 .kernel
                 .places(text, &self.literals.fingerprint, &mut places);
-            self.sift(text, blocks, &mut places);
+            self.sift(text, blocks, &mut sifted, &mut places);
             for block in 0..blocks {
                 let start = first + block * BLOCK;
                 let mut any = places.any[block];
@@ -284,8 +299,22 @@ impl Engine {
                         after_match: state.after_match,
                         end,
                     };
-                    let lanes = (lanes, places.encoded[block] >> bit & 1 != 0);
-                    match self.decide((on, state.json), lanes, &mut seen, &window, place) {
+                    let look = || {
+                        if place == state.floor {
+                            return Look::at(bytes, place, state.floor, end);
+                        }
+                        let before = place.checked_sub(1).map_or(0, |before| bytes[before]);
+                        // There are no more places in a stretch than this can tell.
+                        let of_stretch = u16::try_from(place - first).unwrap_or(u16::MAX);
+                        places.look(of_stretch, before, bytes.len() - place, end)
+                    };
+                    let is_encoded = places.encoded[block] >> bit & 1 != 0;
+                    let found = Found {
+                        lanes,
+                        is_encoded,
+                        look,
+                    };
+                    match self.decide((on, state.json), found, &mut seen, &window, place) {
                         Verdict::No => {}
                         Verdict::NotYet => {
                             sink.pass(&bytes[passed..place]);
@@ -322,7 +351,11 @@ impl Engine {
     fn decide(
         &self,
         (on, json): (&Selection, bool),
-        (lanes, is_encoded): (Lanes, bool),
+        Found {
+            lanes,
+            is_encoded,
+            look,
+        }: Found<impl FnOnce() -> Look>,
         seen: &mut Seen,
         window: &Window<'_>,
         at: usize,
@@ -335,19 +368,20 @@ impl Engine {
             verdict = self.literals(on, window, at);
         }
         if is_encoded {
-            verdict = verdict.or_longer(self.encoded(on, window, at));
+            verdict.add(self.encoded(on, window, at));
         }
         if !lanes.meet(VALUES).is_empty() {
-            verdict = verdict.or_longer(self.values((on, lanes), seen, window, at, |_| true));
+            let known = (lanes, look());
+            verdict.add(self.values((on, known), seen, window, at, |_| true));
         }
         if lanes.has(Lane::At) {
             for index in self.emails.iter().filter(|rule| on.has(**rule)) {
                 let found = email::email((*index, &self.rules[*index]), window, at);
-                verdict = verdict.or_longer(found);
+                verdict.add(found);
             }
         }
         if lanes.has(Lane::Separator) {
-            verdict = verdict.or_longer(assignment::assignment(
+            verdict.add(assignment::assignment(
                 &self.rules,
                 &self.keys,
                 on,
@@ -359,7 +393,7 @@ impl Engine {
         if lanes.has(Lane::User) {
             for index in self.userinfo.iter().filter(|rule| on.has(**rule)) {
                 let found = userinfo::userinfo((*index, &self.rules[*index]), window, at);
-                verdict = verdict.or_longer(found);
+                verdict.add(found);
             }
         }
         let Verdict::Match(found) = verdict else {
@@ -384,8 +418,9 @@ impl Engine {
         if self.rules[found.rule].is_generic() {
             let lanes = kernel::places(window.bytes, at, window.floor, window.end);
             let is_secret = |rule: &Rule| rule.kind == Kind::Secret && !rule.is_generic();
-            verdict = verdict.or_longer(self.values(
-                (on, lanes),
+            let look = Look::at(window.bytes, at, window.floor, window.end);
+            verdict.add(self.values(
+                (on, (lanes, look)),
                 &mut Seen::default(),
                 window,
                 at,
@@ -403,7 +438,7 @@ impl Engine {
     /// The values that begin at `at`, of rules that are `wanted`.
     fn values(
         &self,
-        (on, lanes): (&Selection, Lanes),
+        (on, known): (&Selection, (Lanes, Look)),
         seen: &mut Seen,
         window: &Window<'_>,
         at: usize,
@@ -411,12 +446,20 @@ impl Engine {
     ) -> Verdict {
         let mut verdict = Verdict::No;
         let mut context = Context::new(&self.keywords, window, at, seen);
-        for index in self.values.each(lanes, window, at) {
+        self.values.each(known, window, at, |index| {
             let rule = &self.rules[index];
             if on.has(index) && wanted(rule) && context.admits(index, rule) {
-                verdict = verdict.or_longer(value::value((index, rule), window, at));
+                let found = value::value((index, rule), window, at);
+                verdict = match (verdict, found) {
+                    // Of two equally long ones, the rule that comes first.
+                    (Verdict::Match(known), Verdict::Match(_)) if index < known.rule => {
+                        found.or_longer(verdict)
+                    }
+                    (_, Verdict::No) => return,
+                    _ => verdict.or_longer(found),
+                };
             }
-        }
+        });
         verdict
     }
 
@@ -445,9 +488,7 @@ impl Engine {
                 }
                 _ => key::private_key(index, window, body),
             };
-            if !matches!(found, Verdict::No) {
-                verdict = verdict.or_longer(found);
-            }
+            verdict.add(found);
         }
         verdict
     }
