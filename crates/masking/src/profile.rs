@@ -10,7 +10,7 @@ pub use self::builder::{Base, OPERATORS, ProfileBuilder, ProfileError};
 use crate::{
     Kind,
     engine::{
-        Engine, Rule, Selection,
+        Engine, Rule, Selection, is_encoded,
         rule::{CAP, Shape},
     },
     operator::{self, MaskKey, Surrogate},
@@ -94,14 +94,16 @@ impl Profile {
     ///
     /// Where an operator cannot do what it is for, the match is redacted. A match that goes on
     /// beyond what a decision looks at is not known whole, so only its beginning could be told
-    /// from others.
+    /// from others. One that is encoded differs with what stands beside it.
     pub(crate) fn write(&self, rule: &Rule, index: usize, value: &[u8], out: &mut Vec<u8>) {
         let operator = self.operator(index);
         if operator == Operator::Flag || self.is_replacement(value) {
             out.extend_from_slice(value);
             return;
         }
-        let whole = value.len() < CAP && rule.shape != Shape::PrivateKey;
+        let whole = value.len() < CAP
+            && rule.shape != Shape::PrivateKey
+            && (operator == Operator::Redact || !is_encoded(rule, value));
         let before = out.len();
         match (operator, &self.key, &self.session) {
             // Half an escape would say something else.

@@ -28,6 +28,7 @@ impl Engine {
             self.literals.stands_at(bytes, from + usize::from(place))
         });
         places.hold(Lane::Literal, &list[..kept]);
+        self.sift_encoded(text, blocks, places);
 
         let lanes = [Lane::Run];
         let known = self.kernel.list(places, blocks, lanes, &mut list);

@@ -1,5 +1,6 @@
 //! What holds for every text.
 
+use base64::prelude::*;
 use proptest::prelude::*;
 use serde_json::Value;
 use tollbook_masking::{MaskStream, Masker, view::BodyMasker};
@@ -20,6 +21,16 @@ pub(crate) fn text() -> impl Strategy<Value = Vec<u8>> {
             }
         },
     );
+    let encoded = (vector.clone(), 0usize..4, any::<bool>()).prop_map(|(text, before, hex)| {
+        let text = [&b">\n ="[..before], &text].concat();
+        if hex {
+            text.iter()
+                .flat_map(|byte| format!("{byte:02x}").into_bytes())
+                .collect()
+        } else {
+            BASE64_STANDARD.encode(text).into_bytes()
+        }
+    });
     let glue = prop::sample::select(vec![
         " ",
         "\n",
@@ -76,7 +87,7 @@ pub(crate) fn text() -> impl Strategy<Value = Vec<u8>> {
     )
         .prop_map(|(byte, count)| vec![byte; count]);
     let noise = prop::collection::vec(any::<u8>(), 0..24);
-    let piece = prop_oneof![4 => vector, 4 => cut, 8 => glue, 1 => run, 1 => noise];
+    let piece = prop_oneof![4 => vector, 4 => cut, 1 => encoded, 8 => glue, 1 => run, 1 => noise];
     prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
