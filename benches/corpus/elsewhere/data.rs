@@ -86,7 +86,7 @@ postgres://app:‹password%›@db.acme.dev/app?sslmode=require
 POST /api/v2/session HTTP/1.1
 Host: acme.dev
 User-Agent: okhttp/4.12.0
-Cookie: sessionid=‹key›; csrftoken=~{a32}
+Cookie: sessionid=‹key›; csrftoken=‹key›
 Authorization: Basic ‹basic›
 X-Auth-Token: ‹key›
 Content-Type: application/x-www-form-urlencoded

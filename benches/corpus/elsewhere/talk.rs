@@ -26,7 +26,7 @@ The customer ‹name› (‹mail›) called from ‹phone› about order ~{d8}.
         r#"
 Subject: cannot sign in
 From: ‹name› <‹mail›>
-To: support@acme.dev
+To: ‹mail›
 
 Hello,
 
