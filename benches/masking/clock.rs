@@ -10,7 +10,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// Measures the time that the thread has run on a processor. Other work on the machine then slows a
 /// bench down only through the caches.
-pub(crate) struct Cpu;
+#[derive(Clone, Copy, Debug)]
+pub struct Cpu;
 
 impl Measurement for Cpu {
     type Intermediate = Duration;

@@ -20,7 +20,6 @@
     reason = "a bench that cannot be set up is no bench"
 )]
 
-mod clock;
 mod peers;
 mod texts;
 
@@ -38,8 +37,9 @@ use tollbook_masking::{
     vault::{Vault, VaultLimits},
     view::RowMasker,
 };
+use tollbook_masking_benches::Cpu;
 
-use self::{clock::Cpu, texts::Texts};
+use self::texts::Texts;
 
 const SEED: u64 = 1;
 const SIZES: [(&str, usize); 4] = [

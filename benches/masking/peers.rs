@@ -13,7 +13,9 @@ use criterion::{Criterion, Throughput};
 use regex::bytes::{Regex, RegexBuilder};
 use tollbook_masking::Masker;
 
-use crate::{clock::Cpu, texts::Texts};
+use tollbook_masking_benches::Cpu;
+
+use crate::texts::Texts;
 
 /// A rule as scanners by keywords have it.
 struct Peer {
@@ -88,7 +90,7 @@ pub(crate) fn peers(criterion: &mut Criterion<Cpu>) {
 
 /// The rules as regular expressions, and how many have no such form.
 fn rules() -> io::Result<(Vec<Peer>, usize)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/masking/rules");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/masking/rules");
     let mut files = vec![folder.join("personal.toml")];
     for file in fs::read_dir(folder.join("secrets"))? {
         files.push(file?.path());
