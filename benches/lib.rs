@@ -6,7 +6,7 @@
 //! - `cargo bench --bench masking`: the masking engine, in a package beside this one.
 //! - `cargo bench --bench tokens`: what it takes to know a caller, the first time and afterwards.
 //! - `cargo run --release --bin score`: recall, precision, leaks and false positives of the masking
-//!   engine, on texts made up from a seed and on those of others.
+//!   engine, on texts made up from a seed and on those of others; `-- --elsewhere 20` on whole documents.
 
 pub mod corpus;
 pub mod scoring;
