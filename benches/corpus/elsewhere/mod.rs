@@ -181,7 +181,9 @@ fn password(random: &mut Random) -> String {
     let text = fill(form, random);
     // Quotes, and what ends a word where there are none, are another document's affair.
     text.replace(
-        ['"', '\'', '\\', '<', '>', '`', ' ', ',', ';', '&', '}', ')'],
+        [
+            '"', '\'', '\\', '<', '>', '`', ' ', ',', ';', '@', '&', '}', ')',
+        ],
         "x",
     )
 }
