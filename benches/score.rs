@@ -20,6 +20,7 @@ Measures the masking engine on labelled texts and on clean ones.
 
 Usage: score [--seed N] [--each N] [--only NAME] [--json] [--check] [--misses N]
        score --held-out N       another seed, for texts that nobody has looked at
+       score --elsewhere N      whole documents as others write them, N times with other values
        score --labels FILE      texts of others: {\"text\", \"spans\": [{\"start\", \"end\", \"kind\"}]} a line
        score --clean DIR        findings per MiB in the files of a folder, by rule
        score --write DIR        write the texts of this seed: labelled.jsonl, clean/, dense.txt,
@@ -53,6 +54,7 @@ struct Arguments {
     by_kind: bool,
     json: bool,
     check: bool,
+    elsewhere: usize,
     labels: Option<PathBuf>,
     clean: Vec<PathBuf>,
     write: Option<PathBuf>,
@@ -88,6 +90,7 @@ impl Arguments {
                 "--by-kind" => read.by_kind = true,
                 "--json" => read.json = true,
                 "--check" => read.check = true,
+                "--elsewhere" => read.elsewhere = count(number(next()?)?),
                 "--labels" => read.labels = Some(next()?.into()),
                 "--clean" => read.clean.push(next()?.into()),
                 "--write" => read.write = Some(next()?.into()),
@@ -105,6 +108,14 @@ impl Arguments {
         let masker = Masker::builtin();
         if let Some(folder) = &self.write {
             return self.write(folder);
+        }
+        if self.elsewhere > 0 {
+            let pages = corpus::elsewhere(self.seed, self.elsewhere);
+            let report = scoring::score_pages(&masker, &pages, self.seed);
+            let goals = scoring::goals(&report, 0.0);
+            self.print(&report, &Clean::default(), &goals);
+            let is_met = goals.iter().all(|goal| goal.is_met);
+            return Ok(ExitCode::from(u8::from(self.check && !is_met)));
         }
         if let Some(file) = &self.labels {
             let report = scoring::score_labelled(&masker, &scoring::read(file)?, self.seed);

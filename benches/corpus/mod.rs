@@ -6,12 +6,14 @@
 //!   hold them, and where they stand.
 //! - [`traffic()`] and [`requests`]: what agents send and get as it mostly is, to measure speed with: half of it
 //!   the sources of this workspace.
+//! - [`elsewhere()`]: whole documents with several values in each, as others write them.
 //! - [`dense`]: a long text with a secret every 200 bytes.
 //!
 //! Values are made from forms that are written apart from the engine's rules.
 
 mod clean;
 mod context;
+mod elsewhere;
 mod form;
 mod kind;
 mod personal;
@@ -22,6 +24,7 @@ mod traffic;
 pub use self::{
     clean::{Document, clean},
     context::{Context, Placed},
+    elsewhere::{Page, elsewhere},
     form::Value,
     kind::{Class, Kind, Need},
     random::Random,

@@ -22,7 +22,7 @@ pub use self::{
     labels::{Label, Labelled, read},
     tally::Tally,
 };
-use crate::corpus::{Encoding, Random, Sample};
+use crate::corpus::{Encoding, Page, Random, Sample};
 
 /// What became of a corpus, by what it is grouped by.
 #[derive(Clone, Debug, Default)]
@@ -138,6 +138,49 @@ pub fn score_labelled(masker: &Masker, texts: &[Labelled], seed: u64) -> Report 
                 .entry(label.kind.clone())
                 .or_default()
                 .add(&tally);
+        }
+    }
+    report
+}
+
+/// Puts whole documents with several values to the masker.
+pub fn score_pages(masker: &Masker, pages: &[Page], seed: u64) -> Report {
+    let mut random = Random::new(seed);
+    let mut report = Report::default();
+    for page in pages {
+        let labels: Vec<Label> = page
+            .spans
+            .iter()
+            .map(|(start, end, kind, _)| Label {
+                start: *start,
+                end: *end,
+                kind: (*kind).to_owned(),
+            })
+            .collect();
+        let mut tally = Tally::default();
+        report.look(
+            masker,
+            &page.text,
+            &labels,
+            page.name,
+            &mut tally,
+            &mut random,
+        );
+        let contexts = report.contexts.entry(page.name.to_owned()).or_default();
+        contexts.add(&tally);
+        report.all.add(&tally);
+        // Findings that are no label's belong to no kind.
+        let found = masker.find(page.text.as_bytes());
+        for (label, (_, _, kind, class)) in labels.iter().zip(&page.spans) {
+            let mut tally = Tally::default();
+            tally.label(&found, label);
+            report
+                .kinds
+                .entry((*kind).to_owned())
+                .or_default()
+                .add(&tally);
+            let class = report.classes.entry(class.name().to_owned()).or_default();
+            class.add(&tally);
         }
     }
     report

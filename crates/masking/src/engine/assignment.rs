@@ -11,8 +11,10 @@ use crate::engine::{
     window::{Ahead, Window},
 };
 
-/// White space on either side of the `=` or `:`.
+/// White space behind the `=` or `:`.
 const MAX_SPACE: usize = 4;
+/// White space before it, where values stand in a column.
+const MAX_COLUMN: usize = 24;
 /// Backslashes before a quote: three levels of quoting.
 const MAX_ESCAPES: usize = 3;
 
@@ -91,7 +93,7 @@ fn key_before(json: bool, window: &Window<'_>, at: usize) -> Option<(Name, Optio
     let mut back = 1;
     while matches!(window.before(at, back), Some(b' ' | b'\t')) {
         back += 1;
-        if back > MAX_SPACE + 1 {
+        if back > MAX_COLUMN + 1 {
             return None;
         }
     }

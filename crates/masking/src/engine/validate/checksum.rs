@@ -102,7 +102,7 @@ fn is_damm(body: &[u8]) -> bool {
 /// The remainder by 97 of letters and digits as ISO/IEC 7064 reads them, with A as 10.
 pub(super) fn mod97(body: &[u8]) -> Option<u32> {
     let mut rest = 0;
-    for byte in body.iter().filter(|byte| !digits::is_separator(**byte)) {
+    for byte in digits::plain(body) {
         rest = match byte {
             b'0'..=b'9' => rest * 10 + u32::from(byte - b'0'),
             b'A'..=b'Z' => rest * 100 + u32::from(byte - b'A') + 10,
@@ -117,7 +117,7 @@ pub(super) fn mod97(body: &[u8]) -> Option<u32> {
 fn is_mod37_36(body: &[u8]) -> bool {
     let mut state = 36;
     let mut last = None;
-    for byte in body.iter().filter(|byte| !digits::is_separator(**byte)) {
+    for byte in digits::plain(body) {
         let value = match byte {
             b'0'..=b'9' => u32::from(byte - b'0'),
             b'A'..=b'Z' => u32::from(byte - b'A') + 10,
@@ -151,7 +151,7 @@ pub(super) fn mod11_10(digits: &[u8]) -> bool {
 
 /// ISO/IEC 7064 MOD 11-2: digits and a check character, which may be `X`.
 pub(super) fn is_mod11_2(body: &[u8]) -> bool {
-    let mut plain = body.iter().filter(|byte| !digits::is_separator(**byte));
+    let mut plain = digits::plain(body);
     let check = match plain.next_back() {
         Some(byte @ b'0'..=b'9') => u32::from(byte - b'0'),
         Some(b'X' | b'x') => 10,

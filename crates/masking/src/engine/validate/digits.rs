@@ -5,7 +5,7 @@
 pub(super) fn digits<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let mut found = [0; N];
     let mut length = 0;
-    for byte in text.iter().filter(|byte| !is_separator(**byte)) {
+    for byte in plain(text) {
         if !byte.is_ascii_digit() || length == N {
             return None;
         }
@@ -19,7 +19,7 @@ pub(super) fn digits<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
 pub(super) fn up_to<const N: usize>(text: &[u8]) -> Option<([u8; N], usize)> {
     let mut found = [0; N];
     let mut length = 0;
-    for byte in text.iter().filter(|byte| !is_separator(**byte)) {
+    for byte in plain(text) {
         if !byte.is_ascii_digit() || length == N {
             return None;
         }
@@ -33,7 +33,7 @@ pub(super) fn up_to<const N: usize>(text: &[u8]) -> Option<([u8; N], usize)> {
 pub(super) fn letters<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let mut found = [0; N];
     let mut length = 0;
-    for byte in text.iter().filter(|byte| !is_separator(**byte)) {
+    for byte in plain(text) {
         if !byte.is_ascii_alphanumeric() || length == N {
             return None;
         }
@@ -43,9 +43,27 @@ pub(super) fn letters<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     (length == N).then_some(found)
 }
 
-/// What people write between the groups of a number.
-pub(super) const fn is_separator(byte: u8) -> bool {
-    matches!(byte, b' ' | b'-' | b'.' | b'/' | b'(' | b')')
+/// What is left of a number without what people write between its groups. In an address that is
+/// written with percent signs (RFC 3986 §2.1), or a space as a plus (HTML, URL-encoded form data).
+pub(super) fn plain(text: &[u8]) -> impl DoubleEndedIterator<Item = u8> {
+    let is_escape = |at: usize| {
+        text.get(at) == Some(&b'%')
+            && matches!(
+                text.get(at + 1..at + 3),
+                Some(b"20" | b"2D" | b"2d" | b"2E" | b"2e" | b"2F" | b"2f" | b"28" | b"29")
+            )
+    };
+    let has_escapes = text.contains(&b'%');
+    let is_escaped =
+        move |at: usize| has_escapes && (0..=2).any(|back| at >= back && is_escape(at - back));
+    let bytes = text.iter().copied().enumerate();
+    bytes
+        .filter(move |(at, byte)| !is_separator(*byte) && !is_escaped(*at))
+        .map(|(_, byte)| byte)
+}
+
+const fn is_separator(byte: u8) -> bool {
+    matches!(byte, b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'+')
 }
 
 /// The number that digits stand for. Not more than 19 of them.
@@ -84,6 +102,9 @@ mod tests {
         assert_eq!(digits::<4>(b"12-3.45"), None);
         assert_eq!(digits::<4>(b"12a4"), None);
         assert_eq!(letters::<3>(b"a 1-z"), Some(*b"A1Z"));
+        assert_eq!(digits::<4>(b"12%2034"), Some([1, 2, 3, 4]));
+        assert_eq!(letters::<4>(b"A%2F1+z2"), Some(*b"A1Z2"));
+        assert_eq!(digits::<4>(b"12%4134"), None);
         assert_eq!(up_to::<5>(b"1 2"), Some(([1, 2, 0, 0, 0], 2)));
         assert_eq!(number(&[1, 0, 2]), 102);
         assert_eq!(weighted(&[1, 2], &[3, 4]), 11);

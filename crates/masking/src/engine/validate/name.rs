@@ -33,7 +33,42 @@ struct Makeup {
 
 /// Whether a value is made of words, as names, paths and sentences are.
 pub(super) fn is_name(value: &[u8]) -> bool {
-    Makeup::of(value).is_name() || is_template(value)
+    Makeup::of(value).is_name() || is_template(value) || is_label(value)
+}
+
+/// Whether a value is a name with a date behind it, as versions of interfaces have, or an id that the
+/// maker of an interface gives in the open.
+fn is_label(value: &[u8]) -> bool {
+    /// Ids of model providers: messages, calls of tools, requests, files.
+    const IDS: &[&[u8]] = &[
+        b"toolu_",
+        b"srvtoolu_",
+        b"mcptoolu_",
+        b"msg_",
+        b"req_",
+        b"msgbatch_",
+        b"file_",
+        b"container_",
+        b"call_",
+        b"chatcmpl-",
+        b"resp_",
+    ];
+
+    let is_id = IDS.iter().any(|id| value.starts_with(id));
+    // `-2025-04-20`
+    let date = |date: &[u8; 11]| {
+        date.iter().enumerate().all(|(at, byte)| match at {
+            0 | 5 | 8 => *byte == b'-',
+            _ => byte.is_ascii_digit(),
+        })
+    };
+    let is_dated = value.split_last_chunk::<11>().is_some_and(|(name, end)| {
+        date(end)
+            && name
+                .iter()
+                .all(|byte| byte.is_ascii_lowercase() || *byte == b'-')
+    });
+    is_id || is_dated
 }
 
 /// Whether a value in quotes may be a password: random, or words with a digit or a mark among them
@@ -54,6 +89,18 @@ pub(super) fn is_bare_password(value: &[u8]) -> bool {
     }
     is_bare_secret(value)
         || (makeup.numbers > 0 && makeup.joints == 0 && makeup.lower > 0 && makeup.spaces == 0)
+        || is_drawn_phrase(value, &makeup)
+}
+
+/// Whether a value is made of groups of letters that are no words, as generators of passwords make
+/// them: `bmout-gwclqs-tweb-07`.
+fn is_drawn_phrase(value: &[u8], makeup: &Makeup) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+    makeup.numbers > 0
+        && makeup.letters >= 8
+        && value.iter().all(plain)
+        && !makeup.is_name()
+        && !is_slug(value)
 }
 
 /// Whether a value without quotes is random and no expression.

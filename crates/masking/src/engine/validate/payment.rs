@@ -3,7 +3,7 @@
 use crate::engine::validate::{
     Accepts,
     checksum::{luhn, mod97},
-    digits::{digits, is_separator, number, up_to, weighted},
+    digits::{digits, number, plain, up_to, weighted},
 };
 
 /// Validators for means of payment.
@@ -95,16 +95,16 @@ const IBAN: &[(usize, &[u8])] = &[
 ///
 /// No bank has the code 0000 0000. Accounts of such a bank stand in for real ones.
 fn is_iban(body: &[u8]) -> bool {
-    let mut plain = [0; 34];
+    let mut found = [0; 34];
     let mut length = 0;
-    for byte in body.iter().filter(|byte| !is_separator(**byte)) {
-        if !byte.is_ascii_alphanumeric() || length == plain.len() {
+    for byte in plain(body) {
+        if !byte.is_ascii_alphanumeric() || length == found.len() {
             return false;
         }
-        plain[length] = byte.to_ascii_uppercase();
+        found[length] = byte.to_ascii_uppercase();
         length += 1;
     }
-    let Some((head, rest)) = plain[..length].split_first_chunk::<4>() else {
+    let Some((head, rest)) = found[..length].split_first_chunk::<4>() else {
         return false;
     };
     let country = IBAN

@@ -67,7 +67,7 @@ pub(crate) fn is_placeholder(value: &[u8]) -> bool {
     ];
     let bracketed =
         |open: u8, close: u8| value.first() == Some(&open) && value.last() == Some(&close);
-    if bracketed(b'<', b'>') || bracketed(b'%', b'%') {
+    if bracketed(b'<', b'>') || bracketed(b'%', b'%') || bracketed(b'{', b'}') {
         return true;
     }
     // A value around something that was masked before is a placeholder of our own making.
@@ -131,6 +131,7 @@ mod tests {
             "your-api-key",
             "********",
             "{{ secret }}",
+            "{own}",
             "a [REDACTED:x]",
             "CHANGE_ME",
             "aaaaaaaa",

@@ -1,6 +1,6 @@
 //! What a text looks like as a whole.
 
-use crate::engine::validate::date::is_any_date;
+use crate::engine::{rule::CAP, validate::date::is_any_date};
 
 /// Bytes of at least two of the kinds: lower case, upper case, digit, anything else.
 pub(super) fn is_mixed(body: &[u8]) -> bool {
@@ -122,6 +122,20 @@ pub(super) fn is_person_name(body: &[u8]) -> bool {
         b"boolean",
         b"object",
         b"array",
+        // Types.
+        b"option",
+        b"some",
+        b"any",
+        b"list",
+        b"type",
+        b"types",
+        b"column",
+        b"schema",
+        b"symbol",
+        b"unicode",
+        b"lpwstr",
+        b"lpstr",
+        b"bstr",
         b"asc",
         b"desc",
         b"vorname",
@@ -134,8 +148,24 @@ pub(super) fn is_person_name(body: &[u8]) -> bool {
     ];
     let is_letter = |byte: &u8| byte.is_ascii_alphabetic() || !byte.is_ascii();
     let mut words = 0;
+    // As a space is written in addresses.
+    let mut spaced = [b' '; CAP];
+    let mut length = 0;
+    let mut rest = body;
+    while let Some(first) = rest.first()
+        && length < CAP
+    {
+        let (byte, behind) = match rest.strip_prefix(b"%20") {
+            Some(behind) => (b' ', behind),
+            None => (*first, &rest[1..]),
+        };
+        spaced[length] = byte;
+        length += 1;
+        rest = behind;
+    }
+    let body = &spaced[..length];
     let all = body
-        .split(|byte| matches!(byte, b' ' | b'-' | b'\'' | b'.' | b','))
+        .split(|byte| matches!(byte, b' ' | b'-' | b'\'' | b'.' | b',' | b'+'))
         .filter(|word| !word.is_empty())
         .inspect(|_| words += 1)
         .all(|word| {
