@@ -38,6 +38,7 @@ enum Command {
     Check(command::check::Check),
     #[command(subcommand)]
     Exchanges(command::exchanges::Exchanges),
+    Search(command::search::Search),
     #[command(subcommand)]
     Approvals(command::approvals::Approvals),
     #[command(subcommand)]
@@ -71,6 +72,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         // What announces approvals is built on the runtime, also where it is only looked at.
         Command::Check(check) => command::block_on(async { check.run() }),
         Command::Exchanges(exchanges) => exchanges.run(),
+        Command::Search(search) => search.run(),
         Command::Approvals(approvals) => command::block_on(approvals.run()),
         Command::Policy(policy) => command::block_on(policy.run()),
         Command::Token(token) => command::block_on(token.run()),

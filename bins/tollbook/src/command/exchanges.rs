@@ -201,11 +201,11 @@ impl Tail {
     }
 }
 
-const COLUMNS: [&str; 8] = [
+pub(super) const COLUMNS: [&str; 8] = [
     "TIME", "ID", "WHO", "ACTION", "MODEL", "VERDICT", "OUTCOME", "STATUS",
 ];
 
-fn cells(summary: &Summary) -> Vec<(String, Tone)> {
+pub(super) fn cells(summary: &Summary) -> Vec<(String, Tone)> {
     let or_dash = |text: Option<&str>| text.map_or_else(|| "-".to_owned(), inert);
     let plain = |text: Option<&str>| (or_dash(text), Tone::Plain);
     let verdict = match summary.verdict.as_deref() {

@@ -10,6 +10,7 @@ pub(crate) mod mask;
 pub(crate) mod policy;
 pub(crate) mod quickstart;
 pub(crate) mod remote;
+pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod token;
 pub(crate) mod verify;
@@ -25,8 +26,10 @@ use std::{
 use anstream::{AutoStream, ColorChoice};
 
 use clap::Args;
+use tollbook_budget::Prices;
 use tollbook_gateway::config::{Config, Mistakes};
 use tollbook_recording::{ErrorKind, Reader};
+use tollbook_search::Index;
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::Failure;
@@ -126,6 +129,36 @@ impl Book {
                 error,
             ),
         })
+    }
+
+    /// Opens the book with its index, which is caught up with it; made anew first if `anew`.
+    pub(crate) fn search(&self, anew: bool) -> Result<(Reader, Index), Failure> {
+        let failed = |error| Failure::unknown("cannot search the book", error);
+        let book = self.open()?;
+        let index = Index::open(self.folder()?, self.prices()?).map_err(failed)?;
+        if anew {
+            index.clear().map_err(failed)?;
+        }
+        index.catch_up(&book).map_err(failed)?;
+        Ok((book, index))
+    }
+
+    /// What answers cost: as the configuration has it, where that says where the book is.
+    pub(crate) fn prices(&self) -> Result<Prices, Failure> {
+        let built_in = || {
+            Prices::built_in().map_err(|error| Failure::unknown("cannot read the prices", error))
+        };
+        if self.data.is_some() {
+            return built_in();
+        }
+        let (_, config) = self.configuration.read()?;
+        let Some(file) = config.limits.prices else {
+            return built_in();
+        };
+        let file = file.value;
+        let text = std::fs::read_to_string(&file)
+            .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
+        Prices::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
     }
 
     fn folder(&self) -> Result<PathBuf, Failure> {

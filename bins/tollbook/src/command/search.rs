@@ -1,0 +1,210 @@
+//! `tollbook search`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use jiff::tz::TimeZone;
+use tollbook_exchange::Timestamp;
+use tollbook_search::{Clock, FieldKind, Query, Snippet, fields};
+
+use crate::{
+    command::{
+        Book, Form,
+        exchanges::{COLUMNS, cells, hint},
+    },
+    exit::Failure,
+    print::{self, Table, Tone, heading, inert, tone},
+};
+
+/// Find exchanges by what was said in them, and by who, what, when and what became of it.
+///
+/// A query is a list of terms that must all be true:
+///
+///   tollbook search principal.repository:acme/api tool:Bash "drop table" since:7d verdict:deny
+///
+/// Words and "quoted phrases" are looked for in prompts, answers, thoughts, tool inputs and results,
+/// as they were masked. `field:value` takes `*` for any text and commas between alternatives; numbers
+/// take >, >=, <, <= and `least..most`, as in `tokens:>10k`; `-` before a term turns it round.
+/// `--fields` tells all fields.
+///
+/// A text is found at the exchange that brought it, not at each later one of the session that sends
+/// it again. Searching keeps an index, `search.db`, beside the book, and takes in what is new first.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Search {
+    /// The query; without one, everything.
+    #[arg(value_name = "QUERY", allow_hyphen_values = true)]
+    query: Vec<String>,
+    #[command(flatten)]
+    book: Book,
+    /// At most so many, newest first.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: usize,
+    /// Go on after the exchange with this `index`: that of the last one of the page before.
+    #[arg(long, value_name = "INDEX")]
+    cursor: Option<String>,
+    /// Make the index anew first.
+    #[arg(long)]
+    rebuild: bool,
+    /// Tell the fields that queries have, and do nothing else.
+    #[arg(long)]
+    fields: bool,
+    #[command(flatten)]
+    form: Form,
+}
+
+impl Search {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        if self.fields {
+            return self.tell_fields();
+        }
+        let query = query(&self.query)?;
+        let (book, index) = self.book.search(self.rebuild)?;
+        let page = index
+            .find(&book, &query, &clock(), self.limit, self.cursor.as_deref())
+            .map_err(|error| match error.kind() {
+                tollbook_search::ErrorKind::Cursor => Failure::usage(error.to_string()),
+                _ => Failure::unknown("cannot search the book", error),
+            })?;
+        if self.form.json {
+            page.hits.iter().try_for_each(print::json)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut table = Table::new(&COLUMNS);
+        let rows = page.hits.iter().map(|hit| cells(&hit.summary));
+        rows.for_each(|row| table.row(row));
+        let mut lines = table.lines().into_iter();
+        let mut shown: Vec<String> = lines.next().into_iter().collect();
+        for (line, hit) in lines.zip(&page.hits) {
+            shown.push(line);
+            shown.extend(hit.snippets.iter().map(snippet));
+        }
+        print::page(&shown)?;
+        match (&page.cursor, page.hits.first()) {
+            (Some(cursor), _) => hint(&format!("there is more: --cursor {cursor}")),
+            (None, Some(newest)) => hint(&format!("tollbook exchanges show {}", newest.summary.id)),
+            (None, None) => hint("nothing like this; `tollbook search --fields` tells what to ask"),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn tell_fields(&self) -> Result<ExitCode, Failure> {
+        if self.form.json {
+            fields().iter().try_for_each(print::json)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut table = Table::new(&["FIELD", "SHORT", "VALUES", "WHAT IT IS"]);
+        for field in fields() {
+            table.row(vec![
+                (field.name.to_owned(), Tone::Plain),
+                (field.short.unwrap_or_default().to_owned(), Tone::Plain),
+                (values(field.kind).to_owned(), Tone::Aside),
+                (field.about.to_owned(), Tone::Plain),
+            ]);
+        }
+        let mut lines = table.lines();
+        lines.push(String::new());
+        lines.push(heading("principal.NAME is any claim of the caller."));
+        print::page(&lines)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The query that the arguments make.
+///
+/// One argument is a whole query. Of several, each is a term: what the shell has taken the quotes
+/// from gets them back.
+pub(super) fn query(arguments: &[String]) -> Result<Query, Failure> {
+    let text = match arguments {
+        [whole] => whole.clone(),
+        several => several
+            .iter()
+            .map(|one| term(one))
+            .collect::<Vec<_>>()
+            .join(" "),
+    };
+    text.parse().map_err(|error: tollbook_search::QueryError| {
+        // The place is shown under what was understood, for it may differ from what was typed.
+        let mark = format!("{}^", " ".repeat(error.at()));
+        let line = text.replace(char::is_whitespace, " ");
+        Failure::usage(format!("cannot read the query {error}\n  {line}\n  {mark}"))
+    })
+}
+
+fn term(argument: &str) -> String {
+    if !argument.contains(char::is_whitespace) || argument.contains('"') {
+        return argument.to_owned();
+    }
+    match argument.split_once(':') {
+        Some((field, value)) if !field.contains(char::is_whitespace) => {
+            format!("{field}:\"{value}\"")
+        }
+        _ => match argument.strip_prefix('-') {
+            Some(rest) => format!("-\"{rest}\""),
+            None => format!("\"{argument}\""),
+        },
+    }
+}
+
+/// Now, with days that begin here.
+pub(super) fn clock() -> Clock {
+    Clock::new(Timestamp::now(), TimeZone::system())
+}
+
+fn snippet(snippet: &Snippet) -> String {
+    let line = |text: &str| {
+        let line = text.replace(char::is_whitespace, " ");
+        inert(&line)
+    };
+    format!(
+        "    {} {}{}{}",
+        tone(snippet.place, Tone::Aside),
+        line(&snippet.before),
+        heading(&line(&snippet.found)),
+        line(&snippet.after)
+    )
+}
+
+const fn values(kind: FieldKind) -> &'static str {
+    match kind {
+        FieldKind::Word => "word",
+        FieldKind::Text => "text",
+        FieldKind::Count => "number, 10k",
+        FieldKind::Bytes => "bytes, 64kb",
+        FieldKind::Duration => "2.5s, 3m",
+        FieldKind::Dollars => "dollars",
+        FieldKind::Time => "7d, date, time",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_that_the_shell_took_come_back() {
+        let read = |arguments: &[&str]| {
+            let arguments: Vec<String> = arguments.iter().map(|one| (*one).to_owned()).collect();
+            query(&arguments).map(|query| query.to_string())
+        };
+        let is = |arguments: &[&str], text: &str| {
+            assert_eq!(read(arguments).ok().as_deref(), Some(text), "{arguments:?}");
+        };
+        is(&["tool:Bash \"drop table\""], "tool:bash \"drop table\"");
+        is(&["tool:Bash", "drop table"], "tool:bash \"drop table\"");
+        is(
+            &["a", "prompt:drop table", "-no way"],
+            "a prompt:\"drop table\" -\"no way\"",
+        );
+        is(&["drop table"], "drop table");
+        is(&[], "");
+        let Err(Failure::Usage(message)) = read(&["a", "verdit:deny"]) else {
+            panic!("read");
+        };
+        assert!(
+            message.ends_with("did you mean `verdict`?\n  a verdit:deny\n    ^"),
+            "{message}"
+        );
+    }
+}
