@@ -23,6 +23,10 @@ pub enum ErrorKind {
     Index,
     /// The cursor is none that a page of results gave.
     Cursor,
+    /// The id is not one, or a beginning of fewer than eight digits.
+    Id,
+    /// Several exchanges or sessions have ids that begin like this.
+    Ambiguous,
     /// The output cannot be written.
     Output,
 }
@@ -52,7 +56,13 @@ impl From<ErrorKind> for Error {
 
 impl From<tollbook_recording::Error> for Error {
     fn from(error: tollbook_recording::Error) -> Self {
-        Self::because(ErrorKind::Book, error)
+        use tollbook_recording::ErrorKind as Kind;
+        let kind = match error.kind() {
+            Kind::Id => ErrorKind::Id,
+            Kind::Ambiguous => ErrorKind::Ambiguous,
+            _ => ErrorKind::Book,
+        };
+        Self::because(kind, error)
     }
 }
 
@@ -74,6 +84,8 @@ impl fmt::Display for ErrorKind {
             Self::Book => "the book cannot be read",
             Self::Index => "the search index cannot be used",
             Self::Cursor => "the cursor is none that a page of results gave",
+            Self::Id => "not an id, nor eight or more of its first digits",
+            Self::Ambiguous => "several ids begin like this",
             Self::Output => "the output cannot be written",
         })
     }

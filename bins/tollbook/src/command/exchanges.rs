@@ -4,11 +4,16 @@ use std::{process::ExitCode, thread, time::Duration};
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use tollbook_budget::Prices;
 use tollbook_exchange::{Outcome, Timestamp, Verdict};
 use tollbook_recording::{ErrorKind, Filter, Reader, Summary};
+use tollbook_search::{Facts, Query};
 
 use crate::{
-    command::{Book, Form},
+    command::{
+        Book, Form,
+        search::{self, clock, query},
+    },
     exit::Failure,
     print::{self, Table, Tone, inert, local, tone},
 };
@@ -27,8 +32,13 @@ pub(crate) enum Exchanges {
 }
 
 /// List exchanges, newest first.
+///
+/// With a query, those that it takes; `tollbook search --help` tells how to ask.
 #[derive(Debug, Args)]
 pub(crate) struct List {
+    /// The query.
+    #[arg(value_name = "QUERY")]
+    query: Vec<String>,
     #[command(flatten)]
     book: Book,
     /// At most so many.
@@ -53,8 +63,13 @@ pub(crate) struct Show {
 }
 
 /// Follow exchanges as they end.
+///
+/// With a query, those that it takes; `tollbook search --help` tells how to ask.
 #[derive(Debug, Args)]
 pub(crate) struct Tail {
+    /// The query.
+    #[arg(value_name = "QUERY")]
+    query: Vec<String>,
     #[command(flatten)]
     book: Book,
     /// Begin with so many that are there already.
@@ -100,6 +115,25 @@ impl Which {
 }
 
 impl Which {
+    /// The same as a query.
+    fn query(&self) -> Result<Query, Failure> {
+        let mut query = Query::all();
+        for (field, value) in [
+            ("connection", self.connection.as_deref()),
+            ("subject", self.subject.as_deref()),
+            ("verdict", self.verdict.map(Verdict::as_str)),
+            ("outcome", self.outcome.map(Outcome::as_str)),
+        ] {
+            if let Some(value) = value {
+                query = query.with(field, value);
+            }
+        }
+        if let Some(since) = self.since {
+            query = query.and(search::query(&[format!("since:{since}")])?);
+        }
+        Ok(query)
+    }
+
     /// Whether the filter takes this exchange, for those that come one by one.
     fn takes(&self, summary: &Summary) -> bool {
         let is = |wanted: Option<&str>, found: Option<&str>| wanted.is_none() || wanted == found;
@@ -129,8 +163,13 @@ impl Exchanges {
 
 impl List {
     fn run(self) -> Result<ExitCode, Failure> {
-        let reader = self.book.open()?;
-        let found = summaries(&reader, &self.which.filter(self.limit))?;
+        let query = query(&self.query)?;
+        let found = if query.is_all() {
+            summaries(&self.book.open()?, &self.which.filter(self.limit))?
+        } else {
+            let query = query.and(self.which.query()?);
+            found(&self.book, &query, self.limit)?
+        };
         if self.form.json {
             found.iter().try_for_each(print::json)?;
             return Ok(ExitCode::SUCCESS);
@@ -174,14 +213,20 @@ impl Show {
 
 impl Tail {
     fn run(self) -> Result<ExitCode, Failure> {
+        let query = query(&self.query)?.and(self.which.query()?);
         let reader = self.book.open()?;
         let unreadable = |error| Failure::unknown("cannot read the book", error);
         // The size comes first: what is opened or closed while the list is read is left out of the
         // list and followed, so that it is printed, and printed once.
         let mut next = reader.size().map_err(unreadable)?;
-        let mut found = summaries(&reader, &self.which.filter(self.limit))?;
+        let mut found = if self.query.is_empty() {
+            summaries(&reader, &self.which.filter(self.limit))?
+        } else {
+            found(&self.book, &query, self.limit)?
+        };
         found.retain(|summary| summary.ended.is_some() && summary.latest < next);
         found.reverse();
+        let prices = self.book.prices()?;
         loop {
             for summary in &found {
                 if self.form.json {
@@ -197,6 +242,9 @@ impl Tail {
             found = reader.follow(next, PAGE).map_err(unreadable)?;
             next = found.last().map_or(next, |summary| summary.latest + 1);
             found.retain(|summary| summary.ended.is_some() && self.which.takes(summary));
+            if !self.query.is_empty() {
+                found = taken(&reader, found, &query, &prices)?;
+            }
         }
     }
 }
@@ -245,6 +293,38 @@ fn summaries(reader: &Reader, filter: &Filter) -> Result<Vec<Summary>, Failure> 
     reader
         .exchanges(filter)
         .map_err(|error| Failure::unknown("cannot read the book", error))
+}
+
+/// The exchanges that the query takes, newest first.
+fn found(book: &Book, query: &Query, limit: u64) -> Result<Vec<Summary>, Failure> {
+    let failed = |error| Failure::unknown("cannot search the book", error);
+    let (book, index) = book.search(false)?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let indexes = index
+        .indexes(query, &clock(), limit, None)
+        .map_err(failed)?;
+    book.summaries(&indexes)
+        .map_err(|error| Failure::unknown("cannot read the book", error))
+}
+
+/// Those of these exchanges that the query takes, found out without an index: they have just ended.
+fn taken(
+    reader: &Reader,
+    found: Vec<Summary>,
+    query: &Query,
+    prices: &Prices,
+) -> Result<Vec<Summary>, Failure> {
+    let clock = clock();
+    let mut taken = Vec::new();
+    for summary in found {
+        let record = reader
+            .exchange(&summary.id.to_string())
+            .map_err(|error| Failure::unknown("cannot read the book", error))?;
+        if record.is_some_and(|record| query.takes(&Facts::of(&record, prices), &clock)) {
+            taken.push(summary);
+        }
+    }
+    Ok(taken)
 }
 
 /// How many of the gate's own acts are looked through for those about an approval.

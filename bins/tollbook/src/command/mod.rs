@@ -12,8 +12,10 @@ pub(crate) mod quickstart;
 pub(crate) mod remote;
 pub(crate) mod search;
 pub(crate) mod serve;
+pub(crate) mod sessions;
 pub(crate) mod token;
 pub(crate) mod verify;
+pub(crate) mod why;
 
 use std::{
     env,

@@ -1,6 +1,6 @@
 //! `tollbook search`.
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::Args;
 use jiff::tz::TimeZone;
@@ -33,7 +33,7 @@ use crate::{
 #[command(verbatim_doc_comment)]
 pub(crate) struct Search {
     /// The query; without one, everything.
-    #[arg(value_name = "QUERY", allow_hyphen_values = true)]
+    #[arg(value_name = "QUERY")]
     query: Vec<String>,
     #[command(flatten)]
     book: Book,
@@ -110,6 +110,32 @@ impl Search {
     }
 }
 
+/// The arguments of the program, with those terms last, after `--`, that begin with a hyphen: to the
+/// parser of arguments they would be flags. Commands that take no query are left alone.
+pub(crate) fn terms_last(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.collect();
+    let takes_queries = |name: &OsString| {
+        ["search", "exchanges", "sessions", "export"]
+            .iter()
+            .any(|one| name == one)
+    };
+    if !arguments.get(1).is_some_and(takes_queries) || arguments.iter().any(|one| one == "--") {
+        return arguments;
+    }
+    let is_term = |argument: &OsString| {
+        let text = argument.to_string_lossy();
+        let rest = text.strip_prefix('-').unwrap_or_default();
+        // No flag of one letter takes a value, and no others have one hyphen.
+        rest.len() > 1 && !rest.starts_with('-')
+    };
+    let terms: Vec<OsString> = arguments.extract_if(.., |one| is_term(one)).collect();
+    if !terms.is_empty() {
+        arguments.push("--".into());
+        arguments.extend(terms);
+    }
+    arguments
+}
+
 /// The query that the arguments make.
 ///
 /// One argument is a whole query. Of several, each is a term: what the shell has taken the quotes
@@ -181,6 +207,26 @@ const fn values(kind: FieldKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn terms_that_begin_with_a_hyphen_are_no_flags() {
+        let sorted = |line: &str| {
+            let arguments = line.split(' ').map(OsString::from);
+            let sorted = terms_last(arguments).join(" ".as_ref());
+            sorted.to_string_lossy().into_owned()
+        };
+        for (typed, meant) in [
+            (
+                "t search -verdict:allow --json a",
+                "t search --json a -- -verdict:allow",
+            ),
+            ("t search -h", "t search -h"),
+            ("t search -a -- -b", "t search -a -- -b"),
+            ("t verify -ab", "t verify -ab"),
+        ] {
+            assert_eq!(sorted(typed), meant);
+        }
+    }
 
     #[test]
     fn quotes_that_the_shell_took_come_back() {

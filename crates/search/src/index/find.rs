@@ -1,5 +1,7 @@
 //! Asking the index.
 
+use std::ops::Range;
+
 use rusqlite::{Connection, ToSql, types::Value as Sql};
 use serde::Serialize;
 use tollbook_recording::{Reader, Summary};
@@ -8,7 +10,7 @@ use super::{Index, texts};
 use crate::{
     Clock, Error, ErrorKind, Query,
     blocks::blocks,
-    query::{Condition, Pattern, Phrase, Place, Span, Term, TimeField},
+    query::{Condition, Pattern, Phrase, Span, Term, TimeField},
     words::places,
 };
 
@@ -29,7 +31,7 @@ pub struct Hit {
     /// The exchange, as lists have it.
     #[serde(flatten)]
     pub summary: Summary,
-    /// Where the words stand that were looked for; at most one place for each phrase.
+    /// Where the phrases stand first that were looked for; none twice.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub snippets: Vec<Snippet>,
 }
@@ -129,11 +131,11 @@ impl Index {
 
 /// A query on its way to SQLite. What has the fewest exchanges leads, and the others are looked up
 /// for each of them.
-struct Ask {
-    from: &'static str,
+pub(super) struct Ask {
+    pub(super) from: &'static str,
     key: &'static str,
-    conditions: Vec<String>,
-    values: Vec<Sql>,
+    pub(super) conditions: Vec<String>,
+    pub(super) values: Vec<Sql>,
 }
 
 /// Values of a field that a term takes.
@@ -147,7 +149,11 @@ const FEW: i64 = 2_000;
 
 impl Ask {
     /// `None` if nothing can be found.
-    fn of(index: &Connection, query: &Query, clock: &Clock) -> Result<Option<Self>, Error> {
+    pub(super) fn of(
+        index: &Connection,
+        query: &Query,
+        clock: &Clock,
+    ) -> Result<Option<Self>, Error> {
         let mut ask = Self {
             from: "exchange",
             key: "exchange.intent",
@@ -330,29 +336,42 @@ fn snippets(book: &Reader, summary: &Summary, query: &Query) -> Result<Vec<Snipp
     // What this exchange brings is most likely what was meant.
     blocks.sort_by_key(|block| !block.brought);
     let mut all: Vec<Snippet> = Vec::new();
+    let mut shown: Vec<(usize, Range<usize>)> = Vec::new();
     for (place, phrase) in query.phrases() {
-        let found = blocks
-            .iter()
-            .filter(|block| place.covers(block.said.place()))
-            .find_map(|block| snippet(block.said.place(), &block.text, phrase));
-        all.extend(found.filter(|found| !all.contains(found)));
+        let mut fitting = (blocks.iter().enumerate())
+            .filter(|(_, block)| place.covers(block.said.place()))
+            .filter_map(|(number, block)| Some((number, block, find(&block.text, phrase)?)));
+        let Some((number, block, found)) = fitting.next() else {
+            continue;
+        };
+        let is_shown = |(other, around): &(usize, Range<usize>)| {
+            *other == number && around.start <= found.start && found.end <= around.end
+        };
+        if !shown.iter().any(is_shown) {
+            let around = around(&block.text, &found);
+            all.push(Snippet {
+                place: block.said.place().name(),
+                before: block.text[around.start..found.start].to_owned(),
+                after: block.text[found.end..around.end].to_owned(),
+                found: block.text[found].to_owned(),
+            });
+            shown.push((number, around));
+        }
     }
     Ok(all)
 }
 
-fn snippet(place: Place, text: &str, phrase: &Phrase) -> Option<Snippet> {
+/// Where the phrase stands first in the text.
+fn find(text: &str, phrase: &Phrase) -> Option<Range<usize>> {
     let (at, words): (Vec<_>, Vec<_>) = places(text).unzip();
     let length = phrase.words.len();
     let first = words.windows(length).position(|some| phrase.is(some))?;
-    let (begin, end) = (at[first].start, at[first + length - 1].end);
-    let before = text[..begin].char_indices().rev().nth(AROUND - 1);
-    let after = text[end..].char_indices().nth(AROUND);
-    let from = before.map_or(0, |(at, _)| at);
-    let to = after.map_or(text.len(), |(at, _)| end + at);
-    Some(Snippet {
-        place: place.name(),
-        before: text[from..begin].to_owned(),
-        found: text[begin..end].to_owned(),
-        after: text[end..to].to_owned(),
-    })
+    Some(at[first].start..at[first + length - 1].end)
+}
+
+/// What is shown of the text.
+fn around(text: &str, found: &Range<usize>) -> Range<usize> {
+    let before = text[..found.start].char_indices().rev().nth(AROUND - 1);
+    let after = text[found.end..].char_indices().nth(AROUND);
+    before.map_or(0, |(at, _)| at)..after.map_or(text.len(), |(at, _)| found.end + at)
 }

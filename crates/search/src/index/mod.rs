@@ -4,9 +4,11 @@
 mod database;
 mod fill;
 mod find;
+mod sessions;
 mod texts;
 
 pub use find::{Hit, Page, Snippet};
+pub use sessions::Session;
 
 use std::{
     fmt,

@@ -119,6 +119,14 @@ impl Query {
         self.terms.is_empty()
     }
 
+    /// Whether a term of it is about this field, one that is words.
+    pub fn names(&self, field: &str) -> bool {
+        let name = fields::full_name(field);
+        let is =
+            |term: &Term| matches!(&term.condition, Condition::Word { field, .. } if field == name);
+        self.terms.iter().any(is)
+    }
+
     /// Whether it looks into texts.
     pub fn reads_text(&self) -> bool {
         let is_text = |term: &Term| matches!(term.condition, Condition::Text { .. });

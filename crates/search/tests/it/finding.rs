@@ -185,15 +185,16 @@ async fn what_was_found_is_shown_as_it_is_written() {
     book.turn(turn).await;
     let (reader, index) = (book.reader(), book.index());
     index.catch_up(&reader).unwrap();
-    let query: Query = "\"drop tab\"* drop".parse().unwrap();
+    let query: Query = "\"drop tab\"* drop system:careful".parse().unwrap();
     let page = index.find(&reader, &query, &Clock::utc(), 3, None).unwrap();
-    let [phrase, word] = &*page.hits[0].snippets else {
+    let [phrase, setting] = &*page.hits[0].snippets else {
         panic!("{:?}", page.hits[0].snippets);
     };
     assert_eq!((phrase.place, &*phrase.found), ("prompt", "Drop_Table"));
     assert_eq!(phrase.before, "é ".repeat(30));
     assert_eq!(phrase.after, format!("! {}", "z ".repeat(29)));
-    assert_eq!(word.found, "Drop");
+    // The word alone stands in what is shown already.
+    assert_eq!((setting.place, &*setting.found), ("system", "careful"));
 }
 
 #[tokio::test]

@@ -8,3 +8,4 @@
 
 mod finding;
 mod support;
+mod telling;
