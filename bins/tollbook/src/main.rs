@@ -51,7 +51,6 @@ enum Command {
     Mask(command::mask::Mask),
     Doctor(command::doctor::Doctor),
     Verify(command::verify::Verify),
-    #[command(subcommand)]
     Export(command::export::Export),
     Completions(command::completions::Completions),
 }

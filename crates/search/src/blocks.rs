@@ -51,6 +51,8 @@ pub(crate) enum Said {
     Prompt(String),
     /// By the model.
     Answer(String),
+    /// By upstream or gate, instead of an answer.
+    Error(String),
     /// The model to itself; empty where the API leaves it out.
     Thinking(String),
     /// A tool is called. `server` if the API calls it itself.
@@ -79,7 +81,7 @@ impl Said {
         match self {
             Self::System(_) => Place::System,
             Self::Prompt(_) => Place::Prompt,
-            Self::Answer(_) => Place::Answer,
+            Self::Answer(_) | Self::Error(_) => Place::Answer,
             Self::Thinking(_) => Place::Thinking,
             Self::Call { .. } => Place::Input,
             Self::Result { .. } => Place::Result,
@@ -93,6 +95,7 @@ impl Said {
             Self::System(text)
             | Self::Prompt(text)
             | Self::Answer(text)
+            | Self::Error(text)
             | Self::Thinking(text)
             | Self::Result { text, .. }
             | Self::Other { text, .. } => text.clone(),
@@ -132,9 +135,9 @@ pub(crate) fn blocks(record: &Value) -> Vec<Block> {
         }
         None => {}
     }
-    for told in [&record["error"]["message"], &record["refusal"]["reason"]] {
+    for told in [&record["error"]["message"], &record["refusal"]["message"]] {
         let told = told.as_str().unwrap_or_default();
-        loose(Said::Answer(told.to_owned()), &mut all);
+        loose(Said::Error(told.to_owned()), &mut all);
     }
     all
 }

@@ -146,7 +146,10 @@ impl<'a> Conversation<'a> {
             ended: record["ended"].clone(),
             thread,
             action: record["action"]["name"].clone(),
-            model: record["model"].clone(),
+            model: match &record["model"] {
+                Value::Null => json!({ "requested": record["action"]["model"] }),
+                model => model.clone(),
+            },
             decision,
             outcome: record["outcome"].clone(),
             status: record["status"].clone(),
@@ -181,6 +184,8 @@ impl<'a> Conversation<'a> {
             Said::System(text) => (part.kind, part.text) = ("system", text),
             Said::Prompt(text) => (part.kind, part.text) = ("prompt", text),
             Said::Answer(text) => (part.kind, part.text) = ("answer", text),
+            // It stands beside what was said.
+            Said::Error(_) => return None,
             // The API may keep the text of a thought to itself.
             Said::Thinking(text) if text.is_empty() => return None,
             Said::Thinking(text) => (part.kind, part.text) = ("thinking", text),

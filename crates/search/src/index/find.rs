@@ -91,7 +91,7 @@ impl Index {
     }
 
     /// The indexes of the first entries of the newest exchanges that the query takes, below
-    /// `before`.
+    /// `before`, the newest first.
     ///
     /// # Errors
     ///
@@ -103,16 +103,49 @@ impl Index {
         limit: usize,
         before: Option<u64>,
     ) -> Result<Vec<u64>, Error> {
+        self.ask(
+            query,
+            clock,
+            limit,
+            before.map(|before| ("<", before)),
+            "DESC",
+        )
+    }
+
+    /// The indexes of the first entries of the oldest exchanges that the query takes, above
+    /// `after`, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// When the index cannot be read.
+    pub fn indexes_after(
+        &self,
+        query: &Query,
+        clock: &Clock,
+        limit: usize,
+        after: Option<u64>,
+    ) -> Result<Vec<u64>, Error> {
+        self.ask(query, clock, limit, after.map(|after| (">", after)), "ASC")
+    }
+
+    fn ask(
+        &self,
+        query: &Query,
+        clock: &Clock,
+        limit: usize,
+        bound: Option<(&str, u64)>,
+        order: &str,
+    ) -> Result<Vec<u64>, Error> {
         let index = self.lock();
         let Some(mut ask) = Ask::of(&index, query, clock)? else {
             return Ok(Vec::new());
         };
-        if let Some(before) = before {
-            let before = i64::try_from(before).map_err(|_| ErrorKind::Cursor)?;
-            ask.and(format!("{} < ?", ask.key), [before]);
+        if let Some((sign, bound)) = bound {
+            let bound = i64::try_from(bound).map_err(|_| ErrorKind::Cursor)?;
+            ask.and(format!("{} {sign} ?", ask.key), [bound]);
         }
         let sql = format!(
-            "SELECT exchange.intent FROM {} WHERE {} ORDER BY {} DESC LIMIT ?",
+            "SELECT exchange.intent FROM {} WHERE {} ORDER BY {} {order} LIMIT ?",
             ask.from,
             ask.conditions.join(" AND "),
             ask.key
