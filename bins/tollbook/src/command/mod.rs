@@ -137,10 +137,13 @@ impl Book {
     pub(crate) fn search(&self, anew: bool) -> Result<(Reader, Index), Failure> {
         let failed = |error| Failure::unknown("cannot search the book", error);
         let book = self.open()?;
-        let index = Index::open(self.folder()?, self.prices()?).map_err(failed)?;
-        if anew {
-            index.clear().map_err(failed)?;
-        }
+        let (folder, prices) = (self.folder()?, self.prices()?);
+        let index = if anew {
+            Index::anew(folder, prices)
+        } else {
+            Index::open(folder, prices)
+        };
+        let index = index.map_err(failed)?;
         index.catch_up(&book).map_err(failed)?;
         Ok((book, index))
     }

@@ -1,12 +1,16 @@
 //! The book as its readers see it: an agent's run through a real gateway, and then search, sessions,
 //! why, lists by query and exports.
 
-use std::{fs, process::Output};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
 
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::stage::Stage;
+use crate::{clients, stage::Stage};
 
 /// The run of an agent that calls one tool, and is denied another model afterwards.
 struct Run<'a> {
@@ -218,28 +222,52 @@ fn exports(stage: &Stage, [first, second, third]: [&Value; 3]) {
         every[1..]
     );
 
-    let csv = export("csv", &[]);
-    let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
-    assert_eq!((rows.len(), rows[0].len()), (4, 31));
-    assert_eq!(rows[1][0], first["id"]);
-    assert!(rows.iter().all(|row| row.len() == 31), "{csv}");
+    // The other formats, read by programs that others wrote.
+    let read_by_others = |format: &str| -> Vec<Value> {
+        let file = stage.folder().join(format);
+        export(format, &["--to", file.to_str().unwrap()]);
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/read.py");
+        let output = Command::new(clients::readers())
+            .arg(script)
+            .arg(format)
+            .arg(file)
+            .output()
+            .unwrap();
+        serde_json::from_str(&text(&output)).unwrap()
+    };
+    let rows = read_by_others("csv");
+    assert_eq!(ids(rows.clone()), every);
+    let row = |column: &str| {
+        rows.iter()
+            .map(|row| row[column].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(row("verdict"), ["allow", "allow", "deny"]);
+    assert_eq!(row("tools"), ["Bash", "", ""]);
+    assert_eq!(row("rules")[2], "no-forbidden-model");
+    let entries = read_by_others("har");
+    assert_eq!(ids(entries.clone()), every);
+    let url = format!("{}/v1/messages", stage.base);
+    assert_eq!(
+        (&entries[1]["url"], &entries[2]["status"]),
+        (&json!(url), &json!(403))
+    );
+    let answered = entries[1]["text"].as_str().unwrap();
+    assert!(answered.contains("all gone"), "{answered}");
+    let events = read_by_others("ocsf");
+    assert_eq!(ids(events.clone()), every);
+    assert_eq!(events[2]["disposition"], 2);
+    let spans = read_by_others("otlp");
+    assert_eq!(ids(spans.clone()), every);
+    assert_eq!(spans[2]["name"], "chat claude-forbidden");
+    assert!(
+        spans.iter().all(|span| span["took"].as_u64() > Some(0)),
+        "{spans:?}"
+    );
 
-    let har: Value = serde_json::from_str(&export("har", &[])).unwrap();
-    assert_eq!(har["log"]["entries"].as_array().unwrap().len(), 3);
-    assert_eq!(har["log"]["entries"][2]["response"]["status"], 403);
-
-    let events = read(&export("ocsf", &[]));
-    assert_eq!(events[2]["disposition_id"], 2);
-    assert_eq!(events[0]["metadata"]["uid"], first["id"]);
-
-    let file = stage.folder().join("spans.jsonl");
-    let to = file.to_str().unwrap();
-    assert_eq!(export("otlp", &["--to", to]), "");
-    let spans = read(&fs::read_to_string(&file).unwrap());
-    let spans = spans[0]["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array();
-    assert_eq!(spans.unwrap().len(), 3);
     // A file that is there already is not written over.
-    let refused = stage.read(&["export", "--to", to]);
+    let file = stage.folder().join("csv");
+    let refused = stage.read(&["export", "--to", file.to_str().unwrap()]);
     assert_eq!(refused.status.code(), Some(3));
     let none = stage.read(&["export", "--format", "xml"]);
     assert_eq!(none.status.code(), Some(2));

@@ -90,8 +90,8 @@ fn span(record: &Value, spent: Option<Spent>) -> Value {
         // The end of a version 7 UUID is random.
         "spanId": digits(at("/id").unwrap_or_default(), 16, 16),
         "name": name,
-        // A client of the upstream.
-        "kind": 3,
+        // A client of the upstream; what the gate does itself is within it.
+        "kind": if record["request"]["method"] == "" { 1 } else { 3 },
         "startTimeUnixNano": nanos(started),
         "endTimeUnixNano": nanos(ended),
         "attributes": attributes(record, spent, chat),

@@ -12,34 +12,62 @@ use crate::Error;
 
 /// The index of a folder, and whether it is a file that stays.
 pub(super) fn open(folder: &Path) -> Result<(Connection, bool), Error> {
-    let path = folder.join("search.db");
-    if let Ok(connection) = kept(&path) {
-        return Ok((connection, true));
+    match kept(&path(folder)) {
+        Ok(connection) => return Ok((connection, true)),
+        Err(Unusable::Damaged) => {
+            // It is made from the book, and can be made again.
+            remove(folder);
+            if let Ok(connection) = kept(&path(folder)) {
+                return Ok((connection, true));
+            }
+        }
+        Err(Unusable::Unwritable) => {}
     }
-    // Whatever is wrong with it: it is made from the book, and can be made again.
-    for suffix in ["", "-wal", "-shm"] {
-        let mut path = path.clone().into_os_string();
-        path.push(suffix);
-        drop(fs::remove_file(PathBuf::from(path)));
-    }
-    if let Ok(connection) = kept(&path) {
-        return Ok((connection, true));
-    }
-    // SQLite deletes it when it is closed; with nothing in its name it goes to a temporary file.
+    // With nothing in its name it is a temporary file, which SQLite deletes when it is closed.
     let mut connection = Connection::open("")?;
     clear(&mut connection)?;
     Ok((connection, false))
 }
 
-fn kept(path: &Path) -> Result<Connection, Error> {
+/// Removes the index of a folder, as far as it may be removed. Who has it open still has it.
+pub(super) fn remove(folder: &Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut path = path(folder).into_os_string();
+        path.push(suffix);
+        drop(fs::remove_file(PathBuf::from(path)));
+    }
+}
+
+fn path(folder: &Path) -> PathBuf {
+    folder.join("search.db")
+}
+
+/// Why a file is no index that can be used.
+enum Unusable {
+    /// What is in it is no index.
+    Damaged,
+    /// It cannot be written, or somebody else does not let go of it.
+    Unwritable,
+}
+
+impl From<rusqlite::Error> for Unusable {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, Unknown};
+        match error.sqlite_error_code() {
+            // `Unknown` is that of a table which is not there.
+            Some(DatabaseCorrupt | NotADatabase | Unknown) | None => Self::Damaged,
+            Some(_) => Self::Unwritable,
+        }
+    }
+}
+
+fn kept(path: &Path) -> Result<Connection, Unusable> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     // SQLite gives its other files the mode of this one.
-    options
-        .open(path)
-        .map_err(|error| Error::because(crate::ErrorKind::Index, error))?;
+    options.open(path).map_err(|_| Unusable::Unwritable)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
@@ -60,7 +88,7 @@ fn kept(path: &Path) -> Result<Connection, Error> {
 }
 
 /// Begins anew, with empty tables.
-pub(super) fn clear(connection: &mut Connection) -> Result<(), Error> {
+pub(super) fn clear(connection: &mut Connection) -> rusqlite::Result<()> {
     let change = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let tables: Vec<String> = change
         .prepare(
@@ -75,12 +103,11 @@ pub(super) fn clear(connection: &mut Connection) -> Result<(), Error> {
     change.execute_batch(TABLES)?;
     change.pragma_update(None, "application_id", APPLICATION)?;
     change.pragma_update(None, "user_version", VERSION)?;
-    change.commit()?;
-    Ok(())
+    change.commit()
 }
 
-fn version(connection: &Connection) -> Result<i32, Error> {
-    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+fn version(connection: &Connection) -> rusqlite::Result<i32> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
 /// Another process takes in some thousand entries at a time.

@@ -64,6 +64,16 @@ impl Index {
         })
     }
 
+    /// As [`open`](Self::open), with a new file and nothing in it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    pub fn anew(folder: impl AsRef<Path>, prices: Prices) -> Result<Self, Error> {
+        database::remove(folder.as_ref());
+        Self::open(folder, prices)
+    }
+
     /// Whether it is a file that the next one to search will find.
     pub const fn is_kept(&self) -> bool {
         self.kept
@@ -83,19 +93,9 @@ impl Index {
         fill::catch_up(&mut self.lock(), book, &self.prices)
     }
 
-    /// Forgets everything, so that the next [`catch_up`](Self::catch_up) begins with the first
-    /// entry.
-    ///
-    /// # Errors
-    ///
-    /// When the index cannot be written.
-    pub fn clear(&self) -> Result<(), Error> {
-        database::clear(&mut self.lock())
-    }
-
-    /// Forgets one exchange, of which this is the index of the first entry: its texts, fields and
-    /// numbers. Whoever erases it from the book calls this, and
-    /// [`clear`](Self::clear) where nothing of its words may stay in the file.
+    /// Forgets one exchange, of which this is the index of the first entry: it is not found any
+    /// more. What stood in the file may stand there until the index is made [`anew`](Self::anew),
+    /// which whoever erases something from the book does afterwards.
     ///
     /// # Errors
     ///
