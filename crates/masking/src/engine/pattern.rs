@@ -35,6 +35,7 @@ pub(crate) struct Pattern {
     starts: Vec<Class>,
     alternatives: Vec<Vec<Class>>,
     words: Lengths,
+    random: usize,
     /// None if it would be too large, which the rule compiler asks about.
     automaton: OnceLock<Option<Dfa>>,
 }
@@ -113,13 +114,16 @@ impl Pattern {
             );
         }
         starts.truncate(min);
+        let alternatives: Vec<Vec<Class>> =
+            alternatives.into_iter().map(Walk::into_starts).collect();
         Ok(Self {
             words: words::of_expression(&hir),
             hir,
             min,
             max,
             starts,
-            alternatives: alternatives.into_iter().map(Walk::into_starts).collect(),
+            random: words::random(&alternatives),
+            alternatives,
             automaton: OnceLock::new(),
         })
     }
@@ -192,7 +196,12 @@ impl Pattern {
         self.words
     }
 
-    /// The same for each of the alternatives that the pattern is made of.
+    /// How many of the first bytes of a value must look random, see [`words::random`].
+    pub(crate) const fn random(&self) -> usize {
+        self.random
+    }
+
+    /// What the first bytes may be in each of the alternatives that the pattern is made of.
     pub(crate) fn alternatives(&self) -> &[Vec<Class>] {
         &self.alternatives
     }

@@ -48,6 +48,8 @@ struct Looks {
     tokens: Box<[u64; MOST + 1]>,
     /// Those that need no digit.
     digitless: u64,
+    /// Those that need no digit if upper and lower case are mixed.
+    mixed: u64,
     /// Those that may begin behind `/` and `+`.
     joined: u64,
 }
@@ -195,6 +197,7 @@ impl Looks {
             words: Box::new([[0; MOST + 1]; 2]),
             tokens: Box::new([0; MOST + 1]),
             digitless: 0,
+            mixed: 0,
             joined: 0,
         };
         for (bit, rule) in rules.enumerate() {
@@ -205,7 +208,12 @@ impl Looks {
                 looks.tokens[length] |= u64::from(length >= least) << bit;
             }
             looks.joined |= u64::from(!words::goes_over_joints(rule)) << bit;
-            looks.digitless |= u64::from(!words::wants_digit(rule)) << bit;
+            let is_random = rule
+                .pattern
+                .as_ref()
+                .is_some_and(|pattern| pattern.random() > 0);
+            looks.mixed |= u64::from(is_random) << bit;
+            looks.digitless |= u64::from(!is_random && !words::wants_digit(rule)) << bit;
         }
         looks
     }
@@ -217,7 +225,9 @@ impl Looks {
         let digit = 0u64.wrapping_sub(u64::from(look.digit | look.open));
         let tokens = self.tokens[look.token.min(MOST)] | 0u64.wrapping_sub(u64::from(look.open));
         let joined = self.joined | 0u64.wrapping_sub(u64::from(!look.joined));
-        joined & self.words[open][look.word.min(MOST)] & tokens & (digit | self.digitless)
+        let mixed = self.mixed & 0u64.wrapping_sub(u64::from(look.mixed));
+        let random = digit | mixed | self.digitless;
+        joined & self.words[open][look.word.min(MOST)] & tokens & random
     }
 }
 

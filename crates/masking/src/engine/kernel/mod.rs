@@ -11,7 +11,7 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub(crate) use self::fingerprint::{Fingerprint, weight};
+pub(crate) use self::fingerprint::{FIRST, Fingerprint, weight};
 use crate::engine::{
     class::Class,
     lane::{LOCAL, Lane, Lanes, RUN},
@@ -116,14 +116,17 @@ struct Masks {
     literal: u64,
 }
 
+/// The kinds that [`Places`] keep.
+const ALONE: [Kind; 4] = [WORD, TOKEN, DIGIT, UPPER];
+
 /// The places in a stretch of text.
 #[derive(Debug)]
 pub(crate) struct Places {
     /// For each block, the places that are in any lane.
     pub any: [u64; BLOCKS],
     lanes: [[u64; Lane::COUNT]; BLOCKS],
-    /// Words, tokens and digits, and those of the block behind.
-    kinds: [[u64; 3]; BLOCKS + 1],
+    /// Words, tokens, digits and upper-case letters, and those of the block behind.
+    kinds: [[u64; 4]; BLOCKS + 1],
 }
 
 impl Default for Places {
@@ -131,7 +134,7 @@ impl Default for Places {
         Self {
             any: [0; BLOCKS],
             lanes: [[0; Lane::COUNT]; BLOCKS],
-            kinds: [[0; 3]; BLOCKS + 1],
+            kinds: [[0; 4]; BLOCKS + 1],
         }
     }
 }
@@ -155,7 +158,7 @@ impl Places {
     #[inline]
     pub(crate) fn look(&self, place: u16, before: u8, known: usize, end: bool) -> Look {
         let (block, bit) = (usize::from(place / 64) % BLOCKS, place % 64);
-        let [words, tokens, digits] = [0, 1, 2].map(|kind| {
+        let [words, tokens, digits, upper] = [0, 1, 2, 3].map(|kind| {
             let behind = u128::from(self.kinds[block + 1][kind]);
             (u128::from(self.kinds[block][kind]) | behind << BLOCK) >> bit
         });
@@ -166,6 +169,7 @@ impl Places {
             token,
             open: !end && token == known,
             digit: near != 0,
+            mixed: words::changes(low_32(upper), token.min(DIGITLESS)),
             joined: words::is_joint(before),
         }
     }
@@ -301,18 +305,18 @@ fn write_down(places: &Places, blocks: usize, lanes: Lanes, list: &mut List) -> 
     known
 }
 
-/// A block and the two bytes behind it.
-type Block = [u8; BLOCK + 2];
+/// A block and the bytes behind it that the beginning of a literal at its end may have.
+type Block = [u8; BLOCK + FIRST - 1];
 
 /// The portable way to make masks.
 fn portable(block: &Block, literals: &Fingerprint) -> Masks {
     let mut masks = Masks::default();
-    for (bit, three) in block.windows(3).enumerate() {
-        let kinds = KIND[usize::from(three[0])];
+    for (bit, first) in block.windows(FIRST).enumerate() {
+        let kinds = KIND[usize::from(first[0])];
         for (kind, mask) in masks.kinds.iter_mut().enumerate() {
             *mask |= u64::from(kinds >> kind & 1) << bit;
         }
-        masks.literal |= u64::from(literals.has(three)) << bit;
+        masks.literal |= u64::from(literals.has(first)) << bit;
     }
     masks
 }
@@ -340,8 +344,8 @@ fn sweep(text: Text<'_>, places: &mut Places, masks: impl Fn(&Block) -> Masks) -
             any |= *lane;
         }
         places.any[block] = any;
-        places.kinds[block] = [here.kinds[WORD], here.kinds[TOKEN], here.kinds[DIGIT]];
-        places.kinds[block + 1] = [next.kinds[WORD], next.kinds[TOKEN], next.kinds[DIGIT]];
+        places.kinds[block] = ALONE.map(|kind| here.kinds[kind]);
+        places.kinds[block + 1] = ALONE.map(|kind| next.kinds[kind]);
         last = Last::of(&here, last.slash);
         here = next;
     }
@@ -354,13 +358,13 @@ fn masks_at(text: Text<'_>, at: usize, masks: &impl Fn(&Block) -> Masks) -> Mask
         return masks(block);
     }
     let rest = text.bytes.get(at..).unwrap_or_default();
-    let mut block = [0; BLOCK + 2];
+    let mut block = [0; BLOCK + FIRST - 1];
     block[..rest.len()].copy_from_slice(rest);
     let mut found = masks(&block);
     if !text.end {
         // What has not come may be anything.
         let from = |bit: usize| if bit < BLOCK { u64::MAX << bit } else { 0 };
-        found.literal |= from(rest.len().saturating_sub(2));
+        found.literal |= from(rest.len().saturating_sub(FIRST - 1));
         for mask in &mut found.kinds {
             *mask |= from(rest.len());
         }
@@ -389,7 +393,7 @@ fn before(bytes: &[u8], from: usize, masks: &impl Fn(&Block) -> Masks) -> Last {
     let found = match bytes[start..].first_chunk() {
         Some(block) if start + BLOCK == from => masks(block),
         _ => {
-            let mut block = [0; BLOCK + 2];
+            let mut block = [0; BLOCK + FIRST - 1];
             block[BLOCK - (from - start)..BLOCK].copy_from_slice(&bytes[start..from]);
             masks(&block)
         }
@@ -465,6 +469,12 @@ fn lanes(last: &Last, here: &Masks, next: &Masks) -> [u64; Lane::COUNT] {
     lanes[Lane::Hex as usize] = (begins & here_is(HEX) & behind_hex) | colons;
     lanes[Lane::At as usize] = local_parts(here, next) & begins;
     lanes
+}
+
+#[inline(always)]
+fn low_32(wide: u128) -> u32 {
+    let [.., a, b, c, d] = wide.to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
 }
 
 /// The lower half.

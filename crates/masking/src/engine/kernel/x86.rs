@@ -1,8 +1,8 @@
 //! Masks by AVX2 and AVX-512.
 //!
-//! Which kinds a byte is of is looked up by its halves: for the lower half and a kind, a table has
-//! one bit for each upper half below eight with which the byte is of that kind. So one look-up per
-//! kind tells for any set of ASCII bytes. Bytes from 0x80 are of no kind.
+//! With AVX-512 all ASCII bytes fit into one table, whose bits are eight kinds. With AVX2 a byte is
+//! looked up by its halves: for the lower half and a kind, a table has one bit for each upper half
+//! below eight with which the byte is of that kind. Bytes from 0x80 are of no kind.
 //!
 //! This is the only module with `unsafe` code: the loads, and the calls that rest on what the
 //! processor was seen to have.
@@ -10,16 +10,31 @@
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::{
-    __m128i, __m256i, __m512i, _mm_loadu_si128, _mm256_and_si256, _mm256_broadcastsi128_si256,
-    _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
-    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm512_and_si512,
-    _mm512_broadcast_i32x4, _mm512_loadu_si512, _mm512_set1_epi8, _mm512_shuffle_epi8,
-    _mm512_srli_epi16, _mm512_test_epi8_mask,
+    __m128i, __m256i, __m512i, __mmask64, _mm_loadu_si128, _mm256_and_si256,
+    _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8,
+    _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
+    _mm512_and_si512, _mm512_loadu_si512, _mm512_maskz_permutex2var_epi8, _mm512_movepi8_mask,
+    _mm512_permutex2var_epi8, _mm512_set1_epi8, _mm512_slli_epi16, _mm512_test_epi8_mask,
+    _mm512_xor_si512,
 };
 
 use super::{
-    BLOCK, Block, Fingerprint, KIND, KINDS, Lanes, List, Masks, Places, Text, sweep, write_down,
+    BLOCK, Block, FIRST, Fingerprint, KIND, KINDS, Lanes, List, Masks, Places, Text, sweep,
+    write_down,
 };
+
+/// For each ASCII byte the first eight kinds, and the other eight.
+static BITS: [[u8; 128]; 2] = bits();
+
+const fn bits() -> [[u8; 128]; 2] {
+    let mut bits = [[0; 128]; 2];
+    let mut byte = 0;
+    while byte < 128 {
+        [bits[0][byte], bits[1][byte]] = KIND[byte].to_le_bytes();
+        byte += 1;
+    }
+    bits
+}
 
 /// For each kind and lower half, one bit for each upper half below eight.
 static LOW: [[u8; 16]; KINDS] = low();
@@ -47,7 +62,10 @@ pub(super) fn has_avx2() -> bool {
 }
 
 pub(super) fn has_avx512() -> bool {
-    is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") && has_bits()
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vbmi")
+        && has_bits()
 }
 
 fn has_bits() -> bool {
@@ -85,7 +103,7 @@ fn sweep_avx2(text: Text<'_>, literals: &Fingerprint, places: &mut Places) -> us
     sweep(text, places, |block| masks_avx2(block, literals))
 }
 
-#[target_feature(enable = "avx512f,avx512bw,bmi1,bmi2,lzcnt,popcnt")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,bmi2,lzcnt,popcnt")]
 fn sweep_avx512(text: Text<'_>, literals: &Fingerprint, places: &mut Places) -> usize {
     sweep(text, places, |block| masks_avx512(block, literals))
 }
@@ -109,7 +127,7 @@ fn masks_avx2(block: &Block, literals: &Fingerprint) -> Masks {
     }
     for (from, shift) in [(0, 0), (32, 32)] {
         let mut sets = _mm256_set1_epi8(-1);
-        for offset in 0..3 {
+        for offset in 0..FIRST {
             let (below, above) = if offset == 0 {
                 (halves[from / 32].0, halves[from / 32].1)
             } else {
@@ -124,30 +142,28 @@ fn masks_avx2(block: &Block, literals: &Fingerprint) -> Masks {
     masks
 }
 
-#[target_feature(enable = "avx512f,avx512bw")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 #[inline]
 fn masks_avx512(block: &Block, literals: &Fingerprint) -> Masks {
-    let (below, above) = nibbles_512(load_512(block, 0));
-    let bit = _mm512_shuffle_epi8(four_times_128(&HIGH), above);
+    let bytes: [__m512i; FIRST] = [0, 1, 2, 3].map(|offset| load_512(block, offset));
+    let ascii: __mmask64 = !_mm512_movepi8_mask(bytes[0]);
     let mut masks = Masks::default();
-    for (mask, table) in masks.kinds.iter_mut().zip(&LOW) {
-        *mask = _mm512_test_epi8_mask(_mm512_shuffle_epi8(four_times_128(table), below), bit);
+    for (table, eight) in BITS.iter().zip(masks.kinds.chunks_exact_mut(8)) {
+        let [low, high] = table_512(table);
+        let kinds = _mm512_maskz_permutex2var_epi8(ascii, low, bytes[0], high);
+        for (bit, mask) in [1, 2, 4, 8, 16, 32, 64, -128].into_iter().zip(eight) {
+            *mask = _mm512_test_epi8_mask(kinds, _mm512_set1_epi8(bit));
+        }
     }
     let mut sets = _mm512_set1_epi8(-1);
-    for offset in 0..2 {
-        let (below, above) = if offset == 0 {
-            (below, above)
-        } else {
-            nibbles_512(load_512(block, offset))
-        };
-        let low = _mm512_shuffle_epi8(four_times_128(&literals.low[offset]), below);
-        let high = _mm512_shuffle_epi8(four_times_128(&literals.high[offset]), above);
-        sets = _mm512_and_si512(sets, _mm512_and_si512(low, high));
+    for (offset, table) in literals.pairs.iter().enumerate() {
+        // As `fingerprint::pair` has it; the table is looked up by seven bits.
+        let left = _mm512_and_si512(_mm512_slli_epi16::<2>(bytes[offset]), _mm512_set1_epi8(-4));
+        let pair = _mm512_xor_si512(left, bytes[offset + 1]);
+        let [low, high] = table_512(table);
+        sets = _mm512_and_si512(sets, _mm512_permutex2var_epi8(low, pair, high));
     }
-    let (below, above) = nibbles_512(load_512(block, 2));
-    let low = _mm512_shuffle_epi8(four_times_128(&literals.low[2]), below);
-    let high = _mm512_shuffle_epi8(four_times_128(&literals.high[2]), above);
-    masks.literal = _mm512_test_epi8_mask(_mm512_and_si512(low, high), sets);
+    masks.literal = _mm512_test_epi8_mask(sets, sets);
     masks
 }
 
@@ -166,16 +182,6 @@ fn nibbles_256(bytes: __m256i) -> (__m256i, __m256i) {
 fn nonzero_256(bytes: __m256i) -> u32 {
     let zero = _mm256_cmpeq_epi8(bytes, _mm256_setzero_si256());
     !_mm256_movemask_epi8(zero).cast_unsigned()
-}
-
-#[target_feature(enable = "avx512f,avx512bw")]
-#[inline]
-fn nibbles_512(bytes: __m512i) -> (__m512i, __m512i) {
-    let half = _mm512_set1_epi8(15);
-    (
-        _mm512_and_si512(bytes, half),
-        _mm512_and_si512(_mm512_srli_epi16::<4>(bytes), half),
-    )
 }
 
 #[target_feature(enable = "avx2")]
@@ -209,6 +215,13 @@ fn twice_128(table: &[u8; 16]) -> __m256i {
 
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
-fn four_times_128(table: &[u8; 16]) -> __m512i {
-    _mm512_broadcast_i32x4(load_128(table))
+fn table_512(table: &[u8; 128]) -> [__m512i; 2] {
+    // SAFETY: 64 bytes are there to read from either address, and the load needs no alignment.
+    unsafe {
+        let start = table.as_ptr();
+        [
+            _mm512_loadu_si512(start.cast()),
+            _mm512_loadu_si512(start.add(BLOCK).cast()),
+        ]
+    }
 }
