@@ -34,10 +34,13 @@ use tollbook_recording::{ErrorKind, Reader};
 use tollbook_search::Index;
 use tracing_subscriber::EnvFilter;
 
-use crate::exit::Failure;
+use crate::{exit::Failure, print};
 
 /// The variable that says what is logged.
 const LOG: &str = "TOLLBOOK_LOG";
+
+/// How many entries are taken into the index without a word: what a second is enough for.
+const PATIENCE: u64 = 2_000;
 
 /// How a command prints what it found.
 #[derive(Clone, Copy, Debug, Args)]
@@ -144,6 +147,12 @@ impl Book {
             Index::open(folder, prices)
         };
         let index = index.map_err(failed)?;
+        let behind = index.behind(&book).map_err(failed)?;
+        if behind > PATIENCE {
+            print::aside(&format!(
+                "taking {behind} entries of the book into the index first"
+            ));
+        }
         index.catch_up(&book).map_err(failed)?;
         Ok((book, index))
     }

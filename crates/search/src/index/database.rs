@@ -148,6 +148,7 @@ const TABLES: &str = "
         calls INTEGER,
         risk INTEGER
     ) STRICT;
+    CREATE INDEX exchange_session ON exchange (session, intent) WHERE session IS NOT NULL;
     CREATE TABLE term (
         id INTEGER PRIMARY KEY,
         field TEXT NOT NULL,

@@ -85,7 +85,7 @@ fn fits(index: &Connection, book: &Reader, size: u64) -> Result<bool, Error> {
     Ok(cursor <= size && there.map(|id| *id.as_bytes()) == anchor)
 }
 
-fn cursor(index: &Connection) -> Result<u64, Error> {
+pub(super) fn cursor(index: &Connection) -> Result<u64, Error> {
     let cursor: i64 = index.query_row("SELECT cursor FROM state", [], |row| row.get(0))?;
     u64::try_from(cursor).map_err(|_| ErrorKind::Index.into())
 }

@@ -179,6 +179,8 @@ struct Terms {
 
 /// Fewer than these are looked up one by one, also where a text is looked for.
 const FEW: i64 = 2_000;
+/// More than these are not gathered.
+const MANY: i64 = 20_000;
 
 impl Ask {
     /// `None` if nothing can be found.
@@ -276,7 +278,7 @@ impl Ask {
 
     fn word(&mut self, terms: &Terms, negated: bool) {
         let not = if negated { "NOT " } else { "" };
-        if terms.uses > FEW && terms.ids.len() <= 8 {
+        if terms.ids.len() <= 8 && terms.uses > FEW {
             // Looking for each is cheaper than gathering them all.
             let marks = vec!["?"; terms.ids.len()].join(", ");
             let condition = format!(
@@ -284,14 +286,24 @@ impl Ask {
                  WHERE posting.term IN ({marks}) AND posting.exchange = exchange.intent)"
             );
             self.and(condition, terms.ids.iter().copied());
+            return;
+        }
+        let ids: Vec<String> = terms.ids.iter().map(i64::to_string).collect();
+        let ids = format!("[{}]", ids.join(","));
+        let condition = if terms.uses > MANY {
+            // What an exchange has are few values; which exchanges have one of these are too many.
+            format!(
+                "{not}EXISTS (SELECT 1 FROM posting INDEXED BY posting_exchange
+                 WHERE posting.exchange = exchange.intent
+                     AND posting.term IN (SELECT value FROM json_each(?)))"
+            )
         } else {
-            let ids: Vec<String> = terms.ids.iter().map(i64::to_string).collect();
-            let condition = format!(
+            format!(
                 "exchange.intent {not}IN (SELECT exchange FROM posting
                  WHERE term IN (SELECT value FROM json_each(?)))"
-            );
-            self.and(condition, [format!("[{}]", ids.join(","))]);
-        }
+            )
+        };
+        self.and(condition, [ids]);
     }
 
     fn ranges(&mut self, column: &str, spans: impl Iterator<Item = Span>, negated: bool) {

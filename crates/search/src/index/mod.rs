@@ -93,6 +93,15 @@ impl Index {
         fill::catch_up(&mut self.lock(), book, &self.prices)
     }
 
+    /// How many entries of the book's log were not taken in yet.
+    ///
+    /// # Errors
+    ///
+    /// When book or index cannot be read.
+    pub fn behind(&self, book: &Reader) -> Result<u64, Error> {
+        Ok(book.size()?.saturating_sub(fill::cursor(&self.lock())?))
+    }
+
     /// Forgets one exchange, of which this is the index of the first entry: it is not found any
     /// more. What stood in the file may stand there until the index is made [`anew`](Self::anew),
     /// which whoever erases something from the book does afterwards.

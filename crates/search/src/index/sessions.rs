@@ -64,23 +64,32 @@ impl Index {
         let Some(ask) = Ask::of(&index, query, clock)? else {
             return Ok(Vec::new());
         };
-        let which = format!(
-            "session IN (SELECT exchange.session FROM {} WHERE {})",
-            ask.from,
-            ask.conditions.join(" AND ")
-        );
+        let mut which = "session IS NOT NULL".to_owned();
         let mut values = ask.values;
+        if !query.is_all() {
+            which.push_str(&format!(
+                " AND session IN (SELECT exchange.session FROM {} WHERE {})",
+                ask.from,
+                ask.conditions.join(" AND ")
+            ));
+        }
+        let sql = format!(
+            "SELECT session FROM exchange WHERE {which} GROUP BY session
+             HAVING max(intent) < ? ORDER BY max(intent) DESC LIMIT ?"
+        );
         let before = before.map_or(Ok(i64::MAX), i64::try_from);
         values.push(before.map_err(|_| ErrorKind::Cursor)?.into());
         values.push(i64::try_from(limit).unwrap_or(i64::MAX).into());
         let values = values.iter().map(|value| value as &dyn ToSql);
-        sessions(
-            &index,
-            book,
-            &which,
-            "HAVING max(intent) < ? ORDER BY max(intent) DESC LIMIT ?",
-            &values.collect::<Vec<_>>(),
-        )
+        let terms: Vec<i64> = index
+            .prepare_cached(&sql)?
+            .query_map(&*values.collect::<Vec<_>>(), |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        let mut sessions = Vec::with_capacity(terms.len());
+        for term in terms {
+            sessions.extend(session(&index, book, term)?);
+        }
+        Ok(sessions)
     }
 
     /// The session of this id, of the first eight or more digits of it, or of the exchange that
@@ -125,8 +134,7 @@ impl Index {
         let Some(term) = term else {
             return Ok(None);
         };
-        let found = sessions(&index, book, "session = ?", "", &[&term])?;
-        Ok(found.into_iter().next())
+        session(&index, book, term)
     }
 
     /// What was said in a session, exchange by exchange.
@@ -146,61 +154,51 @@ impl Index {
     }
 }
 
-fn sessions(
-    index: &Connection,
-    book: &Reader,
-    which: &str,
-    order: &str,
-    values: &[&dyn ToSql],
-) -> Result<Vec<Session>, Error> {
-    let sql = format!(
+/// The session that is this value; `None` if it is gone from the book.
+fn session(index: &Connection, book: &Reader, term: i64) -> Result<Option<Session>, Error> {
+    let mut row = index.prepare_cached(
         "SELECT min(intent), max(intent), min(started), max(ended), count(*) - count(ended),
              count(*), total(calls), total(masked), total(tokens), total(cost),
              count(*) FILTER (WHERE EXISTS (
-                 SELECT 1 FROM posting JOIN term ON term.id = posting.term
-                 WHERE term.field = 'verdict' AND term.value = 'deny'
-                     AND posting.exchange = exchange.intent))
-         FROM exchange WHERE {which} AND session IS NOT NULL GROUP BY session {order}"
-    );
-    let mut rows = index.prepare_cached(&sql)?;
-    let mut rows = rows.query(values)?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let number = |column| -> Result<u64, Error> {
-            let number: i64 = row.get(column)?;
-            u64::try_from(number).map_err(|_| ErrorKind::Index.into())
-        };
-        let sum = |column| -> Result<u64, Error> {
-            let sum: f64 = row.get(column)?;
-            // Sums of counts are whole and not negative; SQLite gives them as floating point so
-            // that none overflows.
-            Ok(format!("{sum:.0}").parse().unwrap_or(u64::MAX))
-        };
-        let ends = [number(0)?, number(1)?];
-        let [first, latest]: [Summary; 2] = match book.summaries(&ends)?.try_into() {
-            Ok(both) => both,
-            // It is gone from the book.
-            Err(_) => continue,
-        };
-        let ended: Option<i64> = row.get(3)?;
-        let open = number(4)?;
-        found.push(Session {
-            id: first.session,
-            kind: first.kind,
-            issuer: first.issuer,
-            subject: first.subject,
-            connection: first.connection,
-            model: latest.model,
-            started: Timestamp::from_micros(row.get(2)?),
-            ended: ended.filter(|_| open == 0).map(Timestamp::from_micros),
-            exchanges: number(5)?,
-            calls: sum(6)?,
-            masked: sum(7)?,
-            tokens: sum(8)?,
-            cost: dollars(sum(9)?),
-            denied: number(10)?,
-            index: ends[1],
-        });
-    }
-    Ok(found)
+                 SELECT 1 FROM posting WHERE posting.exchange = exchange.intent AND posting.term = (
+                     SELECT id FROM term WHERE field = 'verdict' AND value = 'deny')))
+         FROM exchange WHERE session = ?1 GROUP BY session",
+    )?;
+    let mut rows = row.query([term])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let number = |column| -> Result<u64, Error> {
+        let number: i64 = row.get(column)?;
+        u64::try_from(number).map_err(|_| ErrorKind::Index.into())
+    };
+    let sum = |column| -> Result<u64, Error> {
+        let sum: f64 = row.get(column)?;
+        // Sums of counts are whole and not negative; SQLite gives them as floating point so that
+        // none overflows.
+        Ok(format!("{sum:.0}").parse().unwrap_or(u64::MAX))
+    };
+    let ends = [number(0)?, number(1)?];
+    let Ok::<[Summary; 2], _>([first, latest]) = book.summaries(&ends)?.try_into() else {
+        return Ok(None);
+    };
+    let ended: Option<i64> = row.get(3)?;
+    let open = number(4)?;
+    Ok(Some(Session {
+        id: first.session,
+        kind: first.kind,
+        issuer: first.issuer,
+        subject: first.subject,
+        connection: first.connection,
+        model: latest.model,
+        started: Timestamp::from_micros(row.get(2)?),
+        ended: ended.filter(|_| open == 0).map(Timestamp::from_micros),
+        exchanges: number(5)?,
+        calls: sum(6)?,
+        masked: sum(7)?,
+        tokens: sum(8)?,
+        cost: dollars(sum(9)?),
+        denied: number(10)?,
+        index: ends[1],
+    }))
 }

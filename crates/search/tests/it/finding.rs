@@ -204,8 +204,10 @@ async fn an_index_of_another_book_is_made_anew() {
         book.turn(Turn::default()).await;
     }
     let reader = book.reader();
+    assert_eq!(book.index().behind(&reader).unwrap(), 6);
     let caught = book.index().catch_up(&reader).unwrap();
     assert_eq!((caught.exchanges, caught.rebuilt), (3, false));
+    assert_eq!(book.index().behind(&reader).unwrap(), 0);
     let caught = book.index().catch_up(&reader).unwrap();
     assert_eq!((caught.exchanges, caught.rebuilt), (0, false));
 
