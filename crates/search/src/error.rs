@@ -27,6 +27,10 @@ pub enum ErrorKind {
     Id,
     /// Several exchanges or sessions have ids that begin like this.
     Ambiguous,
+    /// The saved searches cannot be read or written.
+    Saved,
+    /// The name is none for a saved search.
+    Name,
     /// The output cannot be written.
     Output,
 }
@@ -86,6 +90,10 @@ impl fmt::Display for ErrorKind {
             Self::Cursor => "the cursor is none that a page of results gave",
             Self::Id => "not an id, nor eight or more of its first digits",
             Self::Ambiguous => "several ids begin like this",
+            Self::Saved => "the saved searches cannot be read or written",
+            Self::Name => {
+                "a saved search goes by up to 64 small letters, digits and hyphens, a letter first"
+            }
             Self::Output => "the output cannot be written",
         })
     }

@@ -40,6 +40,7 @@ mod export;
 mod facts;
 mod index;
 pub mod query;
+mod saved;
 mod trail;
 mod words;
 
@@ -49,4 +50,5 @@ pub use export::{ExportOptions, Exported, Format, UnknownFormat};
 pub use facts::Facts;
 pub use index::{Caught, Hit, Index, Page, Session, Snippet};
 pub use query::{Clock, Field, FieldKind, Query, QueryError, fields};
+pub use saved::SavedSearches;
 pub use trail::{Cause, Step, Trail};

@@ -7,12 +7,12 @@ use serde_json::Value;
 use tollbook_budget::Prices;
 use tollbook_exchange::{Outcome, Timestamp, Verdict};
 use tollbook_recording::{ErrorKind, Filter, Reader, Summary};
-use tollbook_search::{Facts, Query};
+use tollbook_search::{Facts, Query, QueryError};
 
 use crate::{
     command::{
         Book, Form,
-        search::{self, clock, query},
+        search::{clock, query},
     },
     exit::Failure,
     print::{self, Table, Tone, inert, local, tone},
@@ -129,7 +129,10 @@ impl Which {
             }
         }
         if let Some(since) = self.since {
-            query = query.and(search::query(&[format!("since:{since}")])?);
+            let since: Query = format!("since:{since}")
+                .parse()
+                .map_err(|error: QueryError| Failure::usage(error.to_string()))?;
+            query = query.and(since);
         }
         Ok(query)
     }
@@ -163,7 +166,7 @@ impl Exchanges {
 
 impl List {
     fn run(self) -> Result<ExitCode, Failure> {
-        let query = query(&self.query)?;
+        let query = query(&self.query, &self.book)?;
         let found = if query.is_all() {
             summaries(&self.book.open()?, &self.which.filter(self.limit))?
         } else {
@@ -213,7 +216,7 @@ impl Show {
 
 impl Tail {
     fn run(self) -> Result<ExitCode, Failure> {
-        let query = query(&self.query)?.and(self.which.query()?);
+        let query = query(&self.query, &self.book)?.and(self.which.query()?);
         let reader = self.book.open()?;
         let unreadable = |error| Failure::unknown("cannot read the book", error);
         // The size comes first: what is opened or closed while the list is read is left out of the

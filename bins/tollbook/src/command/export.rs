@@ -120,7 +120,7 @@ impl Export {
 
 impl Records {
     fn run(self) -> Result<ExitCode, Failure> {
-        let query = query(&self.query)?;
+        let query = query(&self.query, &self.book)?;
         let mut options = ExportOptions::new(self.format);
         options.contents = !self.without_contents;
         options.after = self.after;

@@ -31,7 +31,7 @@ use clap::Args;
 use tollbook_budget::Prices;
 use tollbook_gateway::config::{Config, Mistakes};
 use tollbook_recording::{ErrorKind, Reader};
-use tollbook_search::Index;
+use tollbook_search::{Index, SavedSearches};
 use tracing_subscriber::EnvFilter;
 
 use crate::{exit::Failure, print};
@@ -155,6 +155,11 @@ impl Book {
         }
         index.catch_up(&book).map_err(failed)?;
         Ok((book, index))
+    }
+
+    /// The searches that were saved beside the book.
+    pub(crate) fn saved(&self) -> Result<SavedSearches, Failure> {
+        Ok(SavedSearches::of(self.folder()?))
     }
 
     /// What answers cost: as the configuration has it, where that says where the book is.

@@ -1,11 +1,12 @@
 //! `tollbook search`.
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{collections::BTreeMap, ffi::OsString, process::ExitCode};
 
 use clap::Args;
 use jiff::tz::TimeZone;
+use serde_json::json;
 use tollbook_exchange::Timestamp;
-use tollbook_search::{Clock, FieldKind, Query, Snippet, fields};
+use tollbook_search::{Clock, ErrorKind, FieldKind, Query, Snippet, fields};
 
 use crate::{
     command::{
@@ -25,7 +26,7 @@ use crate::{
 /// Words and "quoted phrases" are looked for in prompts, answers, thoughts, tool inputs and results,
 /// as they were masked. `field:value` takes `*` for any text and commas between alternatives; numbers
 /// take >, >=, <, <= and `least..most`, as in `tokens:>10k`; `-` before a term turns it round.
-/// `--fields` tells all fields.
+/// `--fields` tells all fields. A query that was kept with `--save NAME` is `@NAME` in others.
 ///
 /// A text is found at the exchange that brought it, not at each later one of the session that sends
 /// it again. Searching keeps an index, `search.db`, beside the book, and takes in what is new first.
@@ -46,6 +47,15 @@ pub(crate) struct Search {
     /// Make the index anew first.
     #[arg(long)]
     rebuild: bool,
+    /// Keep the query under this name; `@NAME` is it in any query.
+    #[arg(long, value_name = "NAME")]
+    save: Option<String>,
+    /// Keep the query of this name no longer, and do nothing else.
+    #[arg(long, value_name = "NAME")]
+    unsave: Option<String>,
+    /// Tell the saved searches, and do nothing else.
+    #[arg(long)]
+    saved: bool,
     /// Tell the fields that queries have, and do nothing else.
     #[arg(long)]
     fields: bool,
@@ -58,12 +68,24 @@ impl Search {
         if self.fields {
             return self.tell_fields();
         }
-        let query = query(&self.query)?;
+        if self.saved {
+            return self.tell_saved();
+        }
+        if let Some(name) = &self.unsave {
+            return match self.book.saved()?.forget(name).map_err(not_saved)? {
+                true => Ok(ExitCode::SUCCESS),
+                false => Err(Failure::no(format!("there is no saved search {name}"))),
+            };
+        }
+        let query = query(&self.query, &self.book)?;
+        if let Some(name) = &self.save {
+            self.book.saved()?.keep(name, &query).map_err(not_saved)?;
+        }
         let (book, index) = self.book.search(self.rebuild)?;
         let page = index
             .find(&book, &query, &clock(), self.limit, self.cursor.as_deref())
             .map_err(|error| match error.kind() {
-                tollbook_search::ErrorKind::Cursor => Failure::usage(error.to_string()),
+                ErrorKind::Cursor => Failure::usage(error.to_string()),
                 _ => Failure::unknown("cannot search the book", error),
             })?;
         if self.form.json {
@@ -85,6 +107,26 @@ impl Search {
             (None, Some(newest)) => hint(&format!("tollbook exchanges show {}", newest.summary.id)),
             (None, None) => hint("nothing like this; `tollbook search --fields` tells what to ask"),
         }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn tell_saved(&self) -> Result<ExitCode, Failure> {
+        let all = self.book.saved()?.all().map_err(not_saved)?;
+        if self.form.json {
+            let mut all = all.iter();
+            all.try_for_each(|(name, query)| {
+                print::json(&json!({ "name": name, "query": query }))
+            })?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut table = Table::new(&["NAME", "QUERY"]);
+        for (name, query) in &all {
+            table.row(vec![
+                (inert(name), Tone::Plain),
+                (inert(query), Tone::Plain),
+            ]);
+        }
+        print::page(&table.lines())?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -140,7 +182,18 @@ pub(crate) fn terms_last(arguments: impl Iterator<Item = OsString>) -> Vec<OsStr
 ///
 /// One argument is a whole query. Of several, each is a term: what the shell has taken the quotes
 /// from gets them back.
-pub(super) fn query(arguments: &[String]) -> Result<Query, Failure> {
+///
+/// What goes by a name in it is looked up beside the book.
+pub(super) fn query(arguments: &[String], book: &Book) -> Result<Query, Failure> {
+    let saved = if arguments.iter().any(|argument| argument.contains('@')) {
+        book.saved()?.all().map_err(not_saved)?
+    } else {
+        BTreeMap::new()
+    };
+    read(arguments, &saved)
+}
+
+fn read(arguments: &[String], saved: &BTreeMap<String, String>) -> Result<Query, Failure> {
     let text = match arguments {
         [whole] => whole.clone(),
         several => several
@@ -149,12 +202,20 @@ pub(super) fn query(arguments: &[String]) -> Result<Query, Failure> {
             .collect::<Vec<_>>()
             .join(" "),
     };
-    text.parse().map_err(|error: tollbook_search::QueryError| {
+    let saved = |name: &str| saved.get(name).and_then(|query| query.parse().ok());
+    Query::parse(&text, &saved).map_err(|error| {
         // The place is shown under what was understood, for it may differ from what was typed.
         let mark = format!("{}^", " ".repeat(error.at()));
         let line = text.replace(char::is_whitespace, " ");
         Failure::usage(format!("cannot read the query {error}\n  {line}\n  {mark}"))
     })
+}
+
+fn not_saved(error: tollbook_search::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::Name => Failure::usage(error.to_string()),
+        _ => Failure::unknown("cannot use the saved searches", error),
+    }
 }
 
 fn term(argument: &str) -> String {
@@ -232,7 +293,7 @@ mod tests {
     fn quotes_that_the_shell_took_come_back() {
         let read = |arguments: &[&str]| {
             let arguments: Vec<String> = arguments.iter().map(|one| (*one).to_owned()).collect();
-            query(&arguments).map(|query| query.to_string())
+            super::read(&arguments, &BTreeMap::new()).map(|query| query.to_string())
         };
         let is = |arguments: &[&str], text: &str| {
             assert_eq!(read(arguments).ok().as_deref(), Some(text), "{arguments:?}");

@@ -77,9 +77,9 @@ impl Sessions {
 
 impl List {
     fn run(self) -> Result<ExitCode, Failure> {
-        let mut asked = query(&self.query)?;
+        let mut asked = query(&self.query, &self.book)?;
         if !asked.names("connection") {
-            asked = asked.and(query(&["-connection:(*".to_owned()])?);
+            asked = asked.and(query(&["-connection:(*".to_owned()], &self.book)?);
         }
         let (book, index) = self.book.search(false)?;
         let found = index

@@ -119,6 +119,23 @@ fn what_an_agent_did_is_found_told_traced_and_handed_on() {
     let again = found(&["--rebuild", "zeppelin"]);
     assert_eq!(again, [id(first)]);
 
+    // A search that is kept is a word in others.
+    let kept = found(&["verdict:deny", "since:7d", "--save", "denied"]);
+    assert_eq!(kept, [id(third)]);
+    assert_eq!(found(&["@denied", "power"]), kept);
+    assert_eq!(found(&["@denied", "zeppelin"]), [""; 0]);
+    let saved = lines(&stage.read(&["search", "--saved", "--json"]));
+    assert_eq!(
+        saved,
+        [json!({ "name": "denied", "query": "verdict:deny started:>=7d" })]
+    );
+    text(&stage.read(&["search", "--unsave", "denied"]));
+    assert_eq!(stage.read(&["search", "@denied"]).status.code(), Some(2));
+    assert_eq!(
+        stage.read(&["search", "--unsave", "denied"]).status.code(),
+        Some(1)
+    );
+
     // Lists take the same queries, beside their own flags.
     let listed = |arguments: &[&str]| -> Vec<String> {
         let output = stage.read(&[&["exchanges", "list", "--json"], arguments].concat());

@@ -15,6 +15,7 @@
 //!   `2.5s`, `1mb`, `0.05`.
 //! - Times are `7d` (so long ago), a date, or an RFC 3339 time.
 //! - `-` before a term turns it round.
+//! - `@name` is a saved search.
 
 mod fields;
 mod parse;
@@ -91,6 +92,15 @@ impl Query {
         Self::default()
     }
 
+    /// Reads a query in which `@name` stands for the query that `saved` has for that name.
+    ///
+    /// # Errors
+    ///
+    /// When it is none, or there is no saved search of a name in it.
+    pub fn parse(text: &str, saved: &dyn Fn(&str) -> Option<Self>) -> Result<Self, QueryError> {
+        parse::query(text, saved)
+    }
+
     /// The query that takes what both take.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
@@ -150,6 +160,6 @@ impl FromStr for Query {
     type Err = QueryError;
 
     fn from_str(text: &str) -> Result<Self, QueryError> {
-        parse::query(text)
+        parse::query(text, &|_| None)
     }
 }

@@ -43,11 +43,17 @@ impl fmt::Display for QueryError {
     }
 }
 
-pub(super) fn query(text: &str) -> Result<Query, QueryError> {
+pub(super) fn query(
+    text: &str,
+    saved: &dyn Fn(&str) -> Option<Query>,
+) -> Result<Query, QueryError> {
     let mut parser = Parser { text, at: 0 };
     let mut terms = Vec::new();
     while parser.skip_space() {
-        terms.push(parser.term()?);
+        match parser.saved(saved)? {
+            Some(query) => terms.extend(query.terms),
+            None => terms.push(parser.term()?),
+        }
     }
     Ok(Query { terms })
 }
@@ -91,8 +97,28 @@ impl<'a> Parser<'a> {
         !rest.is_empty()
     }
 
+    /// The saved search that comes, if one does.
+    fn saved(
+        &mut self,
+        saved: &dyn Fn(&str) -> Option<Query>,
+    ) -> Result<Option<Query>, QueryError> {
+        if !self.take('@') {
+            return Ok(None);
+        }
+        let written = self.value(false)?;
+        let at = written.at - 1;
+        match saved(&written.text) {
+            Some(query) => Ok(Some(query)),
+            None => Err(self.wrong(at, format!("there is no saved search `{}`", written.text))),
+        }
+    }
+
     fn term(&mut self) -> Result<Term, QueryError> {
         let negated = self.take('-');
+        if negated && self.peek() == Some('@') {
+            let message = "a saved search cannot be turned round".to_owned();
+            return Err(self.wrong(self.at, message));
+        }
         let condition = match self.field()? {
             Some((name, at)) => self.values(&name, at)?,
             None => {
@@ -404,6 +430,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn query(text: &str) -> Result<Query, QueryError> {
+        text.parse()
+    }
 
     fn error(text: &str) -> String {
         query(text).unwrap_err().to_string()
