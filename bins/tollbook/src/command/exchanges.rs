@@ -3,11 +3,11 @@
 use std::{process::ExitCode, thread, time::Duration};
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tollbook_budget::Prices;
 use tollbook_exchange::{Outcome, Timestamp, Verdict};
 use tollbook_recording::{ErrorKind, Filter, Reader, Summary};
-use tollbook_search::{Facts, Query, QueryError};
+use tollbook_search::{Cause, Facts, Query, QueryError};
 
 use crate::{
     command::{
@@ -197,9 +197,18 @@ impl Show {
                 ErrorKind::Id | ErrorKind::Ambiguous => Failure::usage(error.to_string()),
                 _ => Failure::unknown("cannot read the exchange", error),
             })?;
-        let Some(record) = found else {
+        let Some(mut record) = found else {
             return Err(Failure::no(format!("the book has no exchange {}", self.id)));
         };
+        match self.book.trail(&reader, &self.id) {
+            Some(trail) => {
+                let id = |cause: &Cause| json!(cause.exchange.summary.id);
+                record["causes"] = trail.causes.iter().map(id).collect();
+                record["caused_by"] = trail.caused_by.first().map(id).unwrap_or_default();
+            }
+            // Nothing is not the same as not known.
+            None => record["causes"] = Value::Null,
+        }
         if self.form.json {
             print::json(&record)?;
         } else {

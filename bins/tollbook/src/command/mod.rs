@@ -31,7 +31,7 @@ use clap::Args;
 use tollbook_budget::Prices;
 use tollbook_gateway::config::{Config, Mistakes};
 use tollbook_recording::{ErrorKind, Reader};
-use tollbook_search::{Index, SavedSearches};
+use tollbook_search::{Index, SavedSearches, Trail};
 use tracing_subscriber::EnvFilter;
 
 use crate::{exit::Failure, print};
@@ -155,6 +155,16 @@ impl Book {
         }
         index.catch_up(&book).map_err(failed)?;
         Ok((book, index))
+    }
+
+    /// Why an exchange happened, if the index can tell without keeping anybody waiting.
+    pub(crate) fn trail(&self, book: &Reader, id: &str) -> Option<Trail> {
+        let index = Index::open(self.folder().ok()?, self.prices().ok()?).ok()?;
+        if !index.is_kept() || index.behind(book).ok()? > PATIENCE {
+            return None;
+        }
+        index.catch_up(book).ok()?;
+        index.trail(book, id).ok()?
     }
 
     /// The searches that were saved beside the book.

@@ -191,6 +191,16 @@ fn what_an_agent_did_is_found_told_traced_and_handed_on() {
     assert_eq!(why["caused_by"][0]["tool"], "Bash");
     let why = &lines(&stage.read(&["why", "--json", &id(first)]))[0];
     assert_eq!(why["causes"][0]["exchange"]["id"], second["id"]);
+    let shown = stage.exchange(&first["id"]);
+    assert_eq!(
+        (&shown["causes"], &shown["caused_by"]),
+        (&json!([second["id"]]), &Value::Null)
+    );
+    let shown = stage.exchange(&second["id"]);
+    assert_eq!(
+        (&shown["causes"], &shown["caused_by"]),
+        (&json!([]), &first["id"])
+    );
     let page = text(&stage.read(&["why", &id(second)]));
     assert!(
         page.contains("  prompt     tidy up with [REDACTED:"),

@@ -212,7 +212,12 @@ impl Ask {
             all.filter_map(|term| texts::matching(&term.condition))
                 .collect::<Vec<_>>()
         };
-        let (wanted, unwanted) = (texts(false), texts(true));
+        let (mut wanted, mut unwanted) = (texts(false), texts(true));
+        if !wanted.is_empty() && !unwanted.is_empty() {
+            // FTS5 leaves out while it goes, where SQLite would gather all of them first.
+            let all = format!("({}) NOT ({})", wanted.join(" AND "), unwanted.join(" OR "));
+            (wanted, unwanted) = (vec![all], Vec::new());
+        }
 
         words.sort_by_key(|(terms, negated)| (*negated, terms.uses));
         let leads = words.first().is_some_and(|(terms, negated)| {

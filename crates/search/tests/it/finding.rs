@@ -32,7 +32,10 @@ async fn words_phrases_and_fields_find_what_they_say() {
             subject: "repo:acme/web",
             verdict: Verdict::Deny,
             status: 403,
-            messages: json!([user("table of contents, drop it. 漢字 Grüße")]),
+            messages: json!([{ "role": "user", "content": [
+                { "type": "text", "text": "table of contents, drop it. 漢字 Grüße" },
+                { "type": "text", "text": "another text" },
+            ] }]),
             ..Turn::default()
         })
         .await
@@ -55,6 +58,9 @@ async fn words_phrases_and_fields_find_what_they_say() {
         ("grüsse", &[]),
         ("GRÜSSE,", &[]),
         ("grüße", &[&two]),
+        ("\"another text\"", &[&two]),
+        // No phrase goes from one text into the next.
+        ("\"grüße another\"", &[]),
         ("tool:bash", &[&one]),
         ("tool:Ba*", &[&one]),
         ("tool:*", &[&one]),
