@@ -13,6 +13,7 @@ use crate::{
     command::{
         Book, Form,
         search::{clock, query},
+        search_failed,
     },
     exit::Failure,
     print::{self, Table, Tone, inert, local, tone},
@@ -309,12 +310,11 @@ fn summaries(reader: &Reader, filter: &Filter) -> Result<Vec<Summary>, Failure> 
 
 /// The exchanges that the query takes, newest first.
 fn found(book: &Book, query: &Query, limit: u64) -> Result<Vec<Summary>, Failure> {
-    let failed = |error| Failure::unknown("cannot search the book", error);
     let (book, index) = book.search(false)?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let indexes = index
         .indexes(query, &clock(), limit, None)
-        .map_err(failed)?;
+        .map_err(search_failed)?;
     book.summaries(&indexes)
         .map_err(|error| Failure::unknown("cannot read the book", error))
 }

@@ -138,7 +138,6 @@ impl Book {
 
     /// Opens the book with its index, which is caught up with it; made anew first if `anew`.
     pub(crate) fn search(&self, anew: bool) -> Result<(Reader, Index), Failure> {
-        let failed = |error| Failure::unknown("cannot search the book", error);
         let book = self.open()?;
         let (folder, prices) = (self.folder()?, self.prices()?);
         let index = if anew {
@@ -146,14 +145,14 @@ impl Book {
         } else {
             Index::open(folder, prices)
         };
-        let index = index.map_err(failed)?;
-        let behind = index.behind(&book).map_err(failed)?;
+        let index = index.map_err(search_failed)?;
+        let behind = index.behind(&book).map_err(search_failed)?;
         if behind > PATIENCE {
             print::aside(&format!(
                 "taking {behind} entries of the book into the index first"
             ));
         }
-        index.catch_up(&book).map_err(failed)?;
+        index.catch_up(&book).map_err(search_failed)?;
         Ok((book, index))
     }
 
@@ -196,6 +195,17 @@ impl Book {
         }
         let (_, config) = self.configuration.read()?;
         Ok(config.gateway.data)
+    }
+}
+
+/// Why the book cannot be searched, and what helps.
+pub(crate) fn search_failed(error: tollbook_search::Error) -> Failure {
+    match error.kind() {
+        tollbook_search::ErrorKind::Index => Failure::unknown(
+            "cannot search the book (`tollbook search --rebuild` makes the index anew)",
+            error,
+        ),
+        _ => Failure::unknown("cannot search the book", error),
     }
 }
 

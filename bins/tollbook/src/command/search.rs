@@ -12,6 +12,7 @@ use crate::{
     command::{
         Book, Form,
         exchanges::{COLUMNS, cells, hint},
+        search_failed,
     },
     exit::Failure,
     print::{self, Table, Tone, heading, inert, tone},
@@ -86,7 +87,7 @@ impl Search {
             .find(&book, &query, &clock(), self.limit, self.cursor.as_deref())
             .map_err(|error| match error.kind() {
                 ErrorKind::Cursor => Failure::usage(error.to_string()),
-                _ => Failure::unknown("cannot search the book", error),
+                _ => search_failed(error),
             })?;
         if self.form.json {
             page.hits.iter().try_for_each(print::json)?;

@@ -11,6 +11,7 @@ use crate::{
         Book, Form,
         exchanges::hint,
         search::{clock, query},
+        search_failed,
     },
     exit::Failure,
     print::{self, Table, Tone, field, heading, inert, local, tone},
@@ -84,7 +85,7 @@ impl List {
         let (book, index) = self.book.search(false)?;
         let found = index
             .sessions(&book, &asked, &clock(), self.limit, self.cursor)
-            .map_err(|error| Failure::unknown("cannot search the book", error))?;
+            .map_err(search_failed)?;
         if self.form.json {
             found.iter().try_for_each(print::json)?;
             return Ok(ExitCode::SUCCESS);

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::Error;
 
@@ -80,7 +80,12 @@ fn kept(path: &Path) -> Result<Connection, Unusable> {
          PRAGMA cache_size = -65536;",
     )?;
     if version(&connection)? != VERSION {
-        clear(&mut connection)?;
+        let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Another process may have made the tables since.
+        if version(&change)? != VERSION {
+            create(&change)?;
+        }
+        change.commit()?;
     }
     // What cannot be read at all is found out before anybody asks.
     connection.query_row("SELECT cursor FROM state", [], |_| Ok(()))?;
@@ -89,7 +94,12 @@ fn kept(path: &Path) -> Result<Connection, Unusable> {
 
 /// Begins anew, with empty tables.
 pub(super) fn clear(connection: &mut Connection) -> rusqlite::Result<()> {
-    let change = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    create(&change)?;
+    change.commit()
+}
+
+fn create(change: &Transaction<'_>) -> rusqlite::Result<()> {
     let tables: Vec<String> = change
         .prepare(
             "SELECT name FROM sqlite_schema
@@ -102,8 +112,7 @@ pub(super) fn clear(connection: &mut Connection) -> rusqlite::Result<()> {
     }
     change.execute_batch(TABLES)?;
     change.pragma_update(None, "application_id", APPLICATION)?;
-    change.pragma_update(None, "user_version", VERSION)?;
-    change.commit()
+    change.pragma_update(None, "user_version", VERSION)
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<i32> {

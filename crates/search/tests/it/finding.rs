@@ -8,7 +8,8 @@ use proptest::{
 };
 use serde_json::json;
 use tollbook_exchange::{Timestamp, Verdict};
-use tollbook_search::{Clock, Facts, Query};
+use tollbook_recording::Reader;
+use tollbook_search::{Clock, Facts, Index, Query};
 
 use crate::support::{Book, Turn, answer, find, prices, says, user};
 
@@ -242,6 +243,43 @@ async fn an_index_of_another_book_is_made_anew() {
             drop(fs::remove_file(other.dir.path().join(file)));
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_may_take_in_what_a_running_gateway_writes() {
+    const EXCHANGES: usize = 60;
+    let book = Book::new();
+    let folder = book.dir.path().to_owned();
+    let takers: Vec<_> = (0..3)
+        .map(|_| {
+            let folder = folder.clone();
+            std::thread::spawn(move || {
+                let reader = Reader::open(&folder).unwrap();
+                let index = Index::open(&folder, prices()).unwrap();
+                let mut taken = 0;
+                while find(&index, &reader, "zeppelin").len() < EXCHANGES {
+                    let caught = index.catch_up(&reader).unwrap();
+                    assert!(!caught.rebuilt);
+                    taken += caught.exchanges;
+                }
+                taken
+            })
+        })
+        .collect();
+    for _ in 0..EXCHANGES {
+        let turn = Turn {
+            session: Some(4),
+            messages: json!([user("zeppelin")]),
+            ..Turn::default()
+        };
+        book.turn(turn).await;
+    }
+    let taken: u64 = takers.into_iter().map(|taker| taker.join().unwrap()).sum();
+    // Each was taken in by one of them; those that were open at the time, once more.
+    assert!((60..=120).contains(&taken), "{taken}");
+    let found = book.find("zeppelin outcome:complete");
+    assert_eq!(found.len(), EXCHANGES);
+    assert_eq!(book.find("-outcome:complete")[..], [] as [String; 0]);
 }
 
 #[tokio::test]
