@@ -16,7 +16,7 @@ pub(crate) struct Keys {
     /// For each name, the rules that go with it and with names that it ends with; in the order in
     /// which rules are tried.
     rules: Vec<Vec<usize>>,
-    /// The hashes of the last bytes of all names, as bits.
+    /// Both hashes of the last bytes of all names, as bits.
     endings: Box<[u64; 1 << 10]>,
 }
 
@@ -48,8 +48,7 @@ impl Keys {
         };
         let mut endings = Box::new([0; 1 << 10]);
         for name in &known {
-            for ending in endings_of(name) {
-                let ending = hash(ending);
+            for ending in endings_of(name).into_iter().flat_map(hashes) {
                 endings[ending / 64] |= 1 << (ending % 64);
             }
         }
@@ -85,8 +84,9 @@ impl Keys {
         };
         let ending = near >> skip | 0x2020_2020;
         let known = |ending: u64| {
-            let ending = hash(ending);
-            self.endings[ending / 64] >> (ending % 64) & 1 != 0
+            let [one, other] = hashes(ending);
+            let has = |hash: usize| self.endings[hash / 64] >> (hash % 64) & 1 != 0;
+            has(one) & has(other)
         };
         known(ending & 0xffff_ffff) | known(ending & 0xff_ffff) | !is_end(skip / 8 + 1)
     }
@@ -129,11 +129,12 @@ fn endings_of(name: &[u8]) -> Vec<u64> {
     done
 }
 
-/// A 16-bit hash of up to four bytes.
+/// Two 16-bit hashes of up to four bytes.
 #[inline]
-fn hash(ending: u64) -> usize {
+fn hashes(ending: u64) -> [usize; 2] {
     // Fibonacci hashing.
-    (ending.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize
+    let hash = ending.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    [(hash >> 48) as usize, (hash >> 32 & 0xffff) as usize]
 }
 
 impl fmt::Debug for Keys {

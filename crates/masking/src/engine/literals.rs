@@ -102,6 +102,21 @@ impl Literals {
         }
     }
 
+    /// The same, by all bytes of the literals. What has been masked counts as if it had not.
+    pub(crate) fn stands_at(&self, bytes: &[u8], at: usize) -> bool {
+        let (before, rest) = bytes.split_at(at);
+        let [a, b, c, ..] = rest else {
+            return true;
+        };
+        let bucket = &self.buckets[hash(*a, *b, *c) % BUCKETS];
+        bucket.iter().any(|index| {
+            let Literal { ahead, behind, .. } = &self.literals[usize::from(*index)];
+            let known = ahead.len().min(rest.len());
+            // Behind a match the end of a placeholder is seen.
+            ahead[..known] == rest[..known] && (behind.contains(&b']') || before.ends_with(behind))
+        })
+    }
+
     /// The literals that `bytes` begin with, or that may yet come to stand there: the second of the
     /// pair tells whether one is there as a whole.
     pub(crate) fn at<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = (&'a Literal, bool)> {

@@ -121,17 +121,16 @@ pub(crate) fn is_random(first: &[u8]) -> bool {
 
 fn is_mixed(first: &[u8]) -> bool {
     let upper = first.iter().rev();
-    let upper = upper.fold(0u32, |bits, byte| {
-        bits << 1 | u32::from(byte.is_ascii_uppercase())
+    let upper = upper.fold(0, |bits, byte| {
+        bits << 1 | u64::from(byte.is_ascii_uppercase())
     });
     changes(upper, first.len())
 }
 
 /// Whether the bits of so many bytes, of which 1 is upper case, change often.
-pub(crate) fn changes(upper: u32, length: usize) -> bool {
-    let pairs = (1u64 << length.saturating_sub(1).min(DIGITLESS)) - 1;
-    let changes = u64::from(upper ^ upper >> 1) & pairs;
-    changes.count_ones() >= CHANGES
+pub(crate) fn changes(upper: u64, length: usize) -> bool {
+    let pairs = (1 << length.saturating_sub(1).min(DIGITLESS)) - 1;
+    ((upper ^ upper >> 1) & pairs).count_ones() >= CHANGES
 }
 
 /// Whether the rule looks for runs that go on over `/` or `+`: what stands behind one of these is the

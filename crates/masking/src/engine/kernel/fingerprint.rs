@@ -6,8 +6,8 @@ pub(crate) const FIRST: usize = 4;
 /// The first four bytes of some literals, as eight sets: so one set is looked for in 64 bytes at
 /// once. It may take other bytes for a literal, and never misses one.
 ///
-/// There are two tables of the same sets. Pairs of bytes tell much more than halves of bytes, for
-/// machines that can look up so large a table.
+/// There are two tables. Pairs of bytes tell much more than halves of bytes, for machines that can
+/// look up so large a table, and they are in twice as many sets.
 #[derive(Clone, Debug)]
 pub(crate) struct Fingerprint {
     /// For each of the bytes and each lower half, the sets it is in.
@@ -15,8 +15,11 @@ pub(crate) struct Fingerprint {
     /// The same for the upper half.
     pub high: [[u8; 16]; FIRST],
     /// For each byte but the last and the one behind it, by [`pair`], the sets they are in.
-    pub pairs: [[u8; 128]; FIRST - 1],
+    pub pairs: [Pairs; 2],
 }
+
+/// Eight sets of pairs.
+pub(crate) type Pairs = [[u8; 128]; FIRST - 1];
 
 /// Seven bits of two bytes.
 pub(crate) const fn pair(first: u8, second: u8) -> usize {
@@ -35,18 +38,26 @@ impl Fingerprint {
         let mut table = Self {
             low: [[0; 16]; FIRST],
             high: [[0; 16]; FIRST],
-            pairs: [[0; 128]; FIRST - 1],
+            pairs: [[[0; 128]; FIRST - 1]; 2],
         };
-        let of_set = beginnings.len().div_ceil(8).max(1);
+        let of_set = beginnings.len().div_ceil(16).max(1);
         for (set, beginnings) in beginnings.chunks(of_set).enumerate() {
             for first in beginnings {
-                table.add(1 << set, first);
+                table.add(set, first);
             }
         }
         table
     }
 
-    fn add(&mut self, set: u8, first: &[u8]) {
+    fn add(&mut self, set: usize, first: &[u8]) {
+        let (pairs, set_of_eight) = (&mut self.pairs[set / 8], 1 << (set % 8));
+        for (position, sets) in pairs.iter_mut().enumerate() {
+            match first.get(position..position + 2) {
+                Some([first, second]) => sets[pair(*first, *second)] |= set_of_eight,
+                _ => sets.iter_mut().for_each(|sets| *sets |= set_of_eight),
+            }
+        }
+        let set = 1 << (set / 2);
         for (position, (low, high)) in self.low.iter_mut().zip(&mut self.high).enumerate() {
             match first.get(position) {
                 Some(byte) => {
@@ -57,12 +68,6 @@ impl Fingerprint {
                     low.iter_mut().for_each(|sets| *sets |= set);
                     high.iter_mut().for_each(|sets| *sets |= set);
                 }
-            }
-        }
-        for (position, sets) in self.pairs.iter_mut().enumerate() {
-            match first.get(position..position + 2) {
-                Some([first, second]) => sets[pair(*first, *second)] |= set,
-                _ => sets.iter_mut().for_each(|sets| *sets |= set),
             }
         }
     }
@@ -78,9 +83,11 @@ impl Fingerprint {
     /// The same by their pairs.
     #[cfg(test)]
     pub(crate) fn has_pairs(&self, first: &[u8]) -> bool {
-        let sets = first.windows(2).zip(&self.pairs);
-        let sets = sets.map(|(two, sets)| sets[pair(two[0], two[1])]);
-        sets.fold(u8::MAX, |all, sets| all & sets) != 0
+        self.pairs.iter().any(|pairs| {
+            let sets = first.windows(2).zip(pairs);
+            let sets = sets.map(|(two, sets)| sets[pair(two[0], two[1])]);
+            sets.fold(u8::MAX, |all, sets| all & sets) != 0
+        })
     }
 }
 

@@ -6,12 +6,8 @@ fn kernels() -> Vec<Kernel> {
     let mut kernels = vec![Kernel::Portable];
     #[cfg(target_arch = "x86_64")]
     {
-        if x86::has_avx2() {
-            kernels.push(Kernel::Avx2);
-        }
-        if x86::has_avx512() {
-            kernels.push(Kernel::Avx512);
-        }
+        kernels.extend(x86::HasAvx2::detect().map(Kernel::Avx2));
+        kernels.extend(x86::HasAvx512::detect().map(Kernel::Avx512));
     }
     kernels
 }
@@ -46,7 +42,7 @@ fn check(text: Text<'_>, literals: &Fingerprint) {
     for kernel in kernels() {
         let expected = match kernel {
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 => &by_pairs,
+            Kernel::Avx512(_) => &by_pairs,
             _ => &by_halves,
         };
         let mut places = Places::default();

@@ -14,12 +14,12 @@ use std::arch::x86_64::{
     _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8,
     _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
     _mm512_and_si512, _mm512_loadu_si512, _mm512_maskz_permutex2var_epi8, _mm512_movepi8_mask,
-    _mm512_permutex2var_epi8, _mm512_set1_epi8, _mm512_slli_epi16, _mm512_test_epi8_mask,
-    _mm512_xor_si512,
+    _mm512_or_si512, _mm512_permutex2var_epi8, _mm512_set1_epi8, _mm512_slli_epi16,
+    _mm512_test_epi8_mask, _mm512_xor_si512,
 };
 
 use super::{
-    BLOCK, Block, FIRST, Fingerprint, KIND, KINDS, Lanes, List, Masks, Places, Text, sweep,
+    BLOCK, Block, FIRST, Fingerprint, KIND, KINDS, Lane, List, Masks, Places, Text, sweep,
     write_down,
 };
 
@@ -57,44 +57,94 @@ const fn low() -> [[u8; 16]; KINDS] {
     table
 }
 
-pub(super) fn has_avx2() -> bool {
-    is_x86_feature_detected!("avx2") && has_bits()
+/// The processor was seen to have AVX2 and the instructions for bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HasAvx2(());
+
+/// The processor was seen to have AVX-512 with bytes, AVX2 and the instructions for bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HasAvx512(());
+
+impl HasAvx2 {
+    pub(super) fn detect() -> Option<Self> {
+        let has = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("lzcnt")
+            && is_x86_feature_detected!("popcnt");
+        has.then_some(Self(()))
+    }
+
+    pub(super) fn places(
+        self,
+        text: Text<'_>,
+        literals: &Fingerprint,
+        places: &mut Places,
+    ) -> usize {
+        // SAFETY: the processor has what the function is compiled for: there is a `self`.
+        unsafe { sweep_avx2(text, literals, places) }
+    }
+
+    pub(super) fn beginnings(self, block: &Block, words: &Fingerprint) -> u64 {
+        // SAFETY: as above.
+        unsafe { folded_avx2(block, words) }
+    }
+
+    pub(super) fn list<const N: usize>(
+        self,
+        places: &Places,
+        blocks: usize,
+        lanes: [Lane; N],
+        list: &mut List,
+    ) -> usize {
+        // SAFETY: as above.
+        unsafe { list_bits(places, blocks, lanes, list) }
+    }
 }
 
-pub(super) fn has_avx512() -> bool {
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vbmi")
-        && has_bits()
-}
+impl HasAvx512 {
+    pub(super) fn detect() -> Option<Self> {
+        let has = HasAvx2::detect().is_some()
+            && is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vbmi");
+        has.then_some(Self(()))
+    }
 
-fn has_bits() -> bool {
-    is_x86_feature_detected!("bmi1")
-        && is_x86_feature_detected!("bmi2")
-        && is_x86_feature_detected!("lzcnt")
-        && is_x86_feature_detected!("popcnt")
-}
+    pub(super) fn places(
+        self,
+        text: Text<'_>,
+        literals: &Fingerprint,
+        places: &mut Places,
+    ) -> usize {
+        // SAFETY: the processor has what the function is compiled for: there is a `self`.
+        unsafe { sweep_avx512(text, literals, places) }
+    }
 
-pub(super) fn places_avx2(text: Text<'_>, literals: &Fingerprint, places: &mut Places) -> usize {
-    assert!(has_avx2(), "the kernel fits the processor");
-    // SAFETY: the processor has what the function is compiled for, by the line above.
-    unsafe { sweep_avx2(text, literals, places) }
-}
+    pub(super) fn beginnings(self, block: &Block, words: &Fingerprint) -> u64 {
+        // SAFETY: as above.
+        unsafe { folded_avx512(block, words) }
+    }
 
-pub(super) fn places_avx512(text: Text<'_>, literals: &Fingerprint, places: &mut Places) -> usize {
-    assert!(has_avx512(), "the kernel fits the processor");
-    // SAFETY: the processor has what the function is compiled for, by the line above.
-    unsafe { sweep_avx512(text, literals, places) }
-}
-
-pub(super) fn list(places: &Places, blocks: usize, lanes: Lanes, list: &mut List) -> usize {
-    assert!(has_bits(), "the kernel fits the processor");
-    // SAFETY: the processor has what the function is compiled for, by the line above.
-    unsafe { list_bits(places, blocks, lanes, list) }
+    pub(super) fn list<const N: usize>(
+        self,
+        places: &Places,
+        blocks: usize,
+        lanes: [Lane; N],
+        list: &mut List,
+    ) -> usize {
+        // SAFETY: as above.
+        unsafe { list_bits(places, blocks, lanes, list) }
+    }
 }
 
 #[target_feature(enable = "bmi1,bmi2,lzcnt,popcnt")]
-fn list_bits(places: &Places, blocks: usize, lanes: Lanes, list: &mut List) -> usize {
+fn list_bits<const N: usize>(
+    places: &Places,
+    blocks: usize,
+    lanes: [Lane; N],
+    list: &mut List,
+) -> usize {
     write_down(places, blocks, lanes, list)
 }
 
@@ -125,20 +175,7 @@ fn masks_avx2(block: &Block, literals: &Fingerprint) -> Masks {
             *mask |= u64::from(nonzero_256(known)) << shift;
         }
     }
-    for (from, shift) in [(0, 0), (32, 32)] {
-        let mut sets = _mm256_set1_epi8(-1);
-        for offset in 0..FIRST {
-            let (below, above) = if offset == 0 {
-                (halves[from / 32].0, halves[from / 32].1)
-            } else {
-                nibbles_256(load_256(block, from + offset))
-            };
-            let low = _mm256_shuffle_epi8(twice_128(&literals.low[offset]), below);
-            let high = _mm256_shuffle_epi8(twice_128(&literals.high[offset]), above);
-            sets = _mm256_and_si256(sets, _mm256_and_si256(low, high));
-        }
-        masks.literal |= u64::from(nonzero_256(sets)) << shift;
-    }
+    masks.literal = halves_avx2(block, literals);
     masks
 }
 
@@ -155,16 +192,56 @@ fn masks_avx512(block: &Block, literals: &Fingerprint) -> Masks {
             *mask = _mm512_test_epi8_mask(kinds, _mm512_set1_epi8(bit));
         }
     }
-    let mut sets = _mm512_set1_epi8(-1);
-    for (offset, table) in literals.pairs.iter().enumerate() {
+    masks.literal = pairs_avx512(&bytes, literals);
+    masks
+}
+
+/// Where the beginnings of literals may be, given the block and what is one, two and three bytes on.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+#[inline]
+fn pairs_avx512(bytes: &[__m512i; FIRST], literals: &Fingerprint) -> u64 {
+    let mut known = [_mm512_set1_epi8(-1); 2];
+    for offset in 0..FIRST - 1 {
         // As `fingerprint::pair` has it; the table is looked up by seven bits.
         let left = _mm512_and_si512(_mm512_slli_epi16::<2>(bytes[offset]), _mm512_set1_epi8(-4));
         let pair = _mm512_xor_si512(left, bytes[offset + 1]);
-        let [low, high] = table_512(table);
-        sets = _mm512_and_si512(sets, _mm512_permutex2var_epi8(low, pair, high));
+        for (known, tables) in known.iter_mut().zip(&literals.pairs) {
+            let [low, high] = table_512(&tables[offset]);
+            *known = _mm512_and_si512(*known, _mm512_permutex2var_epi8(low, pair, high));
+        }
     }
-    masks.literal = _mm512_test_epi8_mask(sets, sets);
-    masks
+    let [first, second] = known.map(|sets| _mm512_test_epi8_mask(sets, sets));
+    first | second
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn folded_avx512(block: &Block, literals: &Fingerprint) -> u64 {
+    let fold = _mm512_set1_epi8(0x20);
+    let bytes = [0, 1, 2, 3].map(|offset| _mm512_or_si512(load_512(block, offset), fold));
+    pairs_avx512(&bytes, literals)
+}
+
+#[target_feature(enable = "avx2")]
+fn folded_avx2(block: &Block, literals: &Fingerprint) -> u64 {
+    halves_avx2(&block.map(|byte| byte | 0x20), literals)
+}
+
+/// Where the beginnings of literals may be.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn halves_avx2(block: &Block, literals: &Fingerprint) -> u64 {
+    let mut found = 0;
+    for (from, shift) in [(0, 0), (32, 32)] {
+        let mut sets = _mm256_set1_epi8(-1);
+        for offset in 0..FIRST {
+            let (below, above) = nibbles_256(load_256(block, from + offset));
+            let low = _mm256_shuffle_epi8(twice_128(&literals.low[offset]), below);
+            let high = _mm256_shuffle_epi8(twice_128(&literals.high[offset]), above);
+            sets = _mm256_and_si256(sets, _mm256_and_si256(low, high));
+        }
+        found |= u64::from(nonzero_256(sets)) << shift;
+    }
+    found
 }
 
 #[target_feature(enable = "avx2")]
