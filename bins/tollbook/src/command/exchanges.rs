@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tollbook_budget::Prices;
 use tollbook_exchange::{Outcome, Timestamp, Verdict};
 use tollbook_recording::{ErrorKind, Filter, Reader, Summary};
-use tollbook_search::{Cause, Facts, Query, QueryError};
+use tollbook_search::{Cause, Facts, Query};
 
 use crate::{
     command::{
@@ -117,7 +117,7 @@ impl Which {
 
 impl Which {
     /// The same as a query.
-    fn query(&self) -> Result<Query, Failure> {
+    fn query(&self) -> Query {
         let mut query = Query::all();
         for (field, value) in [
             ("connection", self.connection.as_deref()),
@@ -130,12 +130,9 @@ impl Which {
             }
         }
         if let Some(since) = self.since {
-            let since: Query = format!("since:{since}")
-                .parse()
-                .map_err(|error: QueryError| Failure::usage(error.to_string()))?;
-            query = query.and(since);
+            query = query.since(since);
         }
-        Ok(query)
+        query
     }
 
     /// Whether the filter takes this exchange, for those that come one by one.
@@ -171,7 +168,7 @@ impl List {
         let found = if query.is_all() {
             summaries(&self.book.open()?, &self.which.filter(self.limit))?
         } else {
-            let query = query.and(self.which.query()?);
+            let query = query.and(self.which.query());
             found(&self.book, &query, self.limit)?
         };
         if self.form.json {
@@ -226,7 +223,7 @@ impl Show {
 
 impl Tail {
     fn run(self) -> Result<ExitCode, Failure> {
-        let query = query(&self.query, &self.book)?.and(self.which.query()?);
+        let query = query(&self.query, &self.book)?.and(self.which.query());
         let reader = self.book.open()?;
         let unreadable = |error| Failure::unknown("cannot read the book", error);
         // The size comes first: what is opened or closed while the list is read is left out of the

@@ -11,7 +11,7 @@ use tollbook_search::{Clock, ErrorKind, FieldKind, Query, Snippet, fields};
 use crate::{
     command::{
         Book, Form,
-        exchanges::{COLUMNS, cells, hint},
+        exchanges::{COLUMNS, cells, hint, since},
         search_failed,
     },
     exit::Failure,
@@ -42,6 +42,9 @@ pub(crate) struct Search {
     /// At most so many, newest first.
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
+    /// Begun since then: an RFC 3339 time, or so long ago as `90s`, `15m`, `2h` or `7d`.
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    since: Option<Timestamp>,
     /// Go on after the exchange with this `index`: that of the last one of the page before.
     #[arg(long, value_name = "INDEX")]
     cursor: Option<String>,
@@ -82,6 +85,10 @@ impl Search {
         if let Some(name) = &self.save {
             self.book.saved()?.keep(name, &query).map_err(not_saved)?;
         }
+        let query = match self.since {
+            Some(since) => query.since(since),
+            None => query,
+        };
         let (book, index) = self.book.search(self.rebuild)?;
         let page = index
             .find(&book, &query, &clock(), self.limit, self.cursor.as_deref())

@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use tollbook_exchange::Timestamp;
 use tollbook_search::{Conversation, ErrorKind, Index, Part, Session, Turn};
 
 use crate::{
     command::{
         Book, Form,
-        exchanges::hint,
+        exchanges::{hint, since},
         search::{clock, query},
         search_failed,
     },
@@ -43,6 +44,9 @@ pub(crate) struct List {
     /// At most so many.
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
+    /// With an exchange begun since then: an RFC 3339 time, or so long ago as `90s`, `15m`, `2h` or `7d`.
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    since: Option<Timestamp>,
     /// Go on after the session with this `index`: that of the last one of the page before.
     #[arg(long, value_name = "INDEX")]
     cursor: Option<u64>,
@@ -81,6 +85,9 @@ impl List {
         let mut asked = query(&self.query, &self.book)?;
         if !asked.names("connection") {
             asked = asked.and(query(&["-connection:(*".to_owned()], &self.book)?);
+        }
+        if let Some(since) = self.since {
+            asked = asked.since(since);
         }
         let (book, index) = self.book.search(false)?;
         let found = index

@@ -161,6 +161,15 @@ fn what_an_agent_did_is_found_told_traced_and_handed_on() {
         ),
         (&json!(3), &json!(1), &json!(1))
     );
+    let none = stage.read(&[
+        "sessions",
+        "list",
+        "--json",
+        "--since",
+        "9000-01-01T00:00:00Z",
+    ]);
+    assert_eq!(lines(&none), [Value::Null; 0]);
+    assert_eq!(found(&["--since", "1h", "power"]), [id(third)]);
     let session = sessions[0]["id"].as_str().unwrap();
     let shown = lines(&stage.read(&["sessions", "show", "--json", session]));
     let turns = shown[0]["turns"].as_array().unwrap();

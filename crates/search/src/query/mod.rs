@@ -32,6 +32,8 @@ pub(crate) use time::Moment;
 
 use std::str::FromStr;
 
+use tollbook_exchange::Timestamp;
+
 /// A question to the book. Its text form is that of the [module](self), and parses to the same
 /// query again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -119,6 +121,20 @@ impl Query {
             condition: Condition::Word {
                 field: fields::full_name(field).to_owned(),
                 any: vec![Pattern::Is(value.to_lowercase())],
+            },
+        });
+        self
+    }
+
+    /// Takes only exchanges that began then or later.
+    #[must_use]
+    pub fn since(mut self, time: Timestamp) -> Self {
+        self.terms.push(Term {
+            negated: false,
+            condition: Condition::Time {
+                field: TimeField::Started,
+                from: Some(Moment::At(time)),
+                before: None,
             },
         });
         self
