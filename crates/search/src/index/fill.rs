@@ -20,11 +20,11 @@ pub(super) fn catch_up(
     prices: &Prices,
 ) -> Result<Caught, Error> {
     let mut caught = Caught::default();
-    let size = book.size()?;
-    if !fits(index, book, size)? {
+    if !fits(index, book)? {
         database::clear(index)?;
         caught.rebuilt = true;
     }
+    let size = book.size()?;
     let mut memory = Memory::default();
     // Cheap, and without a lock, where there is nothing to do.
     while cursor(index)? < size {
@@ -70,7 +70,9 @@ pub(super) fn forget(index: &mut Connection, intent: u64) -> Result<(), Error> {
 
 /// Whether the index is one of this book: the book still has, where the index ends, the exchange
 /// that it had then.
-fn fits(index: &Connection, book: &Reader, size: u64) -> Result<bool, Error> {
+///
+/// The index is read before the book: meanwhile both may only grow, by what others take in.
+fn fits(index: &Connection, book: &Reader) -> Result<bool, Error> {
     let (cursor, anchor): (i64, Option<[u8; 16]>) =
         index.query_row("SELECT cursor, anchor FROM state", [], |row| {
             Ok((row.get(0)?, row.get(1)?))
@@ -82,7 +84,7 @@ fn fits(index: &Connection, book: &Reader, size: u64) -> Result<bool, Error> {
         return Ok(true);
     }
     let there = book.exchange_at(cursor - 1)?;
-    Ok(cursor <= size && there.map(|id| *id.as_bytes()) == anchor)
+    Ok(cursor <= book.size()? && there.map(|id| *id.as_bytes()) == anchor)
 }
 
 pub(super) fn cursor(index: &Connection) -> Result<u64, Error> {

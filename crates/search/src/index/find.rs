@@ -283,12 +283,14 @@ impl Ask {
 
     fn word(&mut self, terms: &Terms, negated: bool) {
         let not = if negated { "NOT " } else { "" };
+        // Of what leads, so that nothing is read of those that are left out.
+        let key = self.key;
         if terms.ids.len() <= 8 && terms.uses > FEW {
             // Looking for each is cheaper than gathering them all.
             let marks = vec!["?"; terms.ids.len()].join(", ");
             let condition = format!(
                 "{not}EXISTS (SELECT 1 FROM posting
-                 WHERE posting.term IN ({marks}) AND posting.exchange = exchange.intent)"
+                 WHERE posting.term IN ({marks}) AND posting.exchange = {key})"
             );
             self.and(condition, terms.ids.iter().copied());
             return;
@@ -299,12 +301,12 @@ impl Ask {
             // What an exchange has are few values; which exchanges have one of these are too many.
             format!(
                 "{not}EXISTS (SELECT 1 FROM posting INDEXED BY posting_exchange
-                 WHERE posting.exchange = exchange.intent
+                 WHERE posting.exchange = {key}
                      AND posting.term IN (SELECT value FROM json_each(?)))"
             )
         } else {
             format!(
-                "exchange.intent {not}IN (SELECT exchange FROM posting
+                "{key} {not}IN (SELECT exchange FROM posting
                  WHERE term IN (SELECT value FROM json_each(?)))"
             )
         };
