@@ -39,6 +39,10 @@ enum Command {
     #[command(subcommand)]
     Exchanges(command::exchanges::Exchanges),
     #[command(subcommand)]
+    Sessions(command::sessions::Sessions),
+    Search(command::search::Search),
+    Why(command::why::Why),
+    #[command(subcommand)]
     Approvals(command::approvals::Approvals),
     #[command(subcommand)]
     Policy(command::policy::Policy),
@@ -47,13 +51,12 @@ enum Command {
     Mask(command::mask::Mask),
     Doctor(command::doctor::Doctor),
     Verify(command::verify::Verify),
-    #[command(subcommand)]
     Export(command::export::Export),
     Completions(command::completions::Completions),
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(command::search::terms_last(std::env::args_os()));
     let done = run(cli);
     match done {
         Ok(code) => code,
@@ -71,6 +74,9 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         // What announces approvals is built on the runtime, also where it is only looked at.
         Command::Check(check) => command::block_on(async { check.run() }),
         Command::Exchanges(exchanges) => exchanges.run(),
+        Command::Sessions(sessions) => sessions.run(),
+        Command::Search(search) => search.run(),
+        Command::Why(why) => why.run(),
         Command::Approvals(approvals) => command::block_on(approvals.run()),
         Command::Policy(policy) => command::block_on(policy.run()),
         Command::Token(token) => command::block_on(token.run()),

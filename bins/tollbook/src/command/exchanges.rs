@@ -3,12 +3,18 @@
 use std::{process::ExitCode, thread, time::Duration};
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tollbook_budget::Prices;
 use tollbook_exchange::{Outcome, Timestamp, Verdict};
 use tollbook_recording::{ErrorKind, Filter, Reader, Summary};
+use tollbook_search::{Cause, Facts, Query};
 
 use crate::{
-    command::{Book, Form},
+    command::{
+        Book, Form,
+        search::{clock, query},
+        search_failed,
+    },
     exit::Failure,
     print::{self, Table, Tone, inert, local, tone},
 };
@@ -27,8 +33,13 @@ pub(crate) enum Exchanges {
 }
 
 /// List exchanges, newest first.
+///
+/// With a query, those that it takes; `tollbook search --help` tells how to ask.
 #[derive(Debug, Args)]
 pub(crate) struct List {
+    /// The query.
+    #[arg(value_name = "QUERY")]
+    query: Vec<String>,
     #[command(flatten)]
     book: Book,
     /// At most so many.
@@ -53,8 +64,13 @@ pub(crate) struct Show {
 }
 
 /// Follow exchanges as they end.
+///
+/// With a query, those that it takes; `tollbook search --help` tells how to ask.
 #[derive(Debug, Args)]
 pub(crate) struct Tail {
+    /// The query.
+    #[arg(value_name = "QUERY")]
+    query: Vec<String>,
     #[command(flatten)]
     book: Book,
     /// Begin with so many that are there already.
@@ -100,6 +116,25 @@ impl Which {
 }
 
 impl Which {
+    /// The same as a query.
+    fn query(&self) -> Query {
+        let mut query = Query::all();
+        for (field, value) in [
+            ("connection", self.connection.as_deref()),
+            ("subject", self.subject.as_deref()),
+            ("verdict", self.verdict.map(Verdict::as_str)),
+            ("outcome", self.outcome.map(Outcome::as_str)),
+        ] {
+            if let Some(value) = value {
+                query = query.with(field, value);
+            }
+        }
+        if let Some(since) = self.since {
+            query = query.since(since);
+        }
+        query
+    }
+
     /// Whether the filter takes this exchange, for those that come one by one.
     fn takes(&self, summary: &Summary) -> bool {
         let is = |wanted: Option<&str>, found: Option<&str>| wanted.is_none() || wanted == found;
@@ -129,8 +164,13 @@ impl Exchanges {
 
 impl List {
     fn run(self) -> Result<ExitCode, Failure> {
-        let reader = self.book.open()?;
-        let found = summaries(&reader, &self.which.filter(self.limit))?;
+        let query = query(&self.query, &self.book)?;
+        let found = if query.is_all() {
+            summaries(&self.book.open()?, &self.which.filter(self.limit))?
+        } else {
+            let query = query.and(self.which.query());
+            found(&self.book, &query, self.limit)?
+        };
         if self.form.json {
             found.iter().try_for_each(print::json)?;
             return Ok(ExitCode::SUCCESS);
@@ -155,9 +195,18 @@ impl Show {
                 ErrorKind::Id | ErrorKind::Ambiguous => Failure::usage(error.to_string()),
                 _ => Failure::unknown("cannot read the exchange", error),
             })?;
-        let Some(record) = found else {
+        let Some(mut record) = found else {
             return Err(Failure::no(format!("the book has no exchange {}", self.id)));
         };
+        match self.book.trail(&reader, &self.id) {
+            Some(trail) => {
+                let id = |cause: &Cause| json!(cause.exchange.summary.id);
+                record["causes"] = trail.causes.iter().map(id).collect();
+                record["caused_by"] = trail.caused_by.first().map(id).unwrap_or_default();
+            }
+            // Nothing is not the same as not known.
+            None => record["causes"] = Value::Null,
+        }
         if self.form.json {
             print::json(&record)?;
         } else {
@@ -174,14 +223,20 @@ impl Show {
 
 impl Tail {
     fn run(self) -> Result<ExitCode, Failure> {
+        let query = query(&self.query, &self.book)?.and(self.which.query());
         let reader = self.book.open()?;
         let unreadable = |error| Failure::unknown("cannot read the book", error);
         // The size comes first: what is opened or closed while the list is read is left out of the
         // list and followed, so that it is printed, and printed once.
         let mut next = reader.size().map_err(unreadable)?;
-        let mut found = summaries(&reader, &self.which.filter(self.limit))?;
+        let mut found = if self.query.is_empty() {
+            summaries(&reader, &self.which.filter(self.limit))?
+        } else {
+            found(&self.book, &query, self.limit)?
+        };
         found.retain(|summary| summary.ended.is_some() && summary.latest < next);
         found.reverse();
+        let prices = self.book.prices()?;
         loop {
             for summary in &found {
                 if self.form.json {
@@ -197,15 +252,18 @@ impl Tail {
             found = reader.follow(next, PAGE).map_err(unreadable)?;
             next = found.last().map_or(next, |summary| summary.latest + 1);
             found.retain(|summary| summary.ended.is_some() && self.which.takes(summary));
+            if !self.query.is_empty() {
+                found = taken(&reader, found, &query, &prices)?;
+            }
         }
     }
 }
 
-const COLUMNS: [&str; 8] = [
+pub(super) const COLUMNS: [&str; 8] = [
     "TIME", "ID", "WHO", "ACTION", "MODEL", "VERDICT", "OUTCOME", "STATUS",
 ];
 
-fn cells(summary: &Summary) -> Vec<(String, Tone)> {
+pub(super) fn cells(summary: &Summary) -> Vec<(String, Tone)> {
     let or_dash = |text: Option<&str>| text.map_or_else(|| "-".to_owned(), inert);
     let plain = |text: Option<&str>| (or_dash(text), Tone::Plain);
     let verdict = match summary.verdict.as_deref() {
@@ -245,6 +303,37 @@ fn summaries(reader: &Reader, filter: &Filter) -> Result<Vec<Summary>, Failure> 
     reader
         .exchanges(filter)
         .map_err(|error| Failure::unknown("cannot read the book", error))
+}
+
+/// The exchanges that the query takes, newest first.
+fn found(book: &Book, query: &Query, limit: u64) -> Result<Vec<Summary>, Failure> {
+    let (book, index) = book.search(false)?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let indexes = index
+        .indexes(query, &clock(), limit, None)
+        .map_err(search_failed)?;
+    book.summaries(&indexes)
+        .map_err(|error| Failure::unknown("cannot read the book", error))
+}
+
+/// Those of these exchanges that the query takes, found out without an index: they have just ended.
+fn taken(
+    reader: &Reader,
+    found: Vec<Summary>,
+    query: &Query,
+    prices: &Prices,
+) -> Result<Vec<Summary>, Failure> {
+    let clock = clock();
+    let mut taken = Vec::new();
+    for summary in found {
+        let record = reader
+            .exchange(&summary.id.to_string())
+            .map_err(|error| Failure::unknown("cannot read the book", error))?;
+        if record.is_some_and(|record| query.takes(&Facts::of(&record, prices), &clock)) {
+            taken.push(summary);
+        }
+    }
+    Ok(taken)
 }
 
 /// How many of the gate's own acts are looked through for those about an approval.

@@ -1,25 +1,73 @@
 //! `tollbook export`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    error::Error as _,
+    fs::{self, File},
+    io::{self, BufWriter},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, Subcommand};
 use tollbook_exchange::{SessionId, Timestamp};
 use tollbook_ledger::evidence::Selection;
 use tollbook_recording::{Error, ErrorKind, EvidenceOptions, Reader};
+use tollbook_search::{ExportOptions, Format};
 
 use crate::{
     command::{
         Book, Form,
         exchanges::{hint, since},
+        search::{clock, query},
     },
     exit::Failure,
     print::{self, field, heading, inert},
 };
 
-/// Write records out of the book, for others.
+/// Write records out of the book, for others: what a query takes, in a form that other programs
+/// read, oldest first.
+///
+/// jsonl has everything, an exchange a line, as `exchanges show --json` has it; csv is for
+/// spreadsheets and has nothing of what was said; har is an HTTP archive; ocsf has events of the Open
+/// Cybersecurity Schema Framework 1.8 for a SIEM; otlp has spans of OpenTelemetry with attributes for
+/// generative AI, for a collector. `tollbook search --help` tells how to ask.
+///
+/// `--after` goes on where an export ended: what it wrote last is told on standard error.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Export {
+    #[command(subcommand)]
+    evidence: Option<With>,
+    #[command(flatten)]
+    records: Records,
+}
+
+/// What is written with proofs.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Export {
+enum With {
     Evidence(Evidence),
+}
+
+/// Records without proofs.
+#[derive(Debug, Args)]
+struct Records {
+    /// The query; without one, everything.
+    #[arg(value_name = "QUERY")]
+    query: Vec<String>,
+    #[command(flatten)]
+    book: Book,
+    /// The form: jsonl, csv, har, ocsf or otlp.
+    #[arg(long, value_name = "FORMAT", default_value = "jsonl")]
+    format: Format,
+    /// The file to write, which must not be there; else standard output.
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// Leave out what was said: the bodies of requests and answers, and the input of tool calls.
+    #[arg(long)]
+    without_contents: bool,
+    /// Only exchanges after this index in the log.
+    #[arg(long, value_name = "INDEX")]
+    after: Option<u64>,
 }
 
 /// Write records with proofs into a folder that an auditor can check offline.
@@ -63,9 +111,68 @@ pub(crate) struct Evidence {
 
 impl Export {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        match self {
-            Self::Evidence(evidence) => evidence.run(),
+        match self.evidence {
+            Some(With::Evidence(evidence)) => evidence.run(),
+            None => self.records.run(),
         }
+    }
+}
+
+impl Records {
+    fn run(self) -> Result<ExitCode, Failure> {
+        let query = query(&self.query, &self.book)?;
+        let mut options = ExportOptions::new(self.format);
+        options.contents = !self.without_contents;
+        options.after = self.after;
+        let (book, index) = self.book.search(false)?;
+        let exported = match &self.to {
+            None => {
+                let out = io::stdout().lock();
+                let mut out = BufWriter::new(out);
+                index.export(&book, &query, &clock(), &options, &mut out)
+            }
+            Some(file) => {
+                let mut out = BufWriter::new(self.file(file)?);
+                let exported = index.export(&book, &query, &clock(), &options, &mut out);
+                if exported.is_err() {
+                    // Part of an export looks like all of one.
+                    drop(fs::remove_file(file));
+                }
+                exported
+            }
+        };
+        let exported = exported.map_err(|error| {
+            let is_pipe = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+            let cause = error.source().and_then(|cause| cause.downcast_ref());
+            if cause.is_some_and(is_pipe) {
+                // Whoever read has seen enough.
+                std::process::exit(0);
+            }
+            Failure::unknown("cannot export", error)
+        })?;
+        let mut told = format!("{} exchanges", exported.exchanges);
+        if exported.left_out > 0 {
+            told.push_str(&format!(
+                ", {} left out that were no call over HTTP",
+                exported.left_out
+            ));
+        }
+        if let Some(last) = exported.last {
+            told.push_str(&format!("; go on with --after {last}"));
+        }
+        print::aside(&told);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// A new file, for its owner alone: what is in it came out of the book.
+    fn file(&self, path: &Path) -> Result<File, Failure> {
+        let mut options = File::options();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options
+            .open(path)
+            .map_err(|error| Failure::unknown(&format!("cannot write {}", path.display()), error))
     }
 }
 

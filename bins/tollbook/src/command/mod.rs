@@ -10,9 +10,12 @@ pub(crate) mod mask;
 pub(crate) mod policy;
 pub(crate) mod quickstart;
 pub(crate) mod remote;
+pub(crate) mod search;
 pub(crate) mod serve;
+pub(crate) mod sessions;
 pub(crate) mod token;
 pub(crate) mod verify;
+pub(crate) mod why;
 
 use std::{
     env,
@@ -25,14 +28,19 @@ use std::{
 use anstream::{AutoStream, ColorChoice};
 
 use clap::Args;
+use tollbook_budget::Prices;
 use tollbook_gateway::config::{Config, Mistakes};
 use tollbook_recording::{ErrorKind, Reader};
+use tollbook_search::{Index, SavedSearches, Trail};
 use tracing_subscriber::EnvFilter;
 
-use crate::exit::Failure;
+use crate::{exit::Failure, print};
 
 /// The variable that says what is logged.
 const LOG: &str = "TOLLBOOK_LOG";
+
+/// How many entries are taken into the index without a word: what a second is enough for.
+const PATIENCE: u64 = 2_000;
 
 /// How a command prints what it found.
 #[derive(Clone, Copy, Debug, Args)]
@@ -128,12 +136,76 @@ impl Book {
         })
     }
 
+    /// Opens the book with its index, which is caught up with it; made anew first if `anew`.
+    pub(crate) fn search(&self, anew: bool) -> Result<(Reader, Index), Failure> {
+        let book = self.open()?;
+        let (folder, prices) = (self.folder()?, self.prices()?);
+        let index = if anew {
+            Index::anew(folder, prices)
+        } else {
+            Index::open(folder, prices)
+        };
+        let index = index.map_err(search_failed)?;
+        let behind = index.behind(&book).map_err(search_failed)?;
+        if behind > PATIENCE {
+            print::aside(&format!(
+                "taking {behind} entries of the book into the index first"
+            ));
+        }
+        index.catch_up(&book).map_err(search_failed)?;
+        Ok((book, index))
+    }
+
+    /// Why an exchange happened, if the index can tell without keeping anybody waiting.
+    pub(crate) fn trail(&self, book: &Reader, id: &str) -> Option<Trail> {
+        let index = Index::open(self.folder().ok()?, self.prices().ok()?).ok()?;
+        if !index.is_kept() || index.behind(book).ok()? > PATIENCE {
+            return None;
+        }
+        index.catch_up(book).ok()?;
+        index.trail(book, id).ok()?
+    }
+
+    /// The searches that were saved beside the book.
+    pub(crate) fn saved(&self) -> Result<SavedSearches, Failure> {
+        Ok(SavedSearches::of(self.folder()?))
+    }
+
+    /// What answers cost: as the configuration has it, where that says where the book is.
+    pub(crate) fn prices(&self) -> Result<Prices, Failure> {
+        let built_in = || {
+            Prices::built_in().map_err(|error| Failure::unknown("cannot read the prices", error))
+        };
+        if self.data.is_some() {
+            return built_in();
+        }
+        let (_, config) = self.configuration.read()?;
+        let Some(file) = config.limits.prices else {
+            return built_in();
+        };
+        let file = file.value;
+        let text = std::fs::read_to_string(&file)
+            .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
+        Prices::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
+    }
+
     fn folder(&self) -> Result<PathBuf, Failure> {
         if let Some(folder) = &self.data {
             return Ok(folder.clone());
         }
         let (_, config) = self.configuration.read()?;
         Ok(config.gateway.data)
+    }
+}
+
+/// Why the book cannot be searched, and what helps.
+pub(crate) fn search_failed(error: tollbook_search::Error) -> Failure {
+    match error.kind() {
+        tollbook_search::ErrorKind::Index => Failure::unknown(
+            "cannot search the book (`tollbook search --rebuild` makes the index anew)",
+            error,
+        ),
+        _ => Failure::unknown("cannot search the book", error),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The official clients, installed once into the build folder.
+//! The official clients and what reads exports, installed once into the build folder.
 //!
 //! A client that cannot be installed fails the tests that need it, and says so: a suite that skips
 //! what it is for would look green.
@@ -10,6 +10,12 @@ use std::{
 };
 
 const PYTHON_SDK: &str = "anthropic==2.12.0";
+/// What reads exports, none of it ours.
+const READERS: [&str; 3] = [
+    "haralyzer==2.4.0",
+    "jsonschema==4.26.0",
+    "opentelemetry-proto==1.45.2",
+];
 const NODE_PACKAGES: [&str; 2] = [
     "@anthropic-ai/sdk@1.12.0",
     "@anthropic-ai/claude-code@2.1.197",
@@ -19,14 +25,20 @@ const CLAUDE_CODE: &str = "2.1.330";
 
 /// Python with the official SDK.
 pub(crate) fn python() -> PathBuf {
-    let venv = installed("python", PYTHON_SDK, |folder| {
+    venv("python", &[PYTHON_SDK])
+}
+
+/// Python with readers of the formats that are exported.
+pub(crate) fn readers() -> PathBuf {
+    venv("readers", &READERS)
+}
+
+fn venv(name: &str, packages: &[&str]) -> PathBuf {
+    let venv = installed(name, &packages.join(" "), |folder| {
         run(Command::new("python3").args(["-m", "venv"]).arg(folder));
-        run(Command::new(folder.join("bin/pip")).args([
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            PYTHON_SDK,
-        ]));
+        run(Command::new(folder.join("bin/pip"))
+            .args(["install", "--quiet", "--disable-pip-version-check"])
+            .args(packages));
     });
     venv.join("bin/python")
 }
@@ -111,11 +123,11 @@ fn run(command: &mut Command) {
         .stdin(Stdio::null())
         .output()
         .unwrap_or_else(|error| {
-            panic!("CANNOT INSTALL AN OFFICIAL CLIENT: {command:?} does not start: {error}")
+            panic!("CANNOT INSTALL WHAT OTHERS WROTE: {command:?} does not start: {error}")
         });
     assert!(
         output.status.success(),
-        "CANNOT INSTALL AN OFFICIAL CLIENT: {command:?} ended with {}\n{}{}",
+        "CANNOT INSTALL WHAT OTHERS WROTE: {command:?} ended with {}\n{}{}",
         output.status,
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),

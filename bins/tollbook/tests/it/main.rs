@@ -18,6 +18,7 @@ mod memory;
 mod people;
 mod policies;
 mod quickstart;
+mod reading;
 mod readme;
 mod sdk;
 mod stage;

@@ -140,7 +140,7 @@ pub(super) fn follow(book: &Transaction<'_>, from: u64, limit: u64) -> Result<Ve
     Ok(rows)
 }
 
-fn summary(row: &Row<'_>) -> rusqlite::Result<Summary> {
+pub(super) fn summary(row: &Row<'_>) -> rusqlite::Result<Summary> {
     Ok(Summary {
         id: ExchangeId::from_bytes(row.get("id")?),
         session: SessionId::from_bytes(row.get("session")?),
@@ -164,4 +164,4 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<Summary> {
     })
 }
 
-const COLUMNS: &str = "SELECT *, coalesce(closed, intent) AS latest FROM exchange";
+pub(super) const COLUMNS: &str = "SELECT *, coalesce(closed, intent) AS latest FROM exchange";

@@ -3,6 +3,7 @@
 mod list;
 mod show;
 mod verify;
+mod walk;
 
 pub use list::{Filter, Summary};
 pub use verify::{Fault, Kept, Verification};

@@ -151,6 +151,45 @@ async fn a_tail_sees_every_exchange_open_and_close() {
 }
 
 #[tokio::test]
+async fn windows_of_the_log_have_each_exchange_once() {
+    let book = Book::new();
+    let reader = book.reader();
+    let first = book.exchange(b"x", &[]).await;
+    let open = open();
+    let recording = book.recorder.begin(&open).await.unwrap();
+    book.recorder.commit(&open).await.unwrap();
+    let last = book.exchange(b"y", &[]).await;
+    let window = |range| -> Vec<_> {
+        let found = reader.window(range).unwrap();
+        found.iter().map(|found| found.id).collect()
+    };
+    // Outcomes follow in a moment.
+    while window(0..10).len() < 3 || reader.size().unwrap() < 5 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let all: Vec<_> = (0..5).flat_map(|index| window(index..index + 1)).collect();
+    assert_eq!(all.len(), 3);
+    for id in [first, open.id(), last] {
+        assert!(all.contains(&id));
+    }
+    let index = |id| {
+        let of = |index: &u64| reader.exchange_at(*index).unwrap() == Some(id);
+        (0..10).filter(of).collect::<Vec<_>>()
+    };
+    assert_eq!((index(first).len(), index(open.id()).len()), (2, 1));
+    let asked = [index(last)[0], 99, index(first)[0]];
+    let told = reader.summaries(&asked).unwrap();
+    let told: Vec<_> = told.iter().map(|told| told.id).collect();
+    assert_eq!(told, [last, first]);
+
+    // What was open comes again where it is closed.
+    drop(recording);
+    book.recorder.close();
+    assert_eq!(window(5..6), [open.id()]);
+    assert_eq!(index(open.id()).len(), 2);
+}
+
+#[tokio::test]
 async fn an_exchange_is_found_by_the_beginning_of_its_id() {
     let book = Book::new();
     let id = book.exchange(b"x", &[]).await.to_string();

@@ -19,7 +19,7 @@ pub(super) struct Findings {
 enum View {
     /// Places are known.
     Text {
-        finder: FindStream,
+        finder: Box<FindStream>,
         lines: Lines,
         found: Vec<Found>,
     },
@@ -35,7 +35,7 @@ impl Findings {
     pub(super) fn new(masker: &Masker, format: Format, file: Option<&Path>, json: bool) -> Self {
         let view = match format {
             Format::Text => View::Text {
-                finder: masker.finder(),
+                finder: Box::new(masker.finder()),
                 lines: Lines::default(),
                 found: Vec::new(),
             },

@@ -1,0 +1,325 @@
+//! `tollbook search`.
+
+use std::{collections::BTreeMap, ffi::OsString, process::ExitCode};
+
+use clap::Args;
+use jiff::tz::TimeZone;
+use serde_json::json;
+use tollbook_exchange::Timestamp;
+use tollbook_search::{Clock, ErrorKind, FieldKind, Query, Snippet, fields};
+
+use crate::{
+    command::{
+        Book, Form,
+        exchanges::{COLUMNS, cells, hint, since},
+        search_failed,
+    },
+    exit::Failure,
+    print::{self, Table, Tone, heading, inert, tone},
+};
+
+/// Find exchanges by what was said in them, and by who, what, when and what became of it.
+///
+/// A query is a list of terms that must all be true:
+///
+///   tollbook search principal.repository:acme/api tool:Bash "drop table" since:7d verdict:deny
+///
+/// Words and "quoted phrases" are looked for in prompts, answers, thoughts, tool inputs and results,
+/// as they were masked. `field:value` takes `*` for any text and commas between alternatives; numbers
+/// take >, >=, <, <= and `least..most`, as in `tokens:>10k`; `-` before a term turns it round.
+/// `--fields` tells all fields. A query that was kept with `--save NAME` is `@NAME` in others.
+///
+/// A text is found at the exchange that brought it, not at each later one of the session that sends
+/// it again. Searching keeps an index, `search.db`, beside the book, and takes in what is new first.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Search {
+    /// The query; without one, everything.
+    #[arg(value_name = "QUERY")]
+    query: Vec<String>,
+    #[command(flatten)]
+    book: Book,
+    /// At most so many, newest first.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: usize,
+    /// Begun since then: an RFC 3339 time, or so long ago as `90s`, `15m`, `2h` or `7d`.
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    since: Option<Timestamp>,
+    /// Go on after the exchange with this `index`: that of the last one of the page before.
+    #[arg(long, value_name = "INDEX")]
+    cursor: Option<String>,
+    /// Make the index anew first.
+    #[arg(long)]
+    rebuild: bool,
+    /// Keep the query under this name; `@NAME` is it in any query.
+    #[arg(long, value_name = "NAME")]
+    save: Option<String>,
+    /// Keep the query of this name no longer, and do nothing else.
+    #[arg(long, value_name = "NAME")]
+    unsave: Option<String>,
+    /// Tell the saved searches, and do nothing else.
+    #[arg(long)]
+    saved: bool,
+    /// Tell the fields that queries have, and do nothing else.
+    #[arg(long)]
+    fields: bool,
+    #[command(flatten)]
+    form: Form,
+}
+
+impl Search {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        if self.fields {
+            return self.tell_fields();
+        }
+        if self.saved {
+            return self.tell_saved();
+        }
+        if let Some(name) = &self.unsave {
+            return match self.book.saved()?.forget(name).map_err(not_saved)? {
+                true => Ok(ExitCode::SUCCESS),
+                false => Err(Failure::no(format!("there is no saved search {name}"))),
+            };
+        }
+        let query = query(&self.query, &self.book)?;
+        if let Some(name) = &self.save {
+            self.book.saved()?.keep(name, &query).map_err(not_saved)?;
+        }
+        let query = match self.since {
+            Some(since) => query.since(since),
+            None => query,
+        };
+        let (book, index) = self.book.search(self.rebuild)?;
+        let page = index
+            .find(&book, &query, &clock(), self.limit, self.cursor.as_deref())
+            .map_err(|error| match error.kind() {
+                ErrorKind::Cursor => Failure::usage(error.to_string()),
+                _ => search_failed(error),
+            })?;
+        if self.form.json {
+            page.hits.iter().try_for_each(print::json)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut table = Table::new(&COLUMNS);
+        let rows = page.hits.iter().map(|hit| cells(&hit.summary));
+        rows.for_each(|row| table.row(row));
+        let mut lines = table.lines().into_iter();
+        let mut shown: Vec<String> = lines.next().into_iter().collect();
+        for (line, hit) in lines.zip(&page.hits) {
+            shown.push(line);
+            shown.extend(hit.snippets.iter().map(snippet));
+        }
+        print::page(&shown)?;
+        match (&page.cursor, page.hits.first()) {
+            (Some(cursor), _) => hint(&format!("there is more: --cursor {cursor}")),
+            (None, Some(newest)) => hint(&format!("tollbook exchanges show {}", newest.summary.id)),
+            (None, None) => hint("nothing like this; `tollbook search --fields` tells what to ask"),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn tell_saved(&self) -> Result<ExitCode, Failure> {
+        let all = self.book.saved()?.all().map_err(not_saved)?;
+        if self.form.json {
+            let mut all = all.iter();
+            all.try_for_each(|(name, query)| {
+                print::json(&json!({ "name": name, "query": query }))
+            })?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut table = Table::new(&["NAME", "QUERY"]);
+        for (name, query) in &all {
+            table.row(vec![
+                (inert(name), Tone::Plain),
+                (inert(query), Tone::Plain),
+            ]);
+        }
+        print::page(&table.lines())?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn tell_fields(&self) -> Result<ExitCode, Failure> {
+        if self.form.json {
+            fields().iter().try_for_each(print::json)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut table = Table::new(&["FIELD", "SHORT", "VALUES", "WHAT IT IS"]);
+        for field in fields() {
+            table.row(vec![
+                (field.name.to_owned(), Tone::Plain),
+                (field.short.unwrap_or_default().to_owned(), Tone::Plain),
+                (values(field.kind).to_owned(), Tone::Aside),
+                (field.about.to_owned(), Tone::Plain),
+            ]);
+        }
+        let mut lines = table.lines();
+        lines.push(String::new());
+        lines.push(heading("principal.NAME is any claim of the caller."));
+        print::page(&lines)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The arguments of the program, with those terms last, after `--`, that begin with a hyphen: to the
+/// parser of arguments they would be flags. Commands that take no query are left alone.
+pub(crate) fn terms_last(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.collect();
+    let takes_queries = |name: &OsString| {
+        ["search", "exchanges", "sessions", "export"]
+            .iter()
+            .any(|one| name == one)
+    };
+    if !arguments.get(1).is_some_and(takes_queries) || arguments.iter().any(|one| one == "--") {
+        return arguments;
+    }
+    let is_term = |argument: &OsString| {
+        let text = argument.to_string_lossy();
+        let rest = text.strip_prefix('-').unwrap_or_default();
+        // No flag of one letter takes a value, and no others have one hyphen.
+        rest.len() > 1 && !rest.starts_with('-')
+    };
+    let terms: Vec<OsString> = arguments.extract_if(.., |one| is_term(one)).collect();
+    if !terms.is_empty() {
+        arguments.push("--".into());
+        arguments.extend(terms);
+    }
+    arguments
+}
+
+/// The query that the arguments make.
+///
+/// One argument is a whole query. Of several, each is a term: what the shell has taken the quotes
+/// from gets them back.
+///
+/// What goes by a name in it is looked up beside the book.
+pub(super) fn query(arguments: &[String], book: &Book) -> Result<Query, Failure> {
+    let saved = if arguments.iter().any(|argument| argument.contains('@')) {
+        book.saved()?.all().map_err(not_saved)?
+    } else {
+        BTreeMap::new()
+    };
+    read(arguments, &saved)
+}
+
+fn read(arguments: &[String], saved: &BTreeMap<String, String>) -> Result<Query, Failure> {
+    let text = match arguments {
+        [whole] => whole.clone(),
+        several => several
+            .iter()
+            .map(|one| term(one))
+            .collect::<Vec<_>>()
+            .join(" "),
+    };
+    let saved = |name: &str| saved.get(name).and_then(|query| query.parse().ok());
+    Query::parse(&text, &saved).map_err(|error| {
+        // The place is shown under what was understood, for it may differ from what was typed.
+        let mark = format!("{}^", " ".repeat(error.at()));
+        let line = text.replace(char::is_whitespace, " ");
+        Failure::usage(format!("cannot read the query {error}\n  {line}\n  {mark}"))
+    })
+}
+
+fn not_saved(error: tollbook_search::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::Name => Failure::usage(error.to_string()),
+        _ => Failure::unknown("cannot use the saved searches", error),
+    }
+}
+
+fn term(argument: &str) -> String {
+    if !argument.contains(char::is_whitespace) || argument.contains('"') {
+        return argument.to_owned();
+    }
+    match argument.split_once(':') {
+        Some((field, value)) if !field.contains(char::is_whitespace) => {
+            format!("{field}:\"{value}\"")
+        }
+        _ => match argument.strip_prefix('-') {
+            Some(rest) => format!("-\"{rest}\""),
+            None => format!("\"{argument}\""),
+        },
+    }
+}
+
+/// Now, with days that begin here.
+pub(super) fn clock() -> Clock {
+    Clock::new(Timestamp::now(), TimeZone::system())
+}
+
+fn snippet(snippet: &Snippet) -> String {
+    let line = |text: &str| {
+        let line = text.replace(char::is_whitespace, " ");
+        inert(&line)
+    };
+    format!(
+        "    {} {}{}{}",
+        tone(snippet.place, Tone::Aside),
+        line(&snippet.before),
+        heading(&line(&snippet.found)),
+        line(&snippet.after)
+    )
+}
+
+const fn values(kind: FieldKind) -> &'static str {
+    match kind {
+        FieldKind::Word => "word",
+        FieldKind::Text => "text",
+        FieldKind::Count => "number, 10k",
+        FieldKind::Bytes => "bytes, 64kb",
+        FieldKind::Duration => "2.5s, 3m",
+        FieldKind::Dollars => "dollars",
+        FieldKind::Time => "7d, date, time",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_that_begin_with_a_hyphen_are_no_flags() {
+        let sorted = |line: &str| {
+            let arguments = line.split(' ').map(OsString::from);
+            let sorted = terms_last(arguments).join(" ".as_ref());
+            sorted.to_string_lossy().into_owned()
+        };
+        for (typed, meant) in [
+            (
+                "t search -verdict:allow --json a",
+                "t search --json a -- -verdict:allow",
+            ),
+            ("t search -h", "t search -h"),
+            ("t search -a -- -b", "t search -a -- -b"),
+            ("t verify -ab", "t verify -ab"),
+        ] {
+            assert_eq!(sorted(typed), meant);
+        }
+    }
+
+    #[test]
+    fn quotes_that_the_shell_took_come_back() {
+        let read = |arguments: &[&str]| {
+            let arguments: Vec<String> = arguments.iter().map(|one| (*one).to_owned()).collect();
+            super::read(&arguments, &BTreeMap::new()).map(|query| query.to_string())
+        };
+        let is = |arguments: &[&str], text: &str| {
+            assert_eq!(read(arguments).ok().as_deref(), Some(text), "{arguments:?}");
+        };
+        is(&["tool:Bash \"drop table\""], "tool:bash \"drop table\"");
+        is(&["tool:Bash", "drop table"], "tool:bash \"drop table\"");
+        is(
+            &["a", "prompt:drop table", "-no way"],
+            "a prompt:\"drop table\" -\"no way\"",
+        );
+        is(&["drop table"], "drop table");
+        is(&[], "");
+        let Err(Failure::Usage(message)) = read(&["a", "verdit:deny"]) else {
+            panic!("read");
+        };
+        assert!(
+            message.ends_with("did you mean `verdict`?\n  a verdit:deny\n    ^"),
+            "{message}"
+        );
+    }
+}

@@ -1,0 +1,70 @@
+//! Walking through the book along the log, for what is derived from it.
+
+use std::ops::Range;
+
+use rusqlite::OptionalExtension;
+use tollbook_exchange::ExchangeId;
+
+use super::{Reader, Summary, list};
+use crate::{Error, database::signed};
+
+impl Reader {
+    /// The exchanges of which the latest entry has an index in this range, in the order of those.
+    ///
+    /// One range after the other, up to [`size`](Self::size), takes each exchange once that has
+    /// ended; one that was open at the time comes again with the entry that closes it.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub fn window(&self, range: Range<u64>) -> Result<Vec<Summary>, Error> {
+        let bounds = [signed(range.start)?, signed(range.end)?];
+        self.read(|book| {
+            let sql = format!(
+                "{0} WHERE closed >= ?1 AND closed < ?2
+                 UNION ALL {0} WHERE intent >= ?1 AND intent < ?2 AND closed IS NULL
+                 ORDER BY latest",
+                list::COLUMNS
+            );
+            let rows = book
+                .prepare_cached(&sql)?
+                .query_map(bounds, list::summary)?
+                .collect::<Result<_, _>>()?;
+            Ok(rows)
+        })
+    }
+
+    /// The exchanges of which these are the indexes of the first entries, in the same order. Those
+    /// that are none are left out.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub fn summaries(&self, indexes: &[u64]) -> Result<Vec<Summary>, Error> {
+        self.read(|book| {
+            let sql = format!("{} WHERE intent = ?1", list::COLUMNS);
+            let mut row = book.prepare_cached(&sql)?;
+            let mut found = Vec::with_capacity(indexes.len());
+            for index in indexes {
+                found.extend(row.query_row([signed(*index)?], list::summary).optional()?);
+            }
+            Ok(found)
+        })
+    }
+
+    /// The exchange to which the entry at this index belongs, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub fn exchange_at(&self, index: u64) -> Result<Option<ExchangeId>, Error> {
+        let index = signed(index)?;
+        self.read(|book| {
+            let id = book
+                .prepare_cached("SELECT id FROM exchange WHERE intent = ?1 OR closed = ?1")?
+                .query_row([index], |row| row.get(0))
+                .optional()?;
+            Ok(id.map(ExchangeId::from_bytes))
+        })
+    }
+}

@@ -1,0 +1,270 @@
+//! Taking the book into the index.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use tollbook_budget::Prices;
+use tollbook_recording::Reader;
+
+use super::{Caught, database, texts};
+use crate::{Error, ErrorKind, Facts, blocks::Block, query::NumberField};
+
+/// How many entries are taken in with one transaction.
+const WINDOW: u64 = 1_000;
+/// How many values and marks are kept in memory between two transactions.
+const KEPT: usize = 500_000;
+
+pub(super) fn catch_up(
+    index: &mut Connection,
+    book: &Reader,
+    prices: &Prices,
+) -> Result<Caught, Error> {
+    let mut caught = Caught::default();
+    if !fits(index, book)? {
+        database::clear(index)?;
+        caught.rebuilt = true;
+    }
+    let size = book.size()?;
+    let mut memory = Memory::default();
+    // Cheap, and without a lock, where there is nothing to do.
+    while cursor(index)? < size {
+        let change = index.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let from = cursor(&change)?;
+        let to = size.min(from.saturating_add(WINDOW));
+        if from < to {
+            memory.last(from);
+            for summary in book.window(from..to)? {
+                // Between the two it may have been erased.
+                let Some(record) = book.exchange(&summary.id.to_string())? else {
+                    continue;
+                };
+                let facts = Facts::of(&record, prices);
+                Filler {
+                    index: &change,
+                    memory: &mut memory,
+                }
+                .exchange(signed(summary.index)?, &facts)?;
+                caught.exchanges += 1;
+            }
+            memory.write_uses(&change)?;
+            let anchor = book.exchange_at(to - 1)?;
+            change.execute(
+                "UPDATE state SET cursor = ?1, anchor = ?2",
+                params![signed(to)?, anchor.map(|id| *id.as_bytes())],
+            )?;
+        }
+        change.commit()?;
+        memory.at = to;
+    }
+    Ok(caught)
+}
+
+pub(super) fn forget(index: &mut Connection, intent: u64) -> Result<(), Error> {
+    let change = index.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let intent = signed(intent)?;
+    remove(&change, intent)?;
+    change.execute("DELETE FROM seen WHERE exchange = ?1", [intent])?;
+    change.commit()?;
+    Ok(())
+}
+
+/// Whether the index is one of this book: the book still has, where the index ends, the exchange
+/// that it had then.
+///
+/// The index is read before the book: meanwhile both may only grow, by what others take in.
+fn fits(index: &Connection, book: &Reader) -> Result<bool, Error> {
+    let (cursor, anchor): (i64, Option<[u8; 16]>) =
+        index.query_row("SELECT cursor, anchor FROM state", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    let Ok(cursor) = u64::try_from(cursor) else {
+        return Ok(false);
+    };
+    if cursor == 0 {
+        return Ok(true);
+    }
+    let there = book.exchange_at(cursor - 1)?;
+    Ok(cursor <= book.size()? && there.map(|id| *id.as_bytes()) == anchor)
+}
+
+pub(super) fn cursor(index: &Connection) -> Result<u64, Error> {
+    let cursor: i64 = index.query_row("SELECT cursor FROM state", [], |row| row.get(0))?;
+    u64::try_from(cursor).map_err(|_| ErrorKind::Index.into())
+}
+
+fn signed(number: u64) -> Result<i64, Error> {
+    i64::try_from(number).map_err(|_| ErrorKind::Book.into())
+}
+
+/// What was looked up before, while no other process changes the index.
+#[derive(Default)]
+struct Memory {
+    /// Where the index ended when this was last right.
+    at: u64,
+    terms: HashMap<String, i64>,
+    /// How often values are used more or less than the index says.
+    uses: HashMap<i64, i64>,
+    /// By session, which exchange brought what.
+    seen: HashMap<i64, HashMap<i64, i64>>,
+    marks: usize,
+}
+
+impl Memory {
+    /// Forgets what may not be right any more, or is too much.
+    fn last(&mut self, cursor: u64) {
+        if cursor != self.at || self.terms.len() + self.marks > KEPT {
+            *self = Self::default();
+        }
+    }
+
+    fn write_uses(&mut self, index: &Transaction<'_>) -> Result<(), Error> {
+        let mut update = index.prepare_cached("UPDATE term SET uses = uses + ?2 WHERE id = ?1")?;
+        for (term, more) in self.uses.drain() {
+            update.execute([term, more])?;
+        }
+        Ok(())
+    }
+}
+
+struct Filler<'a, 'b> {
+    index: &'a Transaction<'b>,
+    memory: &'a mut Memory,
+}
+
+impl Filler<'_, '_> {
+    fn exchange(&mut self, intent: i64, facts: &Facts) -> Result<(), Error> {
+        // It was taken in while it was open.
+        remove(self.index, intent)?;
+        let mut session = None;
+        for (field, value) in facts.words() {
+            let term = self.term(field, value)?;
+            if field == "session" {
+                session = Some(term);
+            }
+            let sql = "INSERT INTO posting (term, exchange) VALUES (?1, ?2)";
+            self.index.prepare_cached(sql)?.execute([term, intent])?;
+            *self.memory.uses.entry(term).or_default() += 1;
+        }
+        self.numbers(intent, session, facts)?;
+        let mut own: Vec<&Block> = Vec::new();
+        for block in facts.blocks() {
+            let first = match session {
+                Some(session) => self.is_first(session, block.mark(), intent)?,
+                None => true,
+            };
+            if first || block.brought {
+                own.push(block);
+            }
+        }
+        let columns = texts::columns(own.into_iter());
+        if columns.iter().any(|column| !column.is_empty()) {
+            let sql = "INSERT INTO text
+                (rowid, prompt, answer, thinking, input, result, system)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+            let [prompt, answer, thinking, input, result, system] = columns;
+            self.index.prepare_cached(sql)?.execute(params![
+                intent, prompt, answer, thinking, input, result, system
+            ])?;
+        }
+        Ok(())
+    }
+
+    fn numbers(&self, intent: i64, session: Option<i64>, facts: &Facts) -> Result<(), Error> {
+        let of = |field| facts.number(field);
+        let sql = "INSERT INTO exchange (
+                intent, session, started, ended, status, tokens, tokens_in, tokens_out,
+                tokens_cached, tokens_written, cost, duration, first_byte, bytes_in, bytes_out,
+                masked, calls, risk)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+        self.index.prepare_cached(sql)?.execute(params![
+            intent,
+            session,
+            facts.started(),
+            facts.ended(),
+            of(NumberField::Status),
+            of(NumberField::Tokens),
+            of(NumberField::TokensIn),
+            of(NumberField::TokensOut),
+            of(NumberField::TokensCached),
+            of(NumberField::TokensWritten),
+            of(NumberField::Cost),
+            of(NumberField::Duration),
+            of(NumberField::FirstByte),
+            of(NumberField::BytesIn),
+            of(NumberField::BytesOut),
+            of(NumberField::Masked),
+            of(NumberField::Calls),
+            of(NumberField::Risk),
+        ])?;
+        Ok(())
+    }
+
+    /// The number of a value of a field.
+    fn term(&mut self, field: &str, value: &str) -> Result<i64, Error> {
+        let key = format!("{field}\u{0}{value}");
+        if let Some(id) = self.memory.terms.get(&key) {
+            return Ok(*id);
+        }
+        let known = self
+            .index
+            .prepare_cached("SELECT id FROM term WHERE field = ?1 AND value = ?2")?
+            .query_row([field, value], |row| row.get(0))
+            .optional()?;
+        let id = match known {
+            Some(id) => id,
+            None => {
+                let sql = "INSERT INTO term (field, value, uses) VALUES (?1, ?2, 0)";
+                self.index.prepare_cached(sql)?.insert([field, value])?
+            }
+        };
+        self.memory.terms.insert(key, id);
+        Ok(id)
+    }
+
+    /// Whether the session had nothing of this mark before this exchange.
+    fn is_first(&mut self, session: i64, mark: i64, intent: i64) -> Result<bool, Error> {
+        if !self.memory.seen.contains_key(&session) {
+            let marks: HashMap<i64, i64> = self
+                .index
+                .prepare_cached("SELECT mark, exchange FROM seen WHERE session = ?1")?
+                .query_map([session], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<Result<_, _>>()?;
+            self.memory.marks += marks.len();
+            self.memory.seen.insert(session, marks);
+        }
+        let marks = self.memory.seen.entry(session).or_default();
+        if let Some(brought) = marks.get(&mark) {
+            return Ok(*brought == intent);
+        }
+        marks.insert(mark, intent);
+        self.memory.marks += 1;
+        let sql = "INSERT INTO seen (session, mark, exchange) VALUES (?1, ?2, ?3)";
+        self.index
+            .prepare_cached(sql)?
+            .execute([session, mark, intent])?;
+        Ok(true)
+    }
+}
+
+/// Takes an exchange out, but for what it was the first to say.
+fn remove(index: &Transaction<'_>, intent: i64) -> Result<(), Error> {
+    let gone = index
+        .prepare_cached("DELETE FROM exchange WHERE intent = ?1")?
+        .execute([intent])?;
+    if gone == 0 {
+        return Ok(());
+    }
+    index
+        .prepare_cached(
+            "UPDATE term SET uses = uses - 1
+             WHERE id IN (SELECT term FROM posting WHERE exchange = ?1)",
+        )?
+        .execute([intent])?;
+    index
+        .prepare_cached("DELETE FROM posting WHERE exchange = ?1")?
+        .execute([intent])?;
+    index
+        .prepare_cached("DELETE FROM text WHERE rowid = ?1")?
+        .execute([intent])?;
+    Ok(())
+}

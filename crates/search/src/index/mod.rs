@@ -1,0 +1,129 @@
+//! The index: a file of its own beside the book, made from the book and made anew whenever it does
+//! not fit. Nothing waits for it but those who search.
+
+mod database;
+mod fill;
+mod find;
+mod sessions;
+mod texts;
+
+pub use find::{Hit, Page, Snippet};
+pub use sessions::Session;
+
+use std::{
+    fmt,
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use rusqlite::Connection;
+use tollbook_budget::Prices;
+use tollbook_recording::Reader;
+
+use crate::Error;
+
+/// The search index of a book.
+///
+/// It holds the words of the book's masked texts, and its fields. It says which exchanges to look
+/// at; what is told of them comes from the book. Every call blocks: from async code call it on a
+/// thread for blocking work.
+pub struct Index {
+    connection: Mutex<Connection>,
+    prices: Prices,
+    kept: bool,
+}
+
+/// What [`Index::catch_up`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Caught {
+    /// Exchanges that were taken in.
+    pub exchanges: u64,
+    /// Whether what was there did not fit the book and was made anew.
+    pub rebuilt: bool,
+}
+
+impl Index {
+    /// Opens the index of the book in this folder, or begins one: `search.db`, for its owner alone.
+    ///
+    /// An index that is damaged, or of another version, is begun anew. In a folder that cannot be
+    /// written, such as a copy on a medium for reading, it is a temporary file that is gone with
+    /// this.
+    ///
+    /// `prices` say what answers cost that are taken in from now on.
+    ///
+    /// # Errors
+    ///
+    /// When no file can be used, not even a temporary one.
+    pub fn open(folder: impl AsRef<Path>, prices: Prices) -> Result<Self, Error> {
+        let (connection, kept) = database::open(folder.as_ref())?;
+        Ok(Self {
+            connection: Mutex::new(connection),
+            prices,
+            kept,
+        })
+    }
+
+    /// As [`open`](Self::open), with a new file and nothing in it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    pub fn anew(folder: impl AsRef<Path>, prices: Prices) -> Result<Self, Error> {
+        database::remove(folder.as_ref());
+        Self::open(folder, prices)
+    }
+
+    /// Whether it is a file that the next one to search will find.
+    pub const fn is_kept(&self) -> bool {
+        self.kept
+    }
+
+    /// The prices it reckons with.
+    pub const fn prices(&self) -> &Prices {
+        &self.prices
+    }
+
+    /// Takes in what the book has and the index has not. Several processes may do so at once.
+    ///
+    /// # Errors
+    ///
+    /// When the book cannot be read or the index not be written.
+    pub fn catch_up(&self, book: &Reader) -> Result<Caught, Error> {
+        fill::catch_up(&mut self.lock(), book, &self.prices)
+    }
+
+    /// How many entries of the book's log were not taken in yet.
+    ///
+    /// # Errors
+    ///
+    /// When book or index cannot be read.
+    pub fn behind(&self, book: &Reader) -> Result<u64, Error> {
+        Ok(book.size()?.saturating_sub(fill::cursor(&self.lock())?))
+    }
+
+    /// Forgets one exchange, of which this is the index of the first entry: it is not found any
+    /// more. What stood in the file may stand there until the index is made [`anew`](Self::anew),
+    /// which whoever erases something from the book does afterwards.
+    ///
+    /// # Errors
+    ///
+    /// When the index cannot be written.
+    pub fn forget(&self, index: u64) -> Result<(), Error> {
+        fill::forget(&mut self.lock(), index)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Index")
+            .field("kept", &self.kept)
+            .finish_non_exhaustive()
+    }
+}

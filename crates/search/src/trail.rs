@@ -1,0 +1,173 @@
+//! The causal trail: which exchange made which happen.
+//!
+//! A tool call in a recorded answer has an id, and the request that brings its result names that id.
+//! Where both belong to one session of one caller, the first made the second happen.
+
+use serde::Serialize;
+use serde_json::Value;
+use tollbook_recording::{Reader, Summary};
+
+use crate::{
+    Clock, Error, Index, Query,
+    blocks::{Said, blocks},
+};
+
+/// Why an exchange happened, and what it made happen.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Trail {
+    /// The exchange that was asked about.
+    pub exchange: Step,
+    /// What led to it, the nearest first, back to the exchange in which nothing but a prompt did.
+    pub caused_by: Vec<Cause>,
+    /// What it made happen, one step on.
+    pub causes: Vec<Cause>,
+}
+
+/// An exchange on the trail.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Step {
+    /// The exchange, as lists have it.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// What the user said in it, masked; empty where tools alone spoke.
+    pub prompt: String,
+}
+
+/// A tool call that ties two exchanges together.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Cause {
+    /// The exchange at the other end.
+    pub exchange: Step,
+    /// The tool that was called.
+    pub tool: String,
+    /// The id of the call.
+    pub call: String,
+    /// The masked input of the call.
+    pub input: Value,
+}
+
+impl Index {
+    /// Why this exchange happened and what it made happen; `None` if there is no such exchange.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Reader::exchange_id`], and when the index cannot be read.
+    pub fn trail(&self, book: &Reader, id: &str) -> Result<Option<Trail>, Error> {
+        let Some(record) = book.exchange(id)? else {
+            return Ok(None);
+        };
+        let Some(asked) = Told::of(book, &record)? else {
+            return Ok(None);
+        };
+        let mut causes = Vec::new();
+        for (call, tool, input) in &asked.calls {
+            for later in self.with_call(book, &asked, call)? {
+                let follows = later.step.summary.index > asked.step.summary.index;
+                if follows && later.results.contains(call) {
+                    causes.push(Cause {
+                        exchange: later.step,
+                        tool: tool.clone(),
+                        call: call.clone(),
+                        input: input.clone(),
+                    });
+                }
+            }
+        }
+        causes.sort_by_key(|cause| cause.exchange.summary.index);
+        let mut caused_by: Vec<Cause> = Vec::new();
+        let mut from = asked.clone();
+        // Each step is earlier than the one before, so that there is an end.
+        while let Some((cause, told)) = self.cause(book, &from)? {
+            caused_by.push(cause);
+            from = told;
+        }
+        Ok(Some(Trail {
+            exchange: asked.step,
+            caused_by,
+            causes,
+        }))
+    }
+
+    /// The exchange whose answer called what this one brings the results of.
+    fn cause(&self, book: &Reader, of: &Told) -> Result<Option<(Cause, Told)>, Error> {
+        for result in &of.results {
+            for earlier in self.with_call(book, of, result)? {
+                let made = earlier.calls.iter().find(|(call, ..)| call == result);
+                if let Some((call, tool, input)) = made
+                    && earlier.step.summary.index < of.step.summary.index
+                {
+                    let cause = Cause {
+                        exchange: earlier.step.clone(),
+                        tool: tool.clone(),
+                        call: call.clone(),
+                        input: input.clone(),
+                    };
+                    return Ok(Some((cause, earlier)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The other exchanges of the same session and caller that bring this call or its result.
+    fn with_call(&self, book: &Reader, of: &Told, call: &str) -> Result<Vec<Told>, Error> {
+        let summary = &of.step.summary;
+        let query = Query::all()
+            .with("session", &summary.session.to_string())
+            .with("tool.id", call);
+        let indexes = self.indexes(&query, &Clock::utc(), TIES, None)?;
+        let mut all = Vec::new();
+        for other in book.summaries(&indexes)? {
+            let same_caller =
+                (&other.issuer, &other.subject) == (&summary.issuer, &summary.subject);
+            if other.id == summary.id || !same_caller {
+                continue;
+            }
+            if let Some(record) = book.exchange(&other.id.to_string())? {
+                all.extend(Told::of(book, &record)?);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// How many exchanges with one call are looked at: a call has one result, which may be sent again.
+const TIES: usize = 100;
+
+/// What an exchange says about calls.
+#[derive(Clone)]
+struct Told {
+    step: Step,
+    calls: Vec<(String, String, Value)>,
+    results: Vec<String>,
+}
+
+impl Told {
+    fn of(book: &Reader, record: &Value) -> Result<Option<Self>, Error> {
+        let index = record["ledger"]["intent_index"].as_u64();
+        let index = index.unwrap_or(u64::MAX);
+        let Some(summary) = book.summaries(&[index])?.pop() else {
+            return Ok(None);
+        };
+        let (mut prompt, mut calls, mut results) = (Vec::new(), Vec::new(), Vec::new());
+        for block in blocks(record).into_iter().filter(|block| block.brought) {
+            match block.said {
+                Said::Prompt(text) => prompt.push(text),
+                Said::Call {
+                    id, tool, input, ..
+                } => calls.push((id, tool, input)),
+                Said::Result { id, .. } => results.push(id),
+                _ => {}
+            }
+        }
+        let prompt = prompt.join("\n");
+        Ok(Some(Self {
+            step: Step { summary, prompt },
+            calls,
+            results,
+        }))
+    }
+}

@@ -1,0 +1,11 @@
+//! The book from the reader's side: what is found, told, traced and handed on.
+
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what the tests themselves set up may fail them"
+)]
+
+mod finding;
+mod support;
+mod telling;
