@@ -23,6 +23,12 @@ pub struct Config {
     /// Bytes of a response that may gather before they are handed to the journal. 256 KiB unless
     /// told.
     pub step: usize,
+    /// How often a heartbeat is written, which shows that the book lives when nothing comes. In
+    /// whole seconds, at least one. A minute unless told.
+    pub heartbeat: Duration,
+    /// How long a session may be without a request before its records are counted and it is
+    /// closed; it can go on later. Half an hour unless told.
+    pub idle: Duration,
     /// Bytes that the journal may grow to, if there is to be a limit. Nothing is recorded, and so
     /// nothing passes, beyond it.
     pub limit: Option<u64>,
@@ -38,7 +44,15 @@ impl Config {
             exchanges: 8192,
             deadline: Duration::from_secs(2),
             step: 256 << 10,
+            heartbeat: Duration::from_secs(60),
+            idle: Duration::from_secs(30 * 60),
             limit: None,
         }
+    }
+
+    /// The seconds between heartbeats, as leaves have them.
+    pub(crate) fn period(&self) -> u16 {
+        let seconds = self.heartbeat.as_millis().div_ceil(1000).max(1);
+        u16::try_from(seconds).unwrap_or(u16::MAX)
     }
 }

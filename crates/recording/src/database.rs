@@ -115,12 +115,14 @@ fn immutable(path: &Path) -> String {
 /// Only a checkpoint holds the database's lock besides the writer, and never for long.
 const BUSY: Duration = Duration::from_secs(10);
 const PAGE: u32 = 4 << 10;
-const SCHEMA: i32 = 1;
+const SCHEMA: i32 = 2;
 /// "toll", so that `file` and its kind can tell what the database is.
 const APPLICATION: i32 = 0x746f_6c6c;
 
 /// `entry` is the log, `part` holds the bodies that its envelopes have digests of, `head` is the
-/// tree and its signed checkpoint. `exchange` is derived from the envelopes, for lists.
+/// tree and its signed checkpoint. `exchange` is derived from the envelopes, for lists, and
+/// `session` from the leaves: the end of the chain of each session that is not one exchange alone.
+/// Leaves stand before envelopes so that reading them all does not read those.
 ///
 /// There are few indexes, because each of them is one more page in every commit: what a search
 /// needs belongs into an index of its own, which need not be there before a request may pass.
@@ -129,9 +131,9 @@ const APPLICATION: i32 = 0x746f_6c6c;
 const TABLES: &str = "
     CREATE TABLE entry (
         seq INTEGER PRIMARY KEY,
+        leaf BLOB NOT NULL,
         salt BLOB NOT NULL,
-        envelope BLOB NOT NULL,
-        leaf BLOB NOT NULL
+        envelope BLOB NOT NULL
     ) STRICT;
     CREATE TABLE part (
         exchange BLOB NOT NULL,
@@ -165,6 +167,16 @@ const TABLES: &str = "
         outcome TEXT,
         status INTEGER
     ) STRICT;
+    CREATE TABLE session (
+        id BLOB PRIMARY KEY,
+        entries INTEGER NOT NULL,
+        exchanges INTEGER NOT NULL,
+        open INTEGER NOT NULL,
+        head BLOB NOT NULL,
+        last INTEGER NOT NULL,
+        time INTEGER NOT NULL,
+        closed INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
     CREATE INDEX exchange_closed ON exchange (closed) WHERE closed IS NOT NULL;
 ";
 
@@ -195,10 +207,13 @@ mod tests {
         let path = dir.path().join("journal.db");
         std::fs::File::create(&path).unwrap();
         let connection = open(&path, None).unwrap();
-        connection.pragma_update(None, "user_version", 2).unwrap();
-        drop(connection);
-        for refused in [open(&path, None), read(&path)] {
-            assert_eq!(refused.unwrap_err().kind(), &ErrorKind::Schema(2));
+        for unknown in [SCHEMA - 1, SCHEMA + 1] {
+            connection
+                .pragma_update(None, "user_version", unknown)
+                .unwrap();
+            for refused in [open(&path, None), read(&path)] {
+                assert_eq!(refused.unwrap_err().kind(), &ErrorKind::Schema(unknown));
+            }
         }
     }
 

@@ -97,7 +97,11 @@ impl fmt::Display for ErrorKind {
             Self::Key => f.write_str("the log's key cannot be used"),
             Self::Origin => f.write_str("the book has another origin than the one configured"),
             Self::Engine => f.write_str("SQLite is older than 3.51.3"),
-            Self::Schema(version) => write!(f, "the journal has the unknown schema {version}"),
+            Self::Schema(version) => write!(
+                f,
+                "the journal has schema {version}, which this build does not read: begin a new book \
+                 in another folder and keep this one with the program that wrote it"
+            ),
             Self::Database => f.write_str("the journal cannot be read or written"),
             Self::Corrupt => f.write_str("what the journal holds does not fit together"),
             Self::Random => f.write_str("the system gives no random bytes"),

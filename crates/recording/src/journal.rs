@@ -1,10 +1,13 @@
 //! The journal: entries, tree and signed head, changed in one transaction or not at all.
 
+use std::time::{Duration, Instant};
+
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde_json::Value;
-use tollbook_exchange::{ExchangeId, ResponseShape, SessionId};
+use tollbook_exchange::{ExchangeId, ResponseShape, SessionId, Timestamp};
 use tollbook_ledger::{
-    Checkpoint, ContentDigest, Frontier, Header, Leaf, SigningKey, VerifierKey, leaf_hash,
+    BOOK, Checkpoint, ContentDigest, Frontier, Header, Kind, Leaf, SigningKey, VerifierKey,
+    leaf_hash,
 };
 
 use crate::{
@@ -13,13 +16,18 @@ use crate::{
     envelope,
     folder::Folder,
     queue::{Entry, Job, Part},
+    sessions::Sessions,
 };
 
 /// The journal as its one writer sees it.
 pub(crate) struct Journal {
     connection: Connection,
     tree: Frontier,
+    sessions: Sessions,
     key: SigningKey,
+    period: u16,
+    idle: Duration,
+    opened: Instant,
 }
 
 impl Journal {
@@ -35,19 +43,59 @@ impl Journal {
             connection.query_row("SELECT max(seq) FROM entry", [], |row| row.get(0))?;
         let new = head.is_none() && last.is_none();
         let mut journal = Self {
+            sessions: Sessions::load(&connection)?,
             connection,
             tree: Frontier::new(),
             key: folder.key(&config.origin, new)?,
+            period: config.period(),
+            idle: config.idle,
+            opened: Instant::now(),
         };
-        if new {
-            // Even an empty book has a signed head.
-            journal.append(&[])?;
-        } else {
+        if !new {
             let (size, frontier, note) = head.ok_or(ErrorKind::Corrupt)?;
             journal.tree = Frontier::from_bytes(&frontier).map_err(corrupt)?;
             journal.check(size, last, &note)?;
         }
         Ok(journal)
+    }
+
+    /// Writes that a recorder begins. Without it a new book has no signed head.
+    pub(crate) fn start(&mut self) -> Result<(), Error> {
+        let own = self.sessions.chain(&BOOK);
+        let before = match own {
+            Some(chain) => self.kind(chain.last)?,
+            None => None,
+        };
+        self.write(vec![envelope::start(self.period, before)?])
+    }
+
+    /// Writes a heartbeat, and closes the sessions that have been idle.
+    pub(crate) fn beat(&mut self) -> Result<(), Error> {
+        let uptime = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let open = self.sessions.open();
+        self.write(vec![envelope::heartbeat(self.period, open, uptime)?])?;
+        let idle = i64::try_from(self.idle.as_micros()).unwrap_or(i64::MAX);
+        let since = Timestamp::now().as_micros().saturating_sub(idle);
+        let idle = self.sessions.idle(since);
+        for some in idle.chunks(MAX_CLOSED) {
+            let closed = some
+                .iter()
+                .map(|(session, chain)| envelope::close(*session, chain));
+            self.write(closed.collect::<Result<_, _>>()?)?;
+        }
+        Ok(())
+    }
+
+    /// Writes that the recorder ends in good order.
+    pub(crate) fn stop(&mut self) -> Result<(), Error> {
+        self.write(vec![envelope::stop(self.sessions.open())?])
+    }
+
+    fn write(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
+        self.append(&[Job {
+            entries,
+            ..Job::default()
+        }])
     }
 
     /// Writes jobs and the head over them. Durable when this returns.
@@ -61,12 +109,13 @@ impl Journal {
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         for job in jobs {
             for entry in &job.entries {
-                append_entry(&write, &mut tree, entry)?;
+                append_entry(&write, &mut tree, &mut self.sessions, entry)?;
             }
             for part in &job.parts {
                 append_part(&write, part)?;
             }
         }
+        self.sessions.keep(&write)?;
         let note = Checkpoint::of(self.key.name(), &tree)
             .sign(&self.key)
             .map_err(corrupt)?;
@@ -121,6 +170,20 @@ impl Journal {
         self.key.verifier_key()
     }
 
+    /// The kind of the entry at this index.
+    fn kind(&self, index: u64) -> Result<Option<Kind>, Error> {
+        let leaf: Option<Vec<u8>> = self
+            .connection
+            .query_row(
+                "SELECT leaf FROM entry WHERE seq = ?1",
+                [signed(index)?],
+                |row| row.get(0),
+            )
+            .optional()?;
+        let leaf = leaf.map(|leaf| Leaf::from_bytes(&leaf)).transpose()?;
+        Ok(leaf.map(|leaf| leaf.header.kind))
+    }
+
     fn abandoned(&self, id: ExchangeId, session: SessionId, asked: &[u8]) -> Result<Entry, Error> {
         let asked: Value = serde_json::from_slice(asked).map_err(corrupt)?;
         let mut salt = [0; 32];
@@ -155,6 +218,9 @@ impl Journal {
     }
 }
 
+/// As many sessions as are closed in one transaction.
+const MAX_CLOSED: usize = 256;
+
 /// How the parts of a body are numbered by kind.
 pub(crate) const REQUEST: i64 = 0;
 
@@ -174,21 +240,34 @@ pub(crate) const fn shape_of(kind: i64) -> ResponseShape {
     }
 }
 
-fn append_entry(write: &Transaction<'_>, tree: &mut Frontier, entry: &Entry) -> Result<(), Error> {
+fn append_entry(
+    write: &Transaction<'_>,
+    tree: &mut Frontier,
+    sessions: &mut Sessions,
+    entry: &Entry,
+) -> Result<(), Error> {
     let sequence = tree.size();
+    let (exchange, session) = (*entry.exchange.as_bytes(), *entry.session.as_bytes());
     let header = Header {
         kind: entry.kind,
+        period: entry.period,
         sequence,
         time: entry.time,
-        exchange: *entry.exchange.as_bytes(),
-        session: *entry.session.as_bytes(),
+        exchange,
+        session,
+        link: sessions.link(write, entry.kind, &exchange, &session)?,
     };
     let leaf = Leaf::seal(header, &entry.salt, &entry.envelope).to_bytes();
-    tree.append(leaf_hash(&leaf));
+    let hash = leaf_hash(&leaf);
+    tree.append(hash);
+    sessions.push(&header, hash);
     write
-        .prepare_cached("INSERT INTO entry (seq, salt, envelope, leaf) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![signed(sequence)?, entry.salt, entry.envelope, leaf])?;
-    entry.row.write(write, sequence)
+        .prepare_cached("INSERT INTO entry (seq, leaf, salt, envelope) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![signed(sequence)?, leaf, entry.salt, entry.envelope])?;
+    match &entry.row {
+        Some(row) => row.write(write, sequence),
+        None => Ok(()),
+    }
 }
 
 fn append_part(write: &Transaction<'_>, part: &Part) -> Result<(), Error> {

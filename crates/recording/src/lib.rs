@@ -75,6 +75,7 @@ mod reader;
 mod recorder;
 mod recording;
 mod row;
+mod sessions;
 mod writer;
 
 pub use config::Config;
@@ -82,6 +83,6 @@ pub use error::{Error, ErrorKind};
 pub use evidence::{Evidence, EvidenceOptions};
 #[cfg(feature = "tower")]
 pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, ResponseBody};
-pub use reader::{Fault, Filter, Kept, Reader, Summary, Verification};
+pub use reader::{Fault, Filter, Kept, LastSign, Reader, Silence, Summary, Verification};
 pub use recorder::{Health, Recorder, Stats};
 pub use recording::Recording;

@@ -84,6 +84,7 @@ impl Recorder {
     pub fn open(config: Config) -> Result<Self, Error> {
         let folder = Folder::claim(&config.folder)?;
         let mut journal = Journal::open(&folder, &config)?;
+        journal.start()?;
         let swept = journal.sweep()?;
         if swept > 0 {
             tracing::warn!(exchanges = swept, "closed exchanges whose end nobody saw");
@@ -92,7 +93,7 @@ impl Recorder {
         let slots = config.exchanges.clamp(1, Semaphore::MAX_PERMITS);
         let shared = Arc::new(Shared::new(room, slots, journal.size()));
         let key = journal.verifier_key();
-        let threads = writer::start(journal, folder.journal()?, &shared)?;
+        let threads = writer::start(journal, folder.journal()?, config.heartbeat, &shared)?;
         Ok(Self(Arc::new(Inner {
             shared,
             config: Config {

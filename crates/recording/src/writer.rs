@@ -19,7 +19,7 @@ use crate::{
     Error, ErrorKind,
     database::{connect, with_suffix},
     journal::Journal,
-    queue::{Job, Queue},
+    queue::{Job, Queue, Taken},
 };
 
 /// What the recorder's handles and its threads share.
@@ -67,7 +67,7 @@ impl Shared {
         self.room.close();
         self.slots.close();
         let kind = self.blocked();
-        while let Some(jobs) = self.queue.take() {
+        while let Taken::Jobs(jobs) = self.queue.take(Instant::now()) {
             jobs.into_iter().for_each(|job| job.fail(&kind));
         }
     }
@@ -97,6 +97,7 @@ impl Shared {
 pub(crate) fn start(
     journal: Journal,
     path: PathBuf,
+    heartbeat: Duration,
     shared: &Arc<Shared>,
 ) -> Result<[JoinHandle<()>; 2], Error> {
     let connection = connect(&path)?;
@@ -112,19 +113,36 @@ pub(crate) fn start(
         .name("tollbook-writer".into())
         .spawn({
             let shared = Arc::clone(shared);
-            move || write(journal, &shared, &call)
+            move || write(journal, heartbeat, &shared, &call)
         });
     let thread = |error: io::Error| Error::because(ErrorKind::Folder, error);
     Ok([writer.map_err(thread)?, keeper.map_err(thread)?])
 }
 
-/// Writes what comes, in groups: all that waits when a group begins shares one sync.
-fn write(mut journal: Journal, shared: &Arc<Shared>, call: &SyncSender<()>) {
+/// Writes what comes, in groups: all that waits when a group begins shares one sync. At the end of
+/// each period it writes a heartbeat, and a last entry when it is told to end.
+fn write(mut journal: Journal, heartbeat: Duration, shared: &Arc<Shared>, call: &SyncSender<()>) {
     // Also if this thread panics, nobody waits for it in vain.
     let _stop = StopOnDrop(Arc::clone(shared));
-    while let Some(jobs) = shared.queue.take() {
+    let mut due = Instant::now() + heartbeat;
+    loop {
+        let taken = shared.queue.take(due);
+        let (jobs, over) = match taken {
+            Taken::Jobs(jobs) => (jobs, false),
+            Taken::Nothing => (Vec::new(), false),
+            Taken::Closed => (Vec::new(), true),
+        };
         shared.set_writing(Some(Instant::now()));
-        let written = journal.append(&jobs);
+        let mut written = match jobs.is_empty() {
+            true => Ok(()),
+            false => journal.append(&jobs),
+        };
+        if over {
+            written = written.and_then(|()| journal.stop());
+        } else if due <= Instant::now() {
+            written = written.and_then(|()| journal.beat());
+            due = Instant::now() + heartbeat;
+        }
         shared.set_writing(None);
         match written {
             Ok(()) => {
@@ -141,6 +159,9 @@ fn write(mut journal: Journal, shared: &Arc<Shared>, call: &SyncSender<()>) {
                 jobs.into_iter().for_each(|job| job.fail(&kind));
                 return;
             }
+        }
+        if over {
+            return;
         }
     }
 }

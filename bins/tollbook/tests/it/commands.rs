@@ -45,7 +45,7 @@ fn quickstart_once_shows_a_masked_record_and_verifies() {
     assert_eq!(code(&once), 0, "{}", text(&once.stderr));
     let page = text(&once.stdout);
     assert!(page.contains("verified"), "{page}");
-    assert!(page.contains("entries    4, for 2 exchanges\n"), "{page}");
+    assert!(page.contains("entries    6, for 2 exchanges\n"), "{page}");
     assert!(
         page.contains("repo:acme/payments:ref:refs/heads/main (developers)"),
         "{page}"
@@ -80,7 +80,7 @@ fn quickstart_once_shows_a_masked_record_and_verifies() {
     assert_eq!(code(&again), 0, "{}", text(&again.stderr));
     let value: Value = serde_json::from_slice(&again.stdout).unwrap();
     assert_eq!(value["exchange"]["outcome"], "complete");
-    assert_eq!(value["exchange"]["ledger"]["index"], 7);
+    assert_eq!(value["exchange"]["ledger"]["index"], 10);
 
     let listed = tollbook(
         &folder,
@@ -110,13 +110,13 @@ fn a_changed_book_is_told_by_exit_code_one() {
     let verified = tollbook(&folder, &["verify", "--data", "tollbook-data"]);
     assert_eq!(code(&verified), 1, "{}", text(&verified.stdout));
     assert!(
-        text(&verified.stdout).contains("index 2"),
+        text(&verified.stdout).contains("index 3"),
         "{}",
         text(&verified.stdout)
     );
     let verified = tollbook(&folder, &["verify", "--json", "--data", "tollbook-data"]);
     let report: Value = serde_json::from_slice(&verified.stdout).unwrap();
-    assert_eq!(report["faults"][0]["index"], 2, "{report}");
+    assert_eq!(report["faults"][0]["index"], 3, "{report}");
 }
 
 #[test]
@@ -462,11 +462,11 @@ fn one_open_exchange_is_counted_in_the_singular() {
         scope.spawn(|| stage.ask(&stage.token("open"), "claude-haiku-4-5", "wait"));
         let begun = Instant::now();
         let mut page = String::new();
-        while !page.contains("entries    3, ") && begun.elapsed() < Duration::from_secs(10) {
+        while !page.contains("entries    4, ") && begun.elapsed() < Duration::from_secs(10) {
             thread::sleep(Duration::from_millis(50));
             page = text(&stage.read(&["verify"]).stdout);
         }
-        assert!(page.contains("entries    3, for 2 exchanges\n"), "{page}");
+        assert!(page.contains("entries    4, for 2 exchanges\n"), "{page}");
         assert!(
             page.contains("open       1 exchange has no outcome yet\n"),
             "{page}"

@@ -5,7 +5,7 @@ mod show;
 mod verify;
 
 pub use list::{Filter, Summary};
-pub use verify::{Fault, Kept, Verification};
+pub use verify::{Fault, Kept, LastSign, Silence, Verification};
 
 use std::{
     fmt,

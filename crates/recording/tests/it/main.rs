@@ -12,5 +12,6 @@ mod limits;
 mod outcomes;
 mod reading;
 mod restart;
+mod sessions;
 mod support;
 mod tampering;

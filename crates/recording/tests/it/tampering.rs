@@ -41,11 +41,20 @@ fn flip(value: &Value, bit: usize) -> Value {
     }
 }
 
+/// The column by which a row is told.
+fn key_of(table: &str) -> &str {
+    match table {
+        "session" => "last",
+        _ => "rowid",
+    }
+}
+
 /// The first index of an entry to which a row of the table belongs.
 fn index_of(database: &Connection, table: &str, rowid: i64) -> i64 {
     let sql = match table {
         "entry" => "SELECT seq FROM entry WHERE rowid = ?1",
         "exchange" => "SELECT intent FROM exchange WHERE rowid = ?1",
+        "session" => "SELECT last FROM session WHERE last = ?1",
         _ => {
             "SELECT iif(part.kind = 0, intent, closed) FROM part JOIN exchange ON id = exchange
              WHERE part.rowid = ?1"
@@ -63,6 +72,10 @@ async fn a_value_changed_in_any_column_is_found_at_its_entry() {
     let mut flips = 0;
     for (table, columns) in [
         ("entry", &["salt", "envelope", "leaf"][..]),
+        (
+            "session",
+            &["id", "entries", "exchanges", "open", "head", "closed"],
+        ),
         ("part", &["exchange", "kind", "ordinal", "at", "data"]),
         (
             "exchange",
@@ -86,7 +99,7 @@ async fn a_value_changed_in_any_column_is_found_at_its_entry() {
         ),
     ] {
         let rows: Vec<i64> = database
-            .prepare(&format!("SELECT rowid FROM {table}"))
+            .prepare(&format!("SELECT {} FROM {table}", key_of(table)))
             .unwrap()
             .query_map([], |row| row.get(0))
             .unwrap()
@@ -95,8 +108,9 @@ async fn a_value_changed_in_any_column_is_found_at_its_entry() {
         for rowid in rows {
             for column in columns {
                 let index = index_of(&database, table, rowid);
-                let read = format!("SELECT {column} FROM {table} WHERE rowid = ?1");
-                let write = format!("UPDATE {table} SET {column} = ?2 WHERE rowid = ?1");
+                let key = key_of(table);
+                let read = format!("SELECT {column} FROM {table} WHERE {key} = ?1");
+                let write = format!("UPDATE {table} SET {column} = ?2 WHERE {key} = ?1");
                 let value: Value = database
                     .query_row(&read, [rowid], |row| row.get(0))
                     .unwrap();
@@ -135,14 +149,17 @@ async fn rows_added_or_removed_are_found() {
         "DELETE FROM entry WHERE seq = 2",
         "DELETE FROM entry WHERE seq = 5",
         "UPDATE entry SET seq = 9 WHERE seq = 5",
-        "INSERT INTO entry SELECT 6, salt, envelope, leaf FROM entry WHERE seq = 5",
+        "INSERT INTO entry SELECT 8, leaf, salt, envelope FROM entry WHERE seq = 5",
         "DELETE FROM part WHERE rowid = 1",
         "INSERT INTO part SELECT exchange, kind, 7, at, data FROM part WHERE rowid = 1",
         "INSERT INTO part SELECT zeroblob(16), kind, ordinal, at, data FROM part WHERE rowid = 1",
-        "DELETE FROM exchange WHERE intent = 2",
-        "UPDATE exchange SET closed = NULL WHERE intent = 2",
+        "DELETE FROM exchange WHERE intent = 3",
+        "UPDATE exchange SET closed = NULL WHERE intent = 3",
         "INSERT INTO exchange (intent, id, session, connection, protocol, started)
          VALUES (99, zeroblob(16), zeroblob(16), 'c', 'p', 1)",
+        "DELETE FROM session",
+        "INSERT INTO session SELECT x'01', entries, exchanges, open, head, last, time, closed
+         FROM session LIMIT 1",
         "DELETE FROM head",
         "UPDATE head SET size = 5",
         "UPDATE head SET frontier = x'00'",
