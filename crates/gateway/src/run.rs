@@ -113,7 +113,7 @@ impl Gateway {
     /// When the book, the state or a listener cannot be had. Nothing is left running then.
     pub async fn start(plan: Plan) -> Result<Self, StartError> {
         let config = plan.config.gateway.clone();
-        let book = tollbook_recording::Config::new(&config.data, &config.name);
+        let book = plan.config.book();
         let opened = tokio::task::spawn_blocking(move || Recorder::open(book)).await;
         let recorder = opened.map_err(io::Error::from)?.map_err(StartError::Book)?;
         let folder = config.data.clone();

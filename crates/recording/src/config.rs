@@ -29,6 +29,9 @@ pub struct Config {
     /// How long a session may be without a request before its records are counted and it is
     /// closed; it can go on later. Half an hour unless told.
     pub idle: Duration,
+    /// The file that the newest checkpoint is kept in, apart from the book: on another disk or
+    /// machine, and in no backup. A book that is older than it is not continued. None unless told.
+    pub anchor: Option<PathBuf>,
     /// Bytes that the journal may grow to, if there is to be a limit. Nothing is recorded, and so
     /// nothing passes, beyond it.
     pub limit: Option<u64>,
@@ -46,6 +49,7 @@ impl Config {
             step: 256 << 10,
             heartbeat: Duration::from_secs(60),
             idle: Duration::from_secs(30 * 60),
+            anchor: None,
             limit: None,
         }
     }

@@ -122,6 +122,8 @@ const APPLICATION: i32 = 0x746f_6c6c;
 /// `entry` is the log, `part` holds the bodies that its envelopes have digests of, `head` is the
 /// tree and its signed checkpoint. `exchange` is derived from the envelopes, for lists, and
 /// `session` from the leaves: the end of the chain of each session that is not one exchange alone.
+/// `anchored` is the tree as the anchor has it, or had shortly before, so that few leaves have to be
+/// read to see whether the book is the one that was anchored.
 /// Leaves stand before envelopes so that reading them all does not read those.
 ///
 /// There are few indexes, because each of them is one more page in every commit: what a search
@@ -148,6 +150,11 @@ const TABLES: &str = "
         size INTEGER NOT NULL,
         frontier BLOB NOT NULL,
         note TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE anchored (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        size INTEGER NOT NULL,
+        frontier BLOB NOT NULL
     ) STRICT;
     CREATE TABLE exchange (
         intent INTEGER PRIMARY KEY,

@@ -188,8 +188,12 @@ pub(crate) fn session(exchange: &Exchange, draft: &Draft) -> SessionId {
 }
 
 /// The entry of a recorder that begins to write. `before` is the kind of the book's own entry that
-/// came last.
-pub(crate) fn start(period: u16, before: Option<Kind>) -> Result<Entry, Error> {
+/// came last, and `epoch` what is known of a book that this one comes after.
+pub(crate) fn start(
+    period: u16,
+    before: Option<Kind>,
+    epoch: Option<&Value>,
+) -> Result<Entry, Error> {
     let before = before.map(|kind| match kind {
         Kind::Stop => "stopped",
         _ => "crashed",
@@ -200,6 +204,7 @@ pub(crate) fn start(period: u16, before: Option<Kind>) -> Result<Entry, Error> {
         json!({
             "program": concat!("tollbook-recording ", env!("CARGO_PKG_VERSION")),
             "before": before,
+            "epoch": epoch,
             "period": period,
         }),
     )

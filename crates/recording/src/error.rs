@@ -51,6 +51,26 @@ pub enum ErrorKind {
     Ambiguous,
     /// The evidence cannot be written.
     Evidence,
+    /// The anchor cannot be read or written.
+    AnchorUnusable,
+    /// The anchor is a checkpoint of another log, or none.
+    AnchorForeign,
+    /// The book had an anchor, and there is none now.
+    AnchorLost,
+    /// The book is older than its anchor: it was restored from a copy, or its end is lost.
+    Behind {
+        /// The number of entries of the book.
+        book: u64,
+        /// The number of entries that the anchor is about.
+        anchor: u64,
+    },
+    /// The book has other entries than those that the anchor is about.
+    Forked {
+        /// The number of entries that the anchor is about.
+        anchor: u64,
+    },
+    /// Nothing keeps the book from being continued, so there is nothing to accept.
+    NothingToRecover,
 }
 
 impl Error {
@@ -112,9 +132,34 @@ impl fmt::Display for ErrorKind {
             Self::Id => f.write_str("not an exchange id, nor eight or more of its first digits"),
             Self::Ambiguous => f.write_str("several exchanges have ids that begin like this"),
             Self::Evidence => f.write_str("the evidence cannot be written"),
+            Self::AnchorUnusable => f.write_str("the anchor cannot be read or written"),
+            Self::AnchorForeign => write!(
+                f,
+                "the anchor is not a checkpoint of this book: another book lies here than the one \
+                 that was anchored. {WAYS_OUT}"
+            ),
+            Self::AnchorLost => write!(
+                f,
+                "the book had an anchor, which is gone: nothing shows any more that the book is the \
+                 newest. Bring the anchor back, or accept it: `tollbook recover --accept-gap`"
+            ),
+            Self::Behind { book, anchor } => write!(
+                f,
+                "the book has {book} entries and its anchor is about {anchor}: it was restored from \
+                 a copy, or its end is lost. {WAYS_OUT}"
+            ),
+            Self::Forked { anchor } => write!(
+                f,
+                "the first {anchor} entries of the book are not those of its anchor: it went on \
+                 from a copy. {WAYS_OUT}"
+            ),
+            Self::NothingToRecover => f.write_str("the book can be continued as it is"),
         }
     }
 }
+
+const WAYS_OUT: &str = "Put the newest copy of the book back, or accept the loss, which begins a new \
+     epoch that says so: `tollbook recover --accept-gap`";
 
 /// An error of SQLite without the statement, which its own error may quote.
 #[derive(Debug)]

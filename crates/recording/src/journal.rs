@@ -12,6 +12,7 @@ use tollbook_ledger::{
 
 use crate::{
     Config, Error, ErrorKind,
+    anchor::{Anchor, Head, SharedHead},
     database::{self, signed, unsigned},
     envelope,
     folder::Folder,
@@ -25,6 +26,10 @@ pub(crate) struct Journal {
     tree: Frontier,
     sessions: Sessions,
     key: SigningKey,
+    /// The signed head; empty in a book that was not begun.
+    note: String,
+    /// What the anchor holds by now, and the book does not know yet.
+    anchored: Option<SharedHead>,
     period: u16,
     idle: Duration,
     opened: Instant,
@@ -32,7 +37,13 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Opens the journal of a folder, and begins one in a folder that has none.
-    pub(crate) fn open(folder: &Folder, config: &Config) -> Result<Self, Error> {
+    ///
+    /// A journal that is not the one that was anchored is refused before anything is written.
+    pub(crate) fn open(
+        folder: &Folder,
+        config: &Config,
+        anchor: Option<&Anchor>,
+    ) -> Result<Self, Error> {
         let connection = database::open(&folder.journal()?, config.limit)?;
         let head: Option<(i64, Vec<u8>, String)> = connection
             .query_row("SELECT size, frontier, note FROM head", [], |row| {
@@ -46,7 +57,9 @@ impl Journal {
             sessions: Sessions::load(&connection)?,
             connection,
             tree: Frontier::new(),
+            note: String::new(),
             key: folder.key(&config.origin, new)?,
+            anchored: None,
             period: config.period(),
             idle: config.idle,
             opened: Instant::now(),
@@ -55,6 +68,10 @@ impl Journal {
             let (size, frontier, note) = head.ok_or(ErrorKind::Corrupt)?;
             journal.tree = Frontier::from_bytes(&frontier).map_err(corrupt)?;
             journal.check(size, last, &note)?;
+            journal.note = note;
+        }
+        if let Some(anchor) = anchor {
+            journal.anchored = journal.compare(anchor.held())?.map(SharedHead::new);
         }
         Ok(journal)
     }
@@ -66,7 +83,26 @@ impl Journal {
             Some(chain) => self.kind(chain.last)?,
             None => None,
         };
-        self.write(vec![envelope::start(self.period, before)?])
+        self.write(vec![envelope::start(self.period, before, None)?])
+    }
+
+    /// Writes that a book begins in the place of one that could not be continued.
+    pub(crate) fn begin_epoch(&mut self, epoch: &Value) -> Result<(), Error> {
+        self.write(vec![envelope::start(self.period, None, Some(epoch))?])
+    }
+
+    /// The end of the log, for the anchor.
+    pub(crate) fn head(&self) -> Head {
+        Head {
+            size: self.tree.size(),
+            frontier: self.tree.to_bytes(),
+            note: self.note.clone(),
+        }
+    }
+
+    /// Notes what the anchor holds, with what is written next.
+    pub(crate) fn note_anchored(&mut self, head: SharedHead) {
+        self.anchored = Some(head);
     }
 
     /// Writes a heartbeat, and closes the sessions that have been idle.
@@ -125,7 +161,16 @@ impl Journal {
                  ON CONFLICT (one) DO UPDATE SET size = ?1, frontier = ?2, note = ?3",
             )?
             .execute(params![signed(tree.size())?, tree.to_bytes(), note])?;
+        if let Some(anchored) = self.anchored.take() {
+            write
+                .prepare_cached(
+                    "INSERT INTO anchored (one, size, frontier) VALUES (1, ?1, ?2)
+                     ON CONFLICT (one) DO UPDATE SET size = ?1, frontier = ?2",
+                )?
+                .execute(params![signed(anchored.size)?, anchored.frontier])?;
+        }
         write.commit()?;
+        self.note = note;
         self.tree = tree;
         Ok(())
     }
@@ -201,6 +246,64 @@ impl Journal {
             digest.part(unsigned(part.get(1)?)?, data);
         }
         envelope::abandoned(&asked, session, salt, shape, &digest)
+    }
+
+    /// Refuses a journal that is not the one that was anchored. Gives the head that was.
+    fn compare(&self, held: Option<&str>) -> Result<Option<Head>, Error> {
+        let known: Option<(i64, Vec<u8>)> = self
+            .connection
+            .query_row("SELECT size, frontier FROM anchored", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        let Some(held) = held else {
+            // A book that begins to be anchored is as it is.
+            return match known {
+                Some(_) => Err(ErrorKind::AnchorLost.into()),
+                None => Ok(None),
+            };
+        };
+        let anchor = Checkpoint::open(held, &self.key.verifier_key())
+            .map_err(|error| Error::because(ErrorKind::AnchorForeign, error))?;
+        let (book, size) = (self.tree.size(), anchor.size);
+        if book < size {
+            return Err(ErrorKind::Behind { book, anchor: size }.into());
+        }
+        let fits = |from: Frontier| -> Result<Option<Head>, Error> {
+            let tree = self.grow(from, size)?;
+            let same = tree.size() == size && tree.root() == anchor.root;
+            let head = Head {
+                size,
+                frontier: tree.to_bytes(),
+                note: held.to_owned(),
+            };
+            // The tree that the book signed must be the one that grows out of the anchored one.
+            let grown = same && self.grow(tree, book)?.root() == self.tree.root();
+            Ok(grown.then_some(head))
+        };
+        if let Some((_, known)) = known
+            && let Ok(known) = Frontier::from_bytes(&known)
+            && known.size() <= size
+            && let Some(head) = fits(known)?
+        {
+            return Ok(Some(head));
+        }
+        match fits(Frontier::new())? {
+            Some(head) => Ok(Some(head)),
+            None => Err(ErrorKind::Forked { anchor: size }.into()),
+        }
+    }
+
+    /// The tree with the leaves that follow up to `size`.
+    fn grow(&self, mut tree: Frontier, size: u64) -> Result<Frontier, Error> {
+        let mut leaves = self
+            .connection
+            .prepare_cached("SELECT leaf FROM entry WHERE seq >= ?1 AND seq < ?2 ORDER BY seq")?;
+        let mut leaves = leaves.query([signed(tree.size())?, signed(size)?])?;
+        while let Some(leaf) = leaves.next()? {
+            tree.append(leaf_hash(leaf.get_ref(0)?.as_blob().map_err(corrupt)?));
+        }
+        Ok(tree)
     }
 
     /// Refuses a journal whose head does not fit its key, its tree or its last entry.

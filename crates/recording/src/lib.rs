@@ -61,6 +61,7 @@
 //! # }
 //! ```
 
+mod anchor;
 mod config;
 mod database;
 mod envelope;
@@ -74,6 +75,7 @@ mod queue;
 mod reader;
 mod recorder;
 mod recording;
+mod recover;
 mod row;
 mod sessions;
 mod writer;
@@ -86,3 +88,4 @@ pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, ResponseB
 pub use reader::{Fault, Filter, Kept, LastSign, Reader, Silence, Summary, Verification};
 pub use recorder::{Health, Recorder, Stats};
 pub use recording::Recording;
+pub use recover::{Recovered, recover};

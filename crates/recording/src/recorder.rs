@@ -14,6 +14,7 @@ use tollbook_ledger::VerifierKey;
 
 use crate::{
     Config, Error, ErrorKind, Recording,
+    anchor::Anchor,
     folder::Folder,
     journal::Journal,
     recording::Open,
@@ -71,6 +72,9 @@ pub struct Stats {
     pub open: usize,
     /// Bytes that wait to be written.
     pub queued: usize,
+    /// The number of entries that the anchor was brought up to; `None` without an anchor, zero
+    /// before this recorder first did. What is above it a copy that is put back could hide.
+    pub anchored: Option<u64>,
 }
 
 impl Recorder {
@@ -79,21 +83,35 @@ impl Recorder {
     ///
     /// # Errors
     ///
-    /// When the folder is in use or not usable, its key is not private, or the journal is not one
-    /// that this key signed.
+    /// When the folder is in use or not usable, its key is not private, the journal is not one
+    /// that this key signed, or it is not the one that was anchored: an older copy of it, or one
+    /// that went on from such a copy. [`recover`](crate::recover) is the way out of the last.
     pub fn open(config: Config) -> Result<Self, Error> {
         let folder = Folder::claim(&config.folder)?;
-        let mut journal = Journal::open(&folder, &config)?;
+        let mut anchor = config.anchor.as_deref().map(Anchor::claim).transpose()?;
+        let mut journal = Journal::open(&folder, &config, anchor.as_ref())?;
         journal.start()?;
         let swept = journal.sweep()?;
         if swept > 0 {
             tracing::warn!(exchanges = swept, "closed exchanges whose end nobody saw");
         }
+        if let Some(anchor) = &mut anchor {
+            // From here on the book says that it has an anchor, so that one is.
+            let head = journal.head();
+            anchor.swap(&head.note)?;
+            journal.note_anchored(head.into());
+        }
         let room = config.queue.clamp(1, Semaphore::MAX_PERMITS.min(MAX_ROOM));
         let slots = config.exchanges.clamp(1, Semaphore::MAX_PERMITS);
         let shared = Arc::new(Shared::new(room, slots, journal.size()));
         let key = journal.verifier_key();
-        let threads = writer::start(journal, folder.journal()?, config.heartbeat, &shared)?;
+        let threads = writer::start(
+            journal,
+            folder.journal()?,
+            config.heartbeat,
+            anchor,
+            &shared,
+        )?;
         Ok(Self(Arc::new(Inner {
             shared,
             config: Config {
@@ -103,7 +121,7 @@ impl Recorder {
             },
             open: Mutex::default(),
             key,
-            threads: Mutex::new(threads.into()),
+            threads: Mutex::new(threads),
             folder,
         })))
     }
@@ -175,6 +193,8 @@ impl Recorder {
             commits: shared.commits.load(Ordering::Relaxed),
             open: self.0.open().len(),
             queued: (self.0.config.queue).saturating_sub(shared.room.available_permits()),
+            anchored: (self.0.config.anchor.as_ref())
+                .map(|_| shared.anchor_size.load(Ordering::Relaxed)),
         }
     }
 

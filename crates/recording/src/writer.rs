@@ -1,4 +1,5 @@
-//! The two threads behind a recorder: one writes, the other keeps the write-ahead log short.
+//! The threads behind a recorder: one writes, one keeps the write-ahead log short, and one the
+//! anchor close behind the book.
 
 use std::{
     io,
@@ -17,6 +18,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     Error, ErrorKind,
+    anchor::{Anchor, Head, SharedHead, follow},
     database::{connect, with_suffix},
     journal::Journal,
     queue::{Job, Queue, Taken},
@@ -32,6 +34,12 @@ pub(crate) struct Shared {
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) entries: AtomicU64,
     pub(crate) commits: AtomicU64,
+    /// The end of the log, where there is an anchor to keep it.
+    head: Mutex<Option<SharedHead>>,
+    /// What the anchor holds and the journal does not know yet.
+    anchored: Mutex<Option<SharedHead>>,
+    /// The number of entries that the anchor is about.
+    pub(crate) anchor_size: AtomicU64,
     /// When the write began that is under way.
     writing: Mutex<Option<Instant>>,
     /// Why nothing is written any more.
@@ -46,6 +54,9 @@ impl Shared {
             slots: Arc::new(Semaphore::new(slots)),
             entries: AtomicU64::new(entries),
             commits: AtomicU64::new(0),
+            head: Mutex::default(),
+            anchored: Mutex::default(),
+            anchor_size: AtomicU64::new(0),
             writing: Mutex::default(),
             stopped: OnceLock::new(),
         }
@@ -78,12 +89,27 @@ impl Shared {
 
     /// For how long the write that is under way has been so.
     pub(crate) fn writing(&self) -> Option<Duration> {
-        let began = *self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = *lock(&self.writing);
         began.map(|began| began.elapsed())
     }
 
+    /// The end of the log.
+    pub(crate) fn head(&self) -> Option<SharedHead> {
+        lock(&self.head).clone()
+    }
+
+    pub(crate) fn set_head(&self, head: Head) {
+        *lock(&self.head) = Some(Arc::new(head));
+    }
+
+    /// Notes that the anchor holds this.
+    pub(crate) fn anchored(&self, head: SharedHead) {
+        self.anchor_size.store(head.size, Ordering::Relaxed);
+        *lock(&self.anchored) = Some(head);
+    }
+
     fn set_writing(&self, began: Option<Instant>) {
-        *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = began;
+        *lock(&self.writing) = began;
     }
 
     /// The error of everything that is refused because writing ended.
@@ -93,13 +119,28 @@ impl Shared {
     }
 }
 
-/// Starts both threads.
+/// Starts the threads. The last one is the writer's end: the others end after it.
 pub(crate) fn start(
     journal: Journal,
     path: PathBuf,
     heartbeat: Duration,
+    anchor: Option<Anchor>,
     shared: &Arc<Shared>,
-) -> Result<[JoinHandle<()>; 2], Error> {
+) -> Result<Vec<JoinHandle<()>>, Error> {
+    let thread = |error: io::Error| Error::because(ErrorKind::Folder, error);
+    // Held by the writer: its end is how the anchor's thread learns of it.
+    let (writing, written) = sync_channel::<()>(0);
+    let mut threads = Vec::new();
+    if let Some(anchor) = anchor {
+        shared.set_head(journal.head());
+        let follow = thread::Builder::new()
+            .name("tollbook-anchor".into())
+            .spawn({
+                let shared = Arc::clone(shared);
+                move || follow(anchor, &written, &shared)
+            });
+        threads.push(follow.map_err(thread)?);
+    }
     let connection = connect(&path)?;
     // A checkpoint that meets a reader or the writer is simply tried again later.
     connection.busy_timeout(Duration::ZERO)?;
@@ -113,10 +154,14 @@ pub(crate) fn start(
         .name("tollbook-writer".into())
         .spawn({
             let shared = Arc::clone(shared);
-            move || write(journal, heartbeat, &shared, &call)
+            move || {
+                write(journal, heartbeat, &shared, &call);
+                drop(writing);
+            }
         });
-    let thread = |error: io::Error| Error::because(ErrorKind::Folder, error);
-    Ok([writer.map_err(thread)?, keeper.map_err(thread)?])
+    threads.push(writer.map_err(thread)?);
+    threads.push(keeper.map_err(thread)?);
+    Ok(threads)
 }
 
 /// Writes what comes, in groups: all that waits when a group begins shares one sync. At the end of
@@ -133,6 +178,9 @@ fn write(mut journal: Journal, heartbeat: Duration, shared: &Arc<Shared>, call: 
             Taken::Closed => (Vec::new(), true),
         };
         shared.set_writing(Some(Instant::now()));
+        if let Some(anchored) = lock(&shared.anchored).take() {
+            journal.note_anchored(anchored);
+        }
         let mut written = match jobs.is_empty() {
             true => Ok(()),
             false => journal.append(&jobs),
@@ -147,6 +195,9 @@ fn write(mut journal: Journal, heartbeat: Duration, shared: &Arc<Shared>, call: 
         match written {
             Ok(()) => {
                 shared.entries.store(journal.size(), Ordering::Relaxed);
+                if shared.head().is_some() {
+                    shared.set_head(journal.head());
+                }
                 shared.commits.fetch_add(1, Ordering::Relaxed);
                 jobs.into_iter().for_each(Job::done);
                 // Full means that the other thread has been called already.
@@ -229,6 +280,10 @@ fn checkpoint(connection: &Connection, mode: &str) -> Result<bool, Error> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn size(file: &Path) -> u64 {

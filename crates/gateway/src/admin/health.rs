@@ -21,6 +21,14 @@ pub(super) async fn ready(State(admin): State<Admin>) -> (StatusCode, Json<Value
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let checks = json!({ "journal": journal, "draining": draining });
+    let mut checks = json!({ "journal": journal, "draining": draining });
+    let stats = admin.recorder.stats();
+    if let Some(anchored) = stats.anchored {
+        // No reason to turn anybody away: what is behind is in the book all the same.
+        checks["anchor"] = match stats.entries.saturating_sub(anchored) {
+            0 => json!("ok"),
+            behind => json!(format!("{behind} entries behind")),
+        };
+    }
     (status, Json(json!({ "ready": ready, "checks": checks })))
 }
