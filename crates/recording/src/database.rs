@@ -41,9 +41,9 @@ pub(crate) fn connect(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "synchronous", SYNCHRONOUS)?;
     connection.execute_batch(
-        "PRAGMA synchronous = FULL;
-         PRAGMA fullfsync = ON;
+        "PRAGMA fullfsync = ON;
          PRAGMA checkpoint_fullfsync = ON;
          PRAGMA mmap_size = 0;
          PRAGMA wal_autocheckpoint = 0;
@@ -116,6 +116,12 @@ fn immutable(path: &Path) -> String {
 const BUSY: Duration = Duration::from_secs(10);
 const PAGE: u32 = 4 << 10;
 const SCHEMA: i32 = 2;
+/// At FULL the write-ahead log is synced at each commit. A build that is told to sync less, which no
+/// release can be, is there to fail the power-cut test.
+const SYNCHRONOUS: &str = match option_env!("TOLLBOOK_WEAKENED") {
+    Some(_) if cfg!(debug_assertions) => "NORMAL",
+    _ => "FULL",
+};
 /// "toll", so that `file` and its kind can tell what the database is.
 const APPLICATION: i32 = 0x746f_6c6c;
 

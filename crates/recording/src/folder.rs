@@ -126,12 +126,14 @@ impl Folder {
         Ok(newest.max(1))
     }
 
-    /// Writes a new file that survives a power cut.
+    /// Writes a new file that survives a power cut, and of which no power cut leaves a part.
     fn write(&self, name: &str, text: &str) -> Result<(), Error> {
         let write = || {
-            let mut file = owner_only().create_new(true).open(self.path.join(name))?;
+            let fresh = self.path.join(format!("{name}.new"));
+            let mut file = owner_only().create(true).truncate(true).open(&fresh)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
+            fs::rename(fresh, self.path.join(name))?;
             File::open(&self.path)?.sync_all()
         };
         write().map_err(folder)

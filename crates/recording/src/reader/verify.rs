@@ -154,7 +154,16 @@ pub(super) fn verify(
 
     let mut entries = book.prepare("SELECT seq, leaf, salt, envelope FROM entry ORDER BY seq")?;
     let mut entries = entries.query([])?;
-    while let Some(row) = entries.next()? {
+    loop {
+        let row = match entries.next() {
+            Ok(Some(row)) => row,
+            Ok(None) => break,
+            Err(_) => {
+                let what = "the journal is damaged, and cannot be read from here on";
+                audit.fault(Some(verifier.size()), what);
+                break;
+            }
+        };
         let place: i64 = row.get(0)?;
         let blob = |column| row.get_ref(column)?.as_blob().map_err(blob_error);
         let entry = Entry {
@@ -170,6 +179,7 @@ pub(super) fn verify(
             audit.entry(&header, &entry)?;
         }
     }
+    audit.pages()?;
     // Where entries are missing that is the fault, and not what no longer fits because of it.
     if verifier.is_whole() {
         let head_fits = head.is_some_and(|(size, frontier, _)| {
@@ -378,6 +388,20 @@ impl Audit<'_> {
             })
         });
         Ok(row.optional()?)
+    }
+
+    /// Holds indexes against their tables: what is looked up by an index is not read in the row.
+    fn pages(&mut self) -> Result<(), Error> {
+        let mut check = self.book.prepare("PRAGMA integrity_check(20)")?;
+        let mut lines = check.query([])?;
+        while let Ok(Some(line)) = lines.next() {
+            if line.get_ref(0)?.as_str().ok() != Some("ok") {
+                let what = "the database is damaged: its pages, tables and indexes do not fit";
+                self.fault(None, what);
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Holds the table of sessions against the chains of the log.

@@ -7,8 +7,12 @@
 )]
 
 mod anchor;
+#[cfg(target_os = "linux")]
+mod disk;
 mod durability;
 mod evidence;
+#[cfg(target_os = "linux")]
+mod faults;
 mod limits;
 mod outcomes;
 mod reading;
@@ -16,3 +20,11 @@ mod restart;
 mod sessions;
 mod support;
 mod tampering;
+
+/// The recorder of a test with a disk of its own; see [`disk`].
+#[cfg(target_os = "linux")]
+#[ignore = "a process that other tests start"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn disk_child() {
+    disk::record().await;
+}
