@@ -15,7 +15,7 @@ pub const LEAF_BYTES: usize = HEADER_BYTES + 32;
 /// |---|---|---|
 /// | 0 | 1 | version, 2 |
 /// | 1 | 1 | [`Kind`] |
-/// | 2 | 2 | in a start or heartbeat the seconds until the next heartbeat, else 0 |
+/// | 2 | 2 | in a start, heartbeat or state the seconds until the next heartbeat, else 0 |
 /// | 4 | 8 | sequence: the leaf's index in the log |
 /// | 12 | 8 | time in microseconds since 1970-01-01T00:00:00Z, signed |
 /// | 20 | 16 | id of the exchange; zeros in an entry of no exchange |
@@ -41,7 +41,7 @@ pub struct Leaf {
 pub struct Header {
     /// What kind of entry this is.
     pub kind: Kind,
-    /// In a start or heartbeat the seconds within which the next heartbeat comes, else 0.
+    /// In a start, heartbeat or state the seconds within which the next heartbeat comes, else 0.
     pub period: u16,
     /// The leaf's index in the log.
     pub sequence: u64,
@@ -71,6 +71,8 @@ pub enum Kind {
     Start,
     /// It stopped in good order. In a leaf: 6.
     Stop,
+    /// The room on its disk became little, or enough again. In a leaf: 7.
+    State,
 }
 
 /// Commits to an entry: SHA-256 over the tag `tollbook-envelope-v2` and a zero byte, the leaf's
@@ -182,6 +184,7 @@ impl Kind {
             Self::Heartbeat => 4,
             Self::Start => 5,
             Self::Stop => 6,
+            Self::State => 7,
         }
     }
 
@@ -194,6 +197,7 @@ impl Kind {
             4 => Some(Self::Heartbeat),
             5 => Some(Self::Start),
             6 => Some(Self::Stop),
+            7 => Some(Self::State),
             _ => None,
         }
     }
@@ -207,6 +211,7 @@ impl Kind {
             Self::Heartbeat => "heartbeat",
             Self::Start => "start",
             Self::Stop => "stop",
+            Self::State => "state",
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use crate::FreeSpace;
+
 /// Where a [`Recorder`](crate::Recorder) writes and how much it may hold.
 ///
 /// The memory it can take is at most `queue` and, for each of `exchanges`, `step` and one part.
@@ -32,6 +34,15 @@ pub struct Config {
     /// The file that the newest checkpoint is kept in, apart from the book: on another disk or
     /// machine, and in no backup. A book that is older than it is not continued. None unless told.
     pub anchor: Option<PathBuf>,
+    /// Free bytes on the disk of the book below which [`Health`](crate::Health) warns. 1 GiB unless
+    /// told.
+    pub low_space: u64,
+    /// Free bytes below which nothing new begins, so that what is open can be recorded to its end.
+    /// A file of this size is kept in the folder, where the system can set it aside, and given up
+    /// then. 32 MiB unless told; 0 for none.
+    pub reserve: u64,
+    /// How the free bytes are found out; the system is asked unless told.
+    pub free_space: FreeSpace,
     /// Bytes that the journal may grow to, if there is to be a limit. Nothing is recorded, and so
     /// nothing passes, beyond it.
     pub limit: Option<u64>,
@@ -50,6 +61,9 @@ impl Config {
             heartbeat: Duration::from_secs(60),
             idle: Duration::from_secs(30 * 60),
             anchor: None,
+            low_space: 1 << 30,
+            reserve: 32 << 20,
+            free_space: FreeSpace::default(),
             limit: None,
         }
     }

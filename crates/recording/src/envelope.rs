@@ -217,6 +217,13 @@ pub(crate) fn heartbeat(period: u16, open: u32, uptime: u64) -> Result<Entry, Er
     own(Kind::Heartbeat, period, told)
 }
 
+/// The entry of a disk that has little room, or enough again. `refused` counts the exchanges that
+/// were not begun in the state before.
+pub(crate) fn state(period: u16, state: &str, free: u64, refused: u64) -> Result<Entry, Error> {
+    let told = json!({ "state": state, "free": free, "refused": refused, "period": period });
+    own(Kind::State, period, told)
+}
+
 /// The last entry of a recorder that ends in good order.
 pub(crate) fn stop(open: u32) -> Result<Entry, Error> {
     own(Kind::Stop, 0, json!({ "open": open }))

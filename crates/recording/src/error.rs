@@ -35,10 +35,14 @@ pub enum ErrorKind {
     Database,
     /// What the journal holds does not fit together.
     Corrupt,
+    /// The journal was deleted or replaced while it was open.
+    Gone,
     /// The system gives no random bytes.
     Random,
     /// Nothing is recorded any more, for this reason.
     Blocked(Arc<str>),
+    /// The disk is almost full: what is open is recorded to its end, and nothing new begins.
+    Space,
     /// It was not written in time.
     Deadline,
     /// The exchange is not open with this recorder, or already closed.
@@ -124,8 +128,10 @@ impl fmt::Display for ErrorKind {
             ),
             Self::Database => f.write_str("the journal cannot be read or written"),
             Self::Corrupt => f.write_str("what the journal holds does not fit together"),
+            Self::Gone => f.write_str("the journal was deleted or replaced while it was written"),
             Self::Random => f.write_str("the system gives no random bytes"),
             Self::Blocked(reason) => write!(f, "nothing is recorded any more: {reason}"),
+            Self::Space => f.write_str("the disk of the book is almost full"),
             Self::Deadline => f.write_str("the record was not written in time"),
             Self::NotOpen => f.write_str("the exchange is not open with this recorder"),
             Self::Twice => f.write_str("the exchange is already open with this recorder"),

@@ -18,6 +18,7 @@ use crate::{
     folder::Folder,
     queue::{Entry, Job, Part},
     sessions::Sessions,
+    space::Space,
 };
 
 /// The journal as its one writer sees it.
@@ -120,6 +121,12 @@ impl Journal {
             self.write(closed.collect::<Result<_, _>>()?)?;
         }
         Ok(())
+    }
+
+    /// Writes that the room on the disk is another.
+    pub(crate) fn state(&mut self, space: Space, free: u64, refused: u64) -> Result<(), Error> {
+        let entry = envelope::state(self.period, space.as_str(), free, refused)?;
+        self.write(vec![entry])
     }
 
     /// Writes that the recorder ends in good order.

@@ -78,6 +78,7 @@ mod recording;
 mod recover;
 mod row;
 mod sessions;
+mod space;
 mod writer;
 
 pub use config::Config;
@@ -89,3 +90,4 @@ pub use reader::{Fault, Filter, Kept, LastSign, Reader, Silence, Summary, Verifi
 pub use recorder::{Health, Recorder, Stats};
 pub use recording::Recording;
 pub use recover::{Recovered, recover};
+pub use space::FreeSpace;

@@ -18,6 +18,7 @@ use crate::{
     folder::Folder,
     journal::Journal,
     recording::Open,
+    space::{Space, Watch},
     writer::{self, Shared},
 };
 
@@ -50,6 +51,17 @@ pub(crate) struct Inner {
 pub enum Health {
     /// It is.
     Healthy,
+    /// It is, and the disk has little room.
+    LowSpace {
+        /// Free bytes.
+        free: u64,
+    },
+    /// What is open is recorded to its end, and nothing new begins: the disk is almost full. It
+    /// goes on by itself when there is room.
+    Reserve {
+        /// Free bytes.
+        free: u64,
+    },
     /// A write takes longer than its deadline. Whoever waits for it is refused; when it comes to
     /// its end, the book is written again.
     Stalled,
@@ -101,6 +113,7 @@ impl Recorder {
             anchor.swap(&head.note)?;
             journal.note_anchored(head.into());
         }
+        let watch = Watch::new(&config, folder.journal()?)?;
         let room = config.queue.clamp(1, Semaphore::MAX_PERMITS.min(MAX_ROOM));
         let slots = config.exchanges.clamp(1, Semaphore::MAX_PERMITS);
         let shared = Arc::new(Shared::new(room, slots, journal.size()));
@@ -110,6 +123,7 @@ impl Recorder {
             folder.journal()?,
             config.heartbeat,
             anchor,
+            watch,
             &shared,
         )?;
         Ok(Self(Arc::new(Inner {
@@ -130,8 +144,13 @@ impl Recorder {
     ///
     /// # Errors
     ///
-    /// When nothing is recorded any more, or no other exchange ended in time.
+    /// When nothing is recorded any more, the disk is almost full, or no other exchange ended in
+    /// time.
     pub async fn begin(&self, exchange: &Exchange) -> Result<Recording, Error> {
+        if self.0.shared.space().0 == Space::Reserve {
+            self.0.shared.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(ErrorKind::Space.into());
+        }
         let mut salts = [[0; 32]; 2];
         for salt in &mut salts {
             getrandom::fill(salt).map_err(|_| ErrorKind::Random)?;
@@ -178,7 +197,14 @@ impl Recorder {
             None if (self.0.shared.writing()).is_some_and(|time| time > self.0.config.deadline) => {
                 Health::Stalled
             }
-            None => Health::Healthy,
+            None => {
+                let (space, free) = self.0.shared.space();
+                match space {
+                    Space::Enough => Health::Healthy,
+                    Space::Low => Health::LowSpace { free },
+                    Space::Reserve => Health::Reserve { free },
+                }
+            }
             Some(reason) => Health::Blocked {
                 reason: reason.as_ref().to_owned(),
             },

@@ -22,6 +22,7 @@ use crate::{
     database::{connect, with_suffix},
     journal::Journal,
     queue::{Job, Queue, Taken},
+    space::{Space, Watch},
 };
 
 /// What the recorder's handles and its threads share.
@@ -40,6 +41,10 @@ pub(crate) struct Shared {
     anchored: Mutex<Option<SharedHead>>,
     /// The number of entries that the anchor is about.
     pub(crate) anchor_size: AtomicU64,
+    /// The room on the disk, and its free bytes.
+    space: Mutex<(Space, u64)>,
+    /// Exchanges that were not begun for want of room.
+    pub(crate) refused: AtomicU64,
     /// When the write began that is under way.
     writing: Mutex<Option<Instant>>,
     /// Why nothing is written any more.
@@ -57,6 +62,8 @@ impl Shared {
             head: Mutex::default(),
             anchored: Mutex::default(),
             anchor_size: AtomicU64::new(0),
+            space: Mutex::new((Space::Enough, u64::MAX)),
+            refused: AtomicU64::new(0),
             writing: Mutex::default(),
             stopped: OnceLock::new(),
         }
@@ -93,6 +100,11 @@ impl Shared {
         began.map(|began| began.elapsed())
     }
 
+    /// The room on the disk, and its free bytes.
+    pub(crate) fn space(&self) -> (Space, u64) {
+        *lock(&self.space)
+    }
+
     /// The end of the log.
     pub(crate) fn head(&self) -> Option<SharedHead> {
         lock(&self.head).clone()
@@ -125,6 +137,7 @@ pub(crate) fn start(
     path: PathBuf,
     heartbeat: Duration,
     anchor: Option<Anchor>,
+    watch: Watch,
     shared: &Arc<Shared>,
 ) -> Result<Vec<JoinHandle<()>>, Error> {
     let thread = |error: io::Error| Error::because(ErrorKind::Folder, error);
@@ -155,7 +168,7 @@ pub(crate) fn start(
         .spawn({
             let shared = Arc::clone(shared);
             move || {
-                write(journal, heartbeat, &shared, &call);
+                write(journal, heartbeat, watch, &shared, &call);
                 drop(writing);
             }
         });
@@ -166,17 +179,24 @@ pub(crate) fn start(
 
 /// Writes what comes, in groups: all that waits when a group begins shares one sync. At the end of
 /// each period it writes a heartbeat, and a last entry when it is told to end.
-fn write(mut journal: Journal, heartbeat: Duration, shared: &Arc<Shared>, call: &SyncSender<()>) {
+fn write(
+    mut journal: Journal,
+    heartbeat: Duration,
+    mut watch: Watch,
+    shared: &Arc<Shared>,
+    call: &SyncSender<()>,
+) {
     // Also if this thread panics, nobody waits for it in vain.
     let _stop = StopOnDrop(Arc::clone(shared));
     let mut due = Instant::now() + heartbeat;
     loop {
-        let taken = shared.queue.take(due);
+        let taken = shared.queue.take(due.min(watch.next()));
         let (jobs, over) = match taken {
             Taken::Jobs(jobs) => (jobs, false),
             Taken::Nothing => (Vec::new(), false),
             Taken::Closed => (Vec::new(), true),
         };
+        let before = journal.size();
         shared.set_writing(Some(Instant::now()));
         if let Some(anchored) = lock(&shared.anchored).take() {
             journal.note_anchored(anchored);
@@ -187,12 +207,17 @@ fn write(mut journal: Journal, heartbeat: Duration, shared: &Arc<Shared>, call: 
         };
         if over {
             written = written.and_then(|()| journal.stop());
-        } else if due <= Instant::now() {
+        } else if watch.next() <= Instant::now() {
+            written = written.and_then(|()| look(&mut watch, &mut journal, shared));
+        }
+        if !over && due <= Instant::now() {
             written = written.and_then(|()| journal.beat());
             due = Instant::now() + heartbeat;
         }
         shared.set_writing(None);
         match written {
+            // A look that found nothing.
+            Ok(()) if jobs.is_empty() && journal.size() == before => {}
             Ok(()) => {
                 shared.entries.store(journal.size(), Ordering::Relaxed);
                 if shared.head().is_some() {
@@ -215,6 +240,27 @@ fn write(mut journal: Journal, heartbeat: Duration, shared: &Arc<Shared>, call: 
             return;
         }
     }
+}
+
+/// Looks whether the journal is still the file that is written, and how much room it has.
+fn look(watch: &mut Watch, journal: &mut Journal, shared: &Shared) -> Result<(), Error> {
+    if watch.is_gone() {
+        return Err(ErrorKind::Gone.into());
+    }
+    let Some((space, free)) = watch.look() else {
+        return Ok(());
+    };
+    let before = std::mem::replace(&mut *lock(&shared.space), (space, free)).0;
+    if before == space {
+        return Ok(());
+    }
+    tracing::warn!(
+        free,
+        state = space.as_str(),
+        "the room on the disk of the book"
+    );
+    watch.enter(space);
+    journal.state(space, free, shared.refused.swap(0, Ordering::Relaxed))
 }
 
 /// Moves the write-ahead log into the database until the writer is gone.

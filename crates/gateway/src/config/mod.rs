@@ -77,6 +77,9 @@ impl Config {
         book.anchor = record.anchor.clone();
         book.heartbeat = record.heartbeat.unwrap_or(book.heartbeat);
         book.idle = record.session_idle.unwrap_or(book.idle);
+        let size = |size: Option<usize>, usual| size.map_or(usual, |size| size as u64);
+        book.low_space = size(record.low_space, book.low_space);
+        book.reserve = size(record.reserve, book.reserve);
         book.deadline = record.deadline.unwrap_or(book.deadline);
         book
     }

@@ -18,6 +18,10 @@ pub struct RecordConfig {
     pub session_idle: Option<Duration>,
     /// How long a write may take before it counts as failed, unless it is two seconds.
     pub deadline: Option<Duration>,
+    /// Free bytes below which health warns, unless it is 1 GiB.
+    pub low_space: Option<usize>,
+    /// Free bytes below which nothing new begins, unless it is 32 MiB.
+    pub reserve: Option<usize>,
 }
 
 impl RecordConfig {
@@ -39,6 +43,8 @@ impl RecordConfig {
             heartbeat: section.duration("heartbeat"),
             session_idle: section.duration("session_idle"),
             deadline: section.duration("deadline"),
+            low_space: section.size("low_space"),
+            reserve: section.size("reserve"),
         };
         section.finish();
         config

@@ -462,7 +462,7 @@ fn own(kind: Kind, header: &Header, envelope: &Value) -> bool {
             envelope["session"] == SessionId::from_bytes(header.session).to_string()
                 && envelope["entries"] == header.link.ordinal
         }
-        Kind::Start => envelope["period"] == header.period,
+        Kind::Start | Kind::State => envelope["period"] == header.period,
         Kind::Heartbeat => {
             envelope["period"] == header.period && envelope["open"] == header.link.open
         }
