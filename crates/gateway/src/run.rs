@@ -26,6 +26,7 @@ use crate::{
     edge::{Edge, EdgeError},
     events::{Event, Events},
     masks::ConnectionMasks,
+    monitor::{self, Alarm},
     mounts::{Mount, Mounts, OAUTH},
     oauth,
     plan::{Channels, Plan},
@@ -158,6 +159,12 @@ impl Gateway {
             .with("policies", policies.len());
         events.note(started).await.map_err(StartError::Recorded)?;
 
+        let alarm = Alarm::default();
+        tasks.spawn(monitor::watch(
+            config.data.clone(),
+            alarm.clone(),
+            events.clone(),
+        ));
         let gate = GateAuthenticator::builder(authenticator)
             .rules(rules)
             .store(state.tokens())
@@ -196,6 +203,7 @@ impl Gateway {
         let replies = TaskTracker::new();
         let router = admin::router(Admin {
             recorder: recorder.clone(),
+            alarm,
             stop: stop.clone(),
             masker: masker.clone(),
             gate,

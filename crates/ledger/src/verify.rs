@@ -249,6 +249,11 @@ impl Verifier {
         self.whole
     }
 
+    /// What is wrong so far, as in a [`Report`].
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
     /// The chains of the sessions so far.
     pub const fn chains(&self) -> &Chains {
         &self.chains

@@ -86,7 +86,7 @@ pub use error::{Error, ErrorKind};
 pub use evidence::{Evidence, EvidenceOptions};
 #[cfg(feature = "tower")]
 pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, ResponseBody};
-pub use reader::{Fault, Filter, Kept, LastSign, Reader, Silence, Summary, Verification};
+pub use reader::{Fault, Filter, Kept, LastSign, Monitor, Reader, Silence, Summary, Verification};
 pub use recorder::{Health, Recorder, Stats};
 pub use recording::Recording;
 pub use recover::{Recovered, recover};

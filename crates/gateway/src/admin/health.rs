@@ -28,6 +28,9 @@ pub(super) async fn ready(State(admin): State<Admin>) -> (StatusCode, Json<Value
         StatusCode::SERVICE_UNAVAILABLE
     };
     let mut checks = json!({ "journal": journal, "draining": draining });
+    if let Some(what) = admin.alarm.raised() {
+        checks["book"] = json!(format!("damaged: {what}"));
+    }
     let stats = admin.recorder.stats();
     if let Some(anchored) = stats.anchored {
         // No reason to turn anybody away: what is behind is in the book all the same.

@@ -1,10 +1,12 @@
 //! Reading the book.
 
 mod list;
+mod monitor;
 mod show;
 mod verify;
 
 pub use list::{Filter, Summary};
+pub use monitor::Monitor;
 pub use verify::{Fault, Kept, LastSign, Silence, Verification};
 
 use std::{

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, types::Value};
 use tollbook_ledger::SigningKey;
-use tollbook_recording::{Reader, Verification};
+use tollbook_recording::{Monitor, Reader, Verification};
 
 use crate::support::{Book, Closed, ORIGIN, whole};
 
@@ -247,4 +247,30 @@ async fn no_bit_of_a_file_makes_another_book() {
         }
     }
     assert!(found > 60, "{found} found, {unmeant} without a meaning");
+}
+
+#[tokio::test]
+async fn a_monitor_finds_what_was_written_wrongly_and_nothing_else() {
+    let book = Book::new();
+    let mut monitor = Monitor::new(book.reader()).unwrap();
+    for limit in [1, 1000] {
+        for _ in 0..3 {
+            book.exchange(b"prompt", &[b"answer"]).await;
+            while !monitor.look(limit).unwrap() {}
+        }
+    }
+    let written = book.recorder.stats().entries;
+    book.exchange(b"prompt", &[b"answer"]).await;
+    book.recorder.close();
+    assert!(monitor.look(1000).unwrap());
+    assert_eq!(monitor.faults(), []);
+    assert_eq!(monitor.seen(), book.reader().size().unwrap());
+
+    let change = "UPDATE entry SET envelope = CAST(envelope || ' ' AS BLOB) WHERE seq = 2";
+    let closed = book.close();
+    closed.database().execute_batch(change).unwrap();
+    let mut monitor = Monitor::new(closed.reader()).unwrap();
+    assert!(monitor.look(written + 100).unwrap());
+    let faults = monitor.faults();
+    assert_eq!((faults[0].index, faults.len()), (Some(2), 1), "{faults:?}");
 }
