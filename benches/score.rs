@@ -22,7 +22,8 @@ Usage: score [--seed N] [--each N] [--only NAME] [--json] [--check] [--misses N]
        score --held-out N       another seed, for texts that nobody has looked at
        score --labels FILE      texts of others: {\"text\", \"spans\": [{\"start\", \"end\", \"kind\"}]} a line
        score --clean DIR        findings per MiB in the files of a folder, by rule
-       score --write DIR        write the texts of this seed: labelled.jsonl, clean/, dense.txt
+       score --write DIR        write the texts of this seed: labelled.jsonl, clean/, dense.txt,
+                                traffic.txt, requests.jsonl
 
   --seed N      what the texts are made up from (1 unless told)
   --each N      so many values of a kind in each context (1 unless told)
@@ -163,6 +164,12 @@ impl Arguments {
             fs::write(file, document.text)?;
         }
         fs::write(folder.join("dense.txt"), corpus::dense(self.seed, 1 << 20))?;
+        let sources = corpus::Sources::read()?;
+        let texts = corpus::traffic(&sources, self.seed, 4 << 20);
+        let texts: Vec<String> = texts.into_iter().map(|document| document.text).collect();
+        fs::write(folder.join("traffic.txt"), texts.join("\n"))?;
+        let requests = corpus::requests(&sources, self.seed, 4 << 20);
+        fs::write(folder.join("requests.jsonl"), requests.join("\n"))?;
         Ok(ExitCode::SUCCESS)
     }
 

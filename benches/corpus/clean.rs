@@ -92,7 +92,7 @@ fn words(line: &str, random: &mut Random) -> String {
 }
 
 /// Fills in the parts of a form where `~{` begins one; other braces are code.
-fn braces(line: &str, random: &mut Random) -> String {
+pub(super) fn braces(line: &str, random: &mut Random) -> String {
     let mut out = String::new();
     let mut rest = line;
     while let Some((before, behind)) = rest.split_once("~{") {

@@ -1,9 +1,11 @@
 //! Texts to measure the masking engine with, made up from a seed.
 //!
-//! - [`clean`]: what agents send and get without anything in it that must not be seen, but with
-//!   much that looks like it: hashes, identifiers, placeholders, versions.
+//! - [`clean`]: what agents send and get without anything in it that must not be seen, but dense
+//!   with what looks like it: hashes, identifiers, placeholders, versions. The hard corpus.
 //! - [`labelled`]: values that must not be seen, of every [`Kind`], in every [`Context`] that can
 //!   hold them, and where they stand.
+//! - [`traffic()`] and [`requests`]: what agents send and get as it mostly is, to measure speed with: half of it
+//!   the sources of this workspace.
 //! - [`dense`]: a long text with a secret every 200 bytes.
 //!
 //! Values are made from forms that are written apart from the engine's rules.
@@ -15,6 +17,7 @@ mod kind;
 mod personal;
 mod random;
 mod secrets;
+mod traffic;
 
 pub use self::{
     clean::{Document, clean},
@@ -22,6 +25,7 @@ pub use self::{
     form::Value,
     kind::{Class, Kind, Need},
     random::Random,
+    traffic::{Sources, requests, traffic},
 };
 
 /// A text with one value that must not be seen.

@@ -16,7 +16,7 @@ pub(crate) struct Keys {
     /// For each name, the rules that go with it and with names that it ends with; in the order in
     /// which rules are tried.
     rules: Vec<Vec<usize>>,
-    /// The hashes of the last three bytes of all names, as bits.
+    /// Both hashes of the last bytes of all names, as bits.
     endings: Box<[u64; 1 << 10]>,
 }
 
@@ -46,20 +46,10 @@ impl Keys {
                 .filter(|(end, _)| name.starts_with(end.letters()));
             ends.map(|(_, rule)| *rule).collect()
         };
-        // Between the letters of a name there may be what does not count.
-        const JOINTS: [u8; 3] = [b'_' | 0x20, b'-' | 0x20, b'.' | 0x20];
         let mut endings = Box::new([0; 1 << 10]);
-        let mut insert = |ending: [u8; 3]| {
-            let ending = hash(ending.map(|byte| byte | 0x20));
-            endings[ending / 64] |= 1 << (ending % 64);
-        };
         for name in &known {
-            let [z, y, x] = [name[0], name[1], name[2]];
-            insert([x, y, z]);
-            for joint in JOINTS {
-                insert([joint, y, z]);
-                insert([y, joint, z]);
-                JOINTS.iter().for_each(|other| insert([*other, joint, z]));
+            for ending in endings_of(name).into_iter().flat_map(hashes) {
+                endings[ending / 64] |= 1 << (ending % 64);
             }
         }
         Self {
@@ -78,22 +68,27 @@ impl Keys {
     /// if it had not; that can only make more of it.
     #[inline]
     pub(crate) fn may_end_before(&self, bytes: &[u8], at: usize) -> bool {
-        let Some(near) = bytes[..at].last_chunk::<6>() else {
+        let Some(near) = bytes[..at].last_chunk::<8>() else {
             return true;
         };
+        let near = u64::from_be_bytes(*near);
         // Behind the name there may be a quote and a space.
-        let is_end = |back: usize| near[6 - back].is_ascii_alphanumeric();
+        let is_end =
+            |back: u32| (near >> (8 * (back - 1)) & 0xff).to_be_bytes()[7].is_ascii_alphanumeric();
         let skip = if is_end(1) {
             0
         } else if is_end(2) {
-            1
+            8
         } else {
-            2
+            16
         };
-        let [a, b, c] = [near[3 - skip], near[4 - skip], near[5 - skip]];
-        let ending = hash([a | 0x20, b | 0x20, c | 0x20]);
-        let known = self.endings[ending / 64] >> (ending % 64) & 1 != 0;
-        known | !is_end(skip + 1)
+        let ending = near >> skip | 0x2020_2020;
+        let known = |ending: u64| {
+            let [one, other] = hashes(ending);
+            let has = |hash: usize| self.endings[hash / 64] >> (hash % 64) & 1 != 0;
+            has(one) & has(other)
+        };
+        known(ending & 0xffff_ffff) | known(ending & 0xff_ffff) | !is_end(skip / 8 + 1)
     }
 
     /// The rules whose names `name` ends with.
@@ -106,12 +101,40 @@ impl Keys {
     }
 }
 
-/// A 16-bit hash of three bytes.
+/// What the last four bytes of a name may be, or the last three if it is no longer: the name is
+/// given backwards. Between its letters there may be what does not count, also more than once; then
+/// fewer letters are seen.
+fn endings_of(name: &[u8]) -> Vec<u64> {
+    const JOINTS: &[u8] = b"_-.";
+    const SEEN: usize = 4;
+
+    let mut done = Vec::new();
+    // What is seen of it, the letters taken, and the ending as a number.
+    let mut open = vec![(1, 1, u64::from(name[0] | 0x20))];
+    while let Some((seen, taken, ending)) = open.pop() {
+        if seen == SEEN || (taken == name.len() && seen == taken) {
+            done.push(ending);
+        }
+        if seen == SEEN {
+            continue;
+        }
+        let longer = |byte: u8| u64::from(byte | 0x20) << (8 * seen) | ending;
+        if let Some(letter) = name.get(taken) {
+            open.push((seen + 1, taken + 1, longer(*letter)));
+        }
+        if taken < name.len() {
+            open.extend(JOINTS.iter().map(|joint| (seen + 1, taken, longer(*joint))));
+        }
+    }
+    done
+}
+
+/// Two 16-bit hashes of up to four bytes.
 #[inline]
-fn hash([a, b, c]: [u8; 3]) -> usize {
-    // Fibonacci hashing: the upper half of the product depends on all of the input.
-    let three = u32::from_be_bytes([0, a, b, c]).wrapping_mul(0x9e37_79b1);
-    (three >> 16) as usize
+fn hashes(ending: u64) -> [usize; 2] {
+    // Fibonacci hashing.
+    let hash = ending.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    [(hash >> 48) as usize, (hash >> 32 & 0xffff) as usize]
 }
 
 impl fmt::Debug for Keys {

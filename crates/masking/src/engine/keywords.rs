@@ -1,36 +1,52 @@
 //! Words that make what stands behind them a value.
 
-use std::{fmt, ops::Range};
+use std::{collections::HashMap, fmt, ops::Range};
 
 use crate::engine::{
+    kernel::{BLOCK, FIRST, Fingerprint, Kernel},
     rule::{Rule, Shape},
     window::{LOOK_BACK, Window},
 };
 
 /// A word of so many letters is found in many others: it must stand alone.
 const SHORT_WORD: usize = 4;
-/// By how many letters short words are looked up, and longer ones: many words begin alike.
+/// The length of the shortest word.
 const TRIGRAM: usize = 3;
-const FIVE: usize = 5;
+const BUCKETS: usize = 1 << 10;
 /// How many rules can be looked up at once; whatever is beyond is looked up one by one.
 const MAX_RULES: usize = 512;
 
 /// The keywords of all rules for values, which are looked for together: many rules have the same
 /// form and differ in their words only.
 pub(crate) struct Keywords {
-    /// Which hashes of the first letters there are; of short words, and of the others.
-    filters: Box<[[u64; 1 << 10]; 2]>,
-    /// Short words, then the others, each by the hash of their first letters.
+    kernel: Kernel,
+    /// How words begin.
+    fingerprint: Fingerprint,
     words: Vec<Word>,
-    short: usize,
+    /// Words of three letters, and the others by four.
+    buckets: [Buckets; 2],
     /// For each rule, its bit, if it has one.
     bits: Vec<Option<usize>>,
 }
 
+/// Words by the hash of their first letters.
+struct Buckets {
+    filter: Box<[u64; 1 << 10]>,
+    words: Vec<Vec<Beginning>>,
+}
+
 struct Word {
-    hash: usize,
     text: Vec<u8>,
-    bit: usize,
+    /// The rules that it is a keyword of.
+    rules: Bits,
+}
+
+/// How a word begins: its first eight bytes or fewer, with the bit for lower case.
+#[derive(Clone, Copy, Debug)]
+struct Beginning {
+    letters: u64,
+    mask: u64,
+    word: usize,
 }
 
 /// Which rules have a keyword before one place. Looked for when it is first asked.
@@ -65,109 +81,172 @@ const MAX_SEEN: usize = 32;
 
 impl Keywords {
     pub(crate) fn new(rules: &[Rule]) -> Self {
+        let words = rules
+            .iter()
+            .filter(|rule| matches!(rule.shape, Shape::Value { .. }));
+        let words = words.flat_map(|rule| &rule.keywords);
+        let words: Vec<Vec<u8>> = words
+            .filter(|word| word.len() >= TRIGRAM)
+            .map(|word| word.iter().map(|byte| byte | 0x20).collect())
+            .collect();
         let mut keywords = Self {
-            filters: Box::new([[0; 1 << 10]; 2]),
+            kernel: Kernel::best(),
+            fingerprint: Fingerprint::new(words.iter().map(Vec::as_slice).collect()),
             words: Vec::new(),
-            short: 0,
+            buckets: [Buckets::new(), Buckets::new()],
             bits: Vec::new(),
         };
         let mut bits = 0..MAX_RULES;
+        let mut known = HashMap::new();
         for rule in rules {
             let has_words = matches!(rule.shape, Shape::Value { .. }) && !rule.keywords.is_empty();
             let bit = if has_words { bits.next() } else { None };
             keywords.bits.push(bit);
             let Some(bit) = bit else { continue };
             for text in rule.keywords.iter().filter(|text| text.len() >= TRIGRAM) {
-                let is_long = text.len() >= FIVE;
-                let hash = hash(&text[..if is_long { FIVE } else { TRIGRAM }]);
-                keywords.filters[usize::from(is_long)][hash >> 6] |= 1 << (hash & 63);
-                keywords.short += usize::from(!is_long);
-                keywords.words.push(Word {
-                    hash,
-                    text: text.clone(),
-                    bit,
+                let word = *known.entry(&text[..]).or_insert_with(|| {
+                    let word = keywords.words.len();
+                    keywords.words.push(Word {
+                        text: text.clone(),
+                        rules: [0; MAX_RULES / 64],
+                    });
+                    keywords.buckets[usize::from(text.len() > TRIGRAM)].add(text, word);
+                    word
                 });
+                keywords.words[word].rules[bit >> 6] |= 1 << (bit & 63);
             }
         }
-        keywords
-            .words
-            .sort_by_key(|word| (word.text.len() >= FIVE, word.hash));
         keywords
     }
 
     /// The rules with a keyword in the look-back of `at`.
     fn near(&self, seen: &mut Seen, window: &Window<'_>, at: usize) -> Bits {
-        let from = LookBack::from(window, at, true);
-        if seen.upto < from {
-            (seen.upto, seen.count) = (from, 0);
-        }
         let mut near = [0; MAX_RULES / 64];
-        for hit in &seen.words[..seen.count] {
-            self.count_in(&mut near, *hit, window, from..at);
+        let first = at.saturating_sub(LOOK_BACK);
+        if seen.upto < first {
+            (seen.upto, seen.count) = (first, 0);
         }
-        while seen.upto + TRIGRAM <= at {
-            let start = seen.upto;
-            seen.upto += 1;
-            for word in self.words_at(window.bytes, start) {
-                let hit = Hit { start, word };
-                self.count_in(&mut near, hit, window, from..at);
-                if seen.count == MAX_SEEN {
-                    seen.forget_before(from);
+        let all = self.remember(seen, window.bytes, at, first);
+        if seen.count > 0 || !all {
+            let look = LookBack::from(window, at, true)..at;
+            if all {
+                for hit in &seen.words[..seen.count] {
+                    self.count_in(&mut near, *hit, window, look.clone());
                 }
-                match seen.words.get_mut(seen.count) {
-                    Some(slot) => {
-                        *slot = hit;
-                        seen.count += 1;
-                    }
-                    // More words than are remembered: the next place looks anew.
-                    None => {
-                        let rest = start..(at + 1).saturating_sub(TRIGRAM);
-                        for start in rest {
-                            for word in self.words_at(window.bytes, start) {
-                                self.count_in(&mut near, Hit { start, word }, window, from..at);
-                            }
-                        }
-                        (seen.upto, seen.count) = (0, 0);
-                        return near;
-                    }
+            } else {
+                for start in self.beginnings(window.bytes, look.clone()) {
+                    self.words_at(window.bytes, start, |word| {
+                        self.count_in(&mut near, Hit { start, word }, window, look.clone());
+                        true
+                    });
                 }
             }
         }
         near
     }
 
-    /// The words that stand at `start`.
+    /// The words before `at`, also those that a decision may not look at; or none if they are too
+    /// many to tell.
+    pub(crate) fn seen_before<'s>(
+        &self,
+        seen: &'s mut Seen,
+        bytes: &[u8],
+        at: usize,
+    ) -> Option<impl Iterator<Item = usize> + use<'s>> {
+        let first = at.saturating_sub(LOOK_BACK);
+        if seen.upto < first {
+            (seen.upto, seen.count) = (first, 0);
+        }
+        let all = self.remember(seen, bytes, at, first);
+        all.then(|| seen.words[..seen.count].iter().map(|hit| hit.word))
+    }
+
+    /// The words of a rule, if it is looked up together with others.
+    pub(crate) fn words_of(&self, rule: usize) -> Option<impl Iterator<Item = usize>> {
+        let bit = self.bits.get(rule).copied().flatten()?;
+        let words = self.words.iter().enumerate();
+        Some(words.filter_map(move |(index, word)| {
+            (word.rules[bit >> 6] & (1 << (bit & 63)) != 0).then_some(index)
+        }))
+    }
+
+    /// Remembers the words that begin before `at`, and may forget those before `first`. False if
+    /// they were too many; then nothing is remembered.
     #[inline]
-    fn words_at(&self, bytes: &[u8], start: usize) -> impl Iterator<Item = usize> {
-        let rest = &bytes[start..];
-        let short = self.known(0, rest.get(..TRIGRAM));
-        let long = self.known(1, rest.get(..FIVE));
-        let short = self.among(0..self.short, short);
-        let long = self.among(self.short..self.words.len(), long);
-        short.chain(long).filter(move |word| {
-            let word = &self.words[*word].text;
-            rest.get(..word.len())
-                .is_some_and(|text| text.eq_ignore_ascii_case(word))
+    fn remember(&self, seen: &mut Seen, bytes: &[u8], at: usize, first: usize) -> bool {
+        for start in self.beginnings(bytes, seen.upto..at) {
+            let all = self.words_at(bytes, start, |word| {
+                if seen.count == MAX_SEEN {
+                    seen.forget_before(first);
+                }
+                let Some(slot) = seen.words.get_mut(seen.count) else {
+                    return false;
+                };
+                *slot = Hit { start, word };
+                seen.count += 1;
+                true
+            });
+            if !all {
+                *seen = Seen::default();
+                return false;
+            }
+        }
+        seen.upto = seen.upto.max((at + 1).saturating_sub(TRIGRAM));
+        if seen.count > 0 && seen.words[0].start < first {
+            seen.forget_before(first);
+        }
+        true
+    }
+
+    /// Where words may begin in a range of at most [`LOOK_BACK`] bytes that end in it.
+    #[inline]
+    fn beginnings(&self, bytes: &[u8], range: Range<usize>) -> impl Iterator<Item = usize> {
+        const { assert!(LOOK_BACK <= BLOCK) };
+        let first = range.start.min(range.end);
+        let rest = bytes[first..].first_chunk();
+        let mut found = match rest {
+            Some(block) => self.kernel.beginnings(block, &self.fingerprint),
+            None => {
+                let mut block = [0; BLOCK + FIRST - 1];
+                block[..bytes.len() - first].copy_from_slice(&bytes[first..]);
+                self.kernel.beginnings(&block, &self.fingerprint)
+            }
+        };
+        let starts = (range.end + 1).saturating_sub(first + TRIGRAM);
+        if starts < BLOCK {
+            found &= (1 << starts) - 1;
+        }
+        std::iter::from_fn(move || {
+            let start = first + found.trailing_zeros() as usize;
+            found &= found.checked_sub(1)?;
+            Some(start)
         })
     }
 
-    /// The hash of the first letters of a word, if there is a word with this hash.
+    /// Tells the words that stand at `start`.
     #[inline]
-    fn known(&self, filter: usize, letters: Option<&[u8]>) -> Option<usize> {
-        let hash = hash(letters?);
-        (self.filters[filter][hash >> 6] & (1 << (hash & 63)) != 0).then_some(hash)
-    }
-
-    fn among(&self, range: Range<usize>, hash: Option<usize>) -> impl Iterator<Item = usize> {
-        let words = &self.words[range.clone()];
-        let first = hash.map_or(words.len(), |hash| {
-            words.partition_point(|word| word.hash < hash)
-        });
-        words[first..]
-            .iter()
-            .take_while(move |word| Some(word.hash) == hash)
-            .enumerate()
-            .map(move |(index, _)| range.start + first + index)
+    fn words_at(&self, bytes: &[u8], start: usize, mut tell: impl FnMut(usize) -> bool) -> bool {
+        let rest = &bytes[start..];
+        let eight = letters(rest);
+        let hashes = [hash(eight >> 40), hash(eight >> 32)];
+        for (hash, table) in hashes.into_iter().zip(&self.buckets) {
+            if table.filter[hash >> 6] & (1 << (hash & 63)) == 0 {
+                continue;
+            }
+            for beginning in &table.words[hash % BUCKETS] {
+                if eight & beginning.mask != beginning.letters {
+                    continue;
+                }
+                let text = &self.words[beginning.word].text;
+                let is_there = rest.get(..text.len());
+                if is_there.is_some_and(|there| there.eq_ignore_ascii_case(text))
+                    && !tell(beginning.word)
+                {
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     fn count_in(&self, near: &mut Bits, hit: Hit, window: &Window<'_>, look: Range<usize>) {
@@ -178,12 +257,21 @@ impl Keywords {
         }
         let text = &window.bytes[look.clone()];
         if word.text.len() > SHORT_WORD || is_alone(text, hit.start - look.start, word.text.len()) {
-            near[word.bit >> 6] |= 1 << (word.bit & 63);
+            for (near, rules) in near.iter_mut().zip(word.rules) {
+                *near |= rules;
+            }
         }
     }
 }
 
 impl Seen {
+    /// Forgets what lies ahead: a stretch is looked through again from here.
+    pub(crate) fn go_back_to(&mut self, from: usize) {
+        if self.upto > from {
+            (self.upto, self.count) = (0, 0);
+        }
+    }
+
     fn forget_before(&mut self, from: usize) {
         let mut kept = 0;
         for index in 0..self.count {
@@ -235,14 +323,49 @@ impl fmt::Debug for Keywords {
     }
 }
 
-/// Sixteen bits of a word's first letters. Upper and lower case are the same, and so are a few signs.
+impl Buckets {
+    fn new() -> Self {
+        Self {
+            filter: Box::new([0; 1 << 10]),
+            words: vec![Vec::new(); BUCKETS],
+        }
+    }
+
+    fn add(&mut self, text: &[u8], word: usize) {
+        let known = text.len().min(8);
+        let mask = u64::MAX << (64 - 8 * known);
+        let letters = letters(text) & mask;
+        let first = if text.len() > TRIGRAM { 32 } else { 40 };
+        let hash = hash(letters >> first);
+        self.filter[hash >> 6] |= 1 << (hash & 63);
+        self.words[hash % BUCKETS].push(Beginning {
+            letters,
+            mask,
+            word,
+        });
+    }
+}
+
+/// The first eight bytes, with the bit for lower case: upper and lower case are the same, and so are
+/// a few signs.
 #[inline]
-fn hash(text: &[u8]) -> usize {
-    let all = text
-        .iter()
-        .fold(0u64, |all, byte| all << 8 | u64::from(*byte | 0x20));
+fn letters(text: &[u8]) -> u64 {
+    const LOWER: u64 = 0x2020_2020_2020_2020;
+    match text.first_chunk() {
+        Some(eight) => u64::from_be_bytes(*eight) | LOWER,
+        None => {
+            let mut eight = [0; 8];
+            eight[..text.len()].copy_from_slice(text);
+            u64::from_be_bytes(eight) | LOWER
+        }
+    }
+}
+
+/// Sixteen bits of a word's first letters.
+#[inline]
+const fn hash(letters: u64) -> usize {
     // Fibonacci hashing.
-    (all.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize
+    (letters.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize
 }
 
 /// What stands before a place, as far as a decision may look.

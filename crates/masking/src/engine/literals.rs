@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Range};
 
-use crate::engine::kernel::{Fingerprint, weight};
+use crate::engine::kernel::{FIRST, Fingerprint, weight};
 
 /// How many bytes of a literal are looked at before the literal is.
 pub(crate) const TRIGRAM: usize = 3;
@@ -42,7 +42,7 @@ impl Literal {
     pub(crate) fn new(literal: &[u8], rule: usize, keep: bool, lane: bool) -> Self {
         let rarest = (0..literal.len().saturating_sub(TRIGRAM - 1))
             .filter(|at| literal[*at].is_ascii_alphanumeric())
-            .min_by_key(|at| weight(&literal[*at..at + TRIGRAM]));
+            .min_by_key(|at| weight(&literal[*at..literal.len().min(at + FIRST)]));
         let place = rarest.filter(|_| keep).unwrap_or(0);
         let (behind, ahead) = literal.split_at(place);
         Self {
@@ -58,25 +58,23 @@ impl Literals {
     pub(crate) fn new(mut literals: Vec<Literal>) -> Self {
         literals.retain(|literal| literal.ahead.len() >= TRIGRAM);
         literals.sort_by(|a, b| a.ahead.cmp(&b.ahead).then(a.rule.cmp(&b.rule)));
+        let lanes = literals.iter().filter(|literal| literal.lane);
+        let beginnings = lanes.map(|literal| &literal.ahead[..]).collect();
         let mut table = Self {
+            fingerprint: Fingerprint::new(beginnings),
             literals: Vec::new(),
             by_first: vec![0..0; 1 << 8],
             known: Bits::default(),
             fours: Bits::default(),
             threes: Bits::default(),
-            fingerprint: Fingerprint::default(),
             buckets: vec![Vec::new(); BUCKETS],
         };
-        let mut beginnings = Vec::new();
-        for (index, Literal { ahead, lane, .. }) in literals.iter().enumerate() {
+        for (index, Literal { ahead, .. }) in literals.iter().enumerate() {
             let hash = hash(ahead[0], ahead[1], ahead[2]);
             table.known.set(hash);
             match ahead.first_chunk() {
                 Some(four) => table.fours.set(hash_four(*four)),
                 None => table.threes.set(hash),
-            }
-            if *lane {
-                beginnings.push([ahead[0], ahead[1], ahead[2]]);
             }
             // Rules are far fewer than this; one that did not fit would not be found.
             if let Ok(index) = u16::try_from(index) {
@@ -88,7 +86,6 @@ impl Literals {
             }
             range.end = index + 1;
         }
-        table.fingerprint = Fingerprint::new(beginnings);
         table.literals = literals;
         table
     }
@@ -103,6 +100,21 @@ impl Literals {
             }
             None => true,
         }
+    }
+
+    /// The same, by all bytes of the literals. What has been masked counts as if it had not.
+    pub(crate) fn stands_at(&self, bytes: &[u8], at: usize) -> bool {
+        let (before, rest) = bytes.split_at(at);
+        let [a, b, c, ..] = rest else {
+            return true;
+        };
+        let bucket = &self.buckets[hash(*a, *b, *c) % BUCKETS];
+        bucket.iter().any(|index| {
+            let Literal { ahead, behind, .. } = &self.literals[usize::from(*index)];
+            let known = ahead.len().min(rest.len());
+            // Behind a match the end of a placeholder is seen.
+            ahead[..known] == rest[..known] && (behind.contains(&b']') || before.ends_with(behind))
+        })
     }
 
     /// The literals that `bytes` begin with, or that may yet come to stand there: the second of the

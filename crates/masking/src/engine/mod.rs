@@ -52,6 +52,7 @@ use self::{
     swallow::Swallow,
     verdict::{Match, Verdict},
     window::Window,
+    words::Look,
 };
 
 /// No more bytes than this wait for a decision.
@@ -100,12 +101,20 @@ impl State {
     }
 }
 
+/// What is known of a place before it is decided.
+struct Found<L> {
+    lanes: Lanes,
+    /// What stands there; only values ask.
+    look: L,
+}
+
 /// The places in a text, see [`Engine::places`].
 pub(crate) struct PlacesIn<'a> {
     engine: &'a Engine,
     bytes: &'a [u8],
     /// Those of the blocks that were looked at last.
     places: Places,
+    seen: Seen,
     first: usize,
     blocks: usize,
 }
@@ -126,7 +135,8 @@ impl PlacesIn<'_> {
                     kernel, literals, ..
                 } = self.engine;
                 self.blocks = kernel.places(text, &literals.fingerprint, &mut self.places);
-                self.engine.sift(text, self.blocks, &mut self.places);
+                self.engine
+                    .sift(text, self.blocks, &mut self.seen, &mut self.places);
                 (self.first, block) = (from, 0);
             }
             let start = self.first + block * BLOCK;
@@ -172,13 +182,14 @@ impl Engine {
                 }
             }
         }
+        let keywords = Keywords::new(&rules);
         Self {
             literals: Literals::new(literals),
             keys: Keys::new(keys),
             userinfo,
-            values: Starts::new(&rules, &values),
+            values: Starts::new(&rules, &keywords, &values),
             emails,
-            keywords: Keywords::new(&rules),
+            keywords,
             placeholders: Placeholders::new(&rules),
             kernel: Kernel::best(),
             rules,
@@ -201,6 +212,7 @@ impl Engine {
             engine: self,
             bytes,
             places: Places::default(),
+            seen: Seen::default(),
             first: 0,
             blocks: 0,
         }
@@ -230,6 +242,7 @@ impl Engine {
         let mut at = from;
         let mut places = Places::default();
         let mut seen = Seen::default();
+        let mut sifted = Seen::default();
         'text: while at < bytes.len() || state.swallow.is_some() {
             if let Some(mut swallow) = state.swallow {
                 let (eaten, ended) = swallow.eat(&bytes[at..], end);
@@ -252,7 +265,7 @@ impl Engine {
             let blocks = self
                 .kernel
                 .places(text, &self.literals.fingerprint, &mut places);
-            self.sift(text, blocks, &mut places);
+            self.sift(text, blocks, &mut sifted, &mut places);
             for block in 0..blocks {
                 let start = first + block * BLOCK;
                 let mut any = places.any[block];
@@ -279,7 +292,17 @@ impl Engine {
                         after_match: state.after_match,
                         end,
                     };
-                    match self.decide((on, state.json), lanes, &mut seen, &window, place) {
+                    let look = || {
+                        if place == state.floor {
+                            return Look::at(bytes, place, state.floor, end);
+                        }
+                        let before = place.checked_sub(1).map_or(0, |before| bytes[before]);
+                        // There are no more places in a stretch than this can tell.
+                        let of_stretch = u16::try_from(place - first).unwrap_or(u16::MAX);
+                        places.look(of_stretch, before, bytes.len() - place, end)
+                    };
+                    let found = Found { lanes, look };
+                    match self.decide((on, state.json), found, &mut seen, &window, place) {
                         Verdict::No => {}
                         Verdict::NotYet => {
                             sink.pass(&bytes[passed..place]);
@@ -316,7 +339,7 @@ impl Engine {
     fn decide(
         &self,
         (on, json): (&Selection, bool),
-        lanes: Lanes,
+        Found { lanes, look }: Found<impl FnOnce() -> Look>,
         seen: &mut Seen,
         window: &Window<'_>,
         at: usize,
@@ -329,16 +352,17 @@ impl Engine {
             verdict = self.literals(on, window, at);
         }
         if !lanes.meet(VALUES).is_empty() {
-            verdict = verdict.or_longer(self.values((on, lanes), seen, window, at, |_| true));
+            let known = (lanes, look());
+            verdict.add(self.values((on, known), seen, window, at, |_| true));
         }
         if lanes.has(Lane::At) {
             for index in self.emails.iter().filter(|rule| on.has(**rule)) {
                 let found = email::email((*index, &self.rules[*index]), window, at);
-                verdict = verdict.or_longer(found);
+                verdict.add(found);
             }
         }
         if lanes.has(Lane::Separator) {
-            verdict = verdict.or_longer(assignment::assignment(
+            verdict.add(assignment::assignment(
                 &self.rules,
                 &self.keys,
                 on,
@@ -350,7 +374,7 @@ impl Engine {
         if lanes.has(Lane::User) {
             for index in self.userinfo.iter().filter(|rule| on.has(**rule)) {
                 let found = userinfo::userinfo((*index, &self.rules[*index]), window, at);
-                verdict = verdict.or_longer(found);
+                verdict.add(found);
             }
         }
         let Verdict::Match(found) = verdict else {
@@ -375,8 +399,9 @@ impl Engine {
         if self.rules[found.rule].is_generic() {
             let lanes = kernel::places(window.bytes, at, window.floor, window.end);
             let is_secret = |rule: &Rule| rule.kind == Kind::Secret && !rule.is_generic();
-            verdict = verdict.or_longer(self.values(
-                (on, lanes),
+            let look = Look::at(window.bytes, at, window.floor, window.end);
+            verdict.add(self.values(
+                (on, (lanes, look)),
                 &mut Seen::default(),
                 window,
                 at,
@@ -394,7 +419,7 @@ impl Engine {
     /// The values that begin at `at`, of rules that are `wanted`.
     fn values(
         &self,
-        (on, lanes): (&Selection, Lanes),
+        (on, known): (&Selection, (Lanes, Look)),
         seen: &mut Seen,
         window: &Window<'_>,
         at: usize,
@@ -402,12 +427,20 @@ impl Engine {
     ) -> Verdict {
         let mut verdict = Verdict::No;
         let mut context = Context::new(&self.keywords, window, at, seen);
-        for index in self.values.each(lanes, window, at) {
+        self.values.each(known, window, at, |index| {
             let rule = &self.rules[index];
             if on.has(index) && wanted(rule) && context.admits(index, rule) {
-                verdict = verdict.or_longer(value::value((index, rule), window, at));
+                let found = value::value((index, rule), window, at);
+                verdict = match (verdict, found) {
+                    // Of two equally long ones, the rule that comes first.
+                    (Verdict::Match(known), Verdict::Match(_)) if index < known.rule => {
+                        found.or_longer(verdict)
+                    }
+                    (_, Verdict::No) => return,
+                    _ => verdict.or_longer(found),
+                };
             }
-        }
+        });
         verdict
     }
 
@@ -436,9 +469,7 @@ impl Engine {
                 }
                 _ => key::private_key(index, window, body),
             };
-            if !matches!(found, Verdict::No) {
-                verdict = verdict.or_longer(found);
-            }
+            verdict.add(found);
         }
         verdict
     }

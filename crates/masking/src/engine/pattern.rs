@@ -9,7 +9,7 @@ use regex_automata::{
     Anchored, MatchKind,
     dfa::{Automaton, StartKind, dense},
     nfa::thompson,
-    util::start,
+    util::{primitives::StateID, start},
 };
 use regex_syntax::hir::{Class as HirClass, Hir, HirKind};
 
@@ -35,8 +35,9 @@ pub(crate) struct Pattern {
     starts: Vec<Class>,
     alternatives: Vec<Vec<Class>>,
     words: Lengths,
+    random: usize,
     /// None if it would be too large, which the rule compiler asks about.
-    automaton: OnceLock<Option<Dfa>>,
+    automaton: OnceLock<Option<(Dfa, StateID)>>,
 }
 
 /// How far a body reaches.
@@ -113,13 +114,16 @@ impl Pattern {
             );
         }
         starts.truncate(min);
+        let alternatives: Vec<Vec<Class>> =
+            alternatives.into_iter().map(Walk::into_starts).collect();
         Ok(Self {
             words: words::of_expression(&hir),
             hir,
             min,
             max,
             starts,
-            alternatives: alternatives.into_iter().map(Walk::into_starts).collect(),
+            random: words::random(&alternatives),
+            alternatives,
             automaton: OnceLock::new(),
         })
     }
@@ -149,6 +153,9 @@ impl Pattern {
                 Ahead::NotYet => return Reach::NotYet,
                 Ahead::End => dfa.next_eoi_state(state),
             };
+            if !dfa.is_special_state(state) && next != Ahead::End {
+                continue;
+            }
             if dfa.is_match_state(state) && is_word_end(window.bytes[end - 1], next) {
                 found = Reach::End(end);
             }
@@ -192,18 +199,21 @@ impl Pattern {
         self.words
     }
 
-    /// The same for each of the alternatives that the pattern is made of.
+    /// How many of the first bytes of a value must look random, see [`words::random`].
+    pub(crate) const fn random(&self) -> usize {
+        self.random
+    }
+
+    /// What the first bytes may be in each of the alternatives that the pattern is made of.
     pub(crate) fn alternatives(&self) -> &[Vec<Class>] {
         &self.alternatives
     }
 
-    fn start(&self) -> Option<(&Dfa, regex_automata::util::primitives::StateID)> {
-        let dfa = self.automaton()?;
-        let anchored = start::Config::new().anchored(Anchored::Yes);
-        Some((dfa, dfa.start_state(&anchored).ok()?))
+    fn start(&self) -> Option<(&Dfa, StateID)> {
+        self.automaton().map(|(dfa, start)| (dfa, *start))
     }
 
-    fn automaton(&self) -> Option<&Dfa> {
+    fn automaton(&self) -> Option<&(Dfa, StateID)> {
         self.automaton
             .get_or_init(|| {
                 let nfa = thompson::Compiler::new()
@@ -215,7 +225,7 @@ impl Pattern {
                     )
                     .build_from_hir(&self.hir)
                     .ok()?;
-                dense::Builder::new()
+                let dfa = dense::Builder::new()
                     .configure(
                         dense::Config::new()
                             .start_kind(StartKind::Anchored)
@@ -225,7 +235,10 @@ impl Pattern {
                             .determinize_size_limit(Some(MAX_BUILDING)),
                     )
                     .build_from_nfa(&nfa)
-                    .ok()
+                    .ok()?;
+                let anchored = start::Config::new().anchored(Anchored::Yes);
+                let start = dfa.start_state(&anchored).ok()?;
+                Some((dfa, start))
             })
             .as_ref()
     }

@@ -5,60 +5,85 @@
 
 use crate::engine::{
     Engine,
-    kernel::{BLOCKS, NO_PLACES, Places, Text},
-    lane::{Lane, Lanes},
+    kernel::{List, NO_PLACES, Places, Text},
+    keywords::Seen,
+    lane::Lane,
 };
 
 impl Engine {
     /// Leaves out of the first `blocks` blocks what no rule can match at. After it, [`Lane::Run`]
     /// is for values only, and [`Lane::Literal`] for all literals.
-    pub(super) fn sift(&self, text: Text<'_>, blocks: usize, places: &mut Places) {
+    pub(super) fn sift(&self, text: Text<'_>, blocks: usize, seen: &mut Seen, places: &mut Places) {
         let Text { bytes, from, end } = text;
         let mut list = NO_PLACES;
+        let behind = |place: u16| &bytes[from + usize::from(place)..];
+        seen.go_back_to(from);
 
-        let lanes = Lanes::of(Lane::Run).and(Lane::Literal);
+        let lanes = [Lane::Run, Lane::Literal];
         let known = self.kernel.list(places, blocks, lanes, &mut list);
-        places.clear(Lane::Literal);
-        for place in &list[..known] {
-            let may = self
-                .literals
-                .may_stand_at(bytes, from + usize::from(*place));
-            places.set(Lane::Literal, *place, may);
-        }
+        let kept = keep(&mut list, known, |place| {
+            self.literals.may_stand_at(bytes, from + usize::from(place))
+        });
+        let kept = keep(&mut list, kept, |place| {
+            self.literals.stands_at(bytes, from + usize::from(place))
+        });
+        places.hold(Lane::Literal, &list[..kept]);
 
-        let known = self
-            .kernel
-            .list(places, blocks, Lanes::of(Lane::Run), &mut list);
-        places.clear(Lane::Run);
-        for place in &list[..known] {
-            let rest = &bytes[from + usize::from(*place)..];
-            let before = from + usize::from(*place);
-            let before = before.checked_sub(1).map_or(0, |before| bytes[before]);
-            let look = places.look(*place, before, rest.len(), end);
-            let may = self.values.may_begin(true, rest, end, look);
-            places.set(Lane::Run, *place, may);
-        }
-
-        let lanes = Lanes::of(Lane::Digit).and(Lane::Upper).and(Lane::Hex);
+        let lanes = [Lane::Run];
         let known = self.kernel.list(places, blocks, lanes, &mut list);
-        let mut kept = [0u64; BLOCKS];
-        for place in &list[..known] {
-            let rest = &bytes[from + usize::from(*place)..];
-            let look = places.look(*place, 0, rest.len(), end);
-            let may = self.values.may_begin(false, rest, end, look);
-            kept[usize::from(place / 64)] |= u64::from(may) << (place % 64);
-        }
-        for lane in [Lane::Digit, Lane::Upper, Lane::Hex] {
-            places.keep(lane, &kept);
-        }
+        let kept = keep(&mut list, known, |place| {
+            let at = from + usize::from(place);
+            let before = at.checked_sub(1).map_or(0, |before| bytes[before]);
+            let look = places.look(place, before, bytes.len() - at, end);
+            self.values.may_begin(true, behind(place), end, look)
+        });
+        places.hold(Lane::Run, &list[..kept]);
 
-        let lanes = Lanes::of(Lane::Separator);
+        let lanes = [Lane::Digit, Lane::Upper, Lane::Hex];
         let known = self.kernel.list(places, blocks, lanes, &mut list);
-        places.clear(Lane::Separator);
-        for place in &list[..known] {
-            let may = self.keys.may_end_before(bytes, from + usize::from(*place));
-            places.set(Lane::Separator, *place, may);
-        }
+        let kept = keep(&mut list, known, |place| {
+            let rest = behind(place);
+            let look = places.look(place, 0, rest.len(), end);
+            self.values.may_begin(false, rest, end, look)
+        });
+        places.hold_some(lanes, blocks, &list[..kept]);
+
+        // Most that look like a value want a word before them, and there is none.
+        let lanes = [Lane::Run, Lane::Digit, Lane::Upper, Lane::Hex];
+        let known = self.kernel.list(places, blocks, lanes, &mut list);
+        let kept = keep(&mut list, known, |place| {
+            let at = from + usize::from(place);
+            let before = at.checked_sub(1).map_or(0, |before| bytes[before]);
+            let look = places.look(place, before, bytes.len() - at, end);
+            let lanes = places.lanes(usize::from(place / 64), u32::from(place % 64));
+            let (like, rest) = ((lanes, look), behind(place));
+            let may = self.values.may_stand(like, rest, end);
+            may.unwrap_or_else(|| {
+                let words = self.keywords.seen_before(seen, bytes, at);
+                words.is_none_or(|words| self.values.may_stand_with(like, rest, end, words))
+            })
+        });
+        places.hold_some(lanes, blocks, &list[..kept]);
+
+        let lanes = [Lane::Separator];
+        let known = self.kernel.list(places, blocks, lanes, &mut list);
+        let kept = keep(&mut list, known, |place| {
+            self.keys.may_end_before(bytes, from + usize::from(place))
+        });
+        places.hold(Lane::Separator, &list[..kept]);
         places.count_in(blocks);
     }
+}
+
+/// Moves the places that are kept to the beginning of the list, and tells how many there are.
+#[inline(always)]
+fn keep(list: &mut List, known: usize, mut may: impl FnMut(u16) -> bool) -> usize {
+    let mut kept = 0;
+    for index in 0..known {
+        let place = list[index];
+        // Written in any case: a branch on what is there would be guessed wrong too often.
+        list[kept] = place;
+        kept += usize::from(may(place));
+    }
+    kept
 }

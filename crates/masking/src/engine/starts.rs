@@ -1,9 +1,10 @@
 //! Which rules of values a place can be meant by, told by its first bytes.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use crate::engine::{
     class::Class,
+    keywords::Keywords,
     lane::{self, Lane, Lanes},
     rule::Rule,
     window::Window,
@@ -14,52 +15,70 @@ use crate::engine::{
 const REACH: usize = 16;
 /// How many of them are looked at in any case.
 const FIRST: usize = 4;
+/// The lanes of values besides the run lane.
+const NUMBERS: Lanes = Lanes::of(Lane::Digit).and(Lane::Upper).and(Lane::Hex);
 /// How many rules share a table.
-const GROUP: usize = 64;
+const GROUP: usize = 256;
+
+/// Some rules of a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Set([u64; GROUP / 64]);
 
 /// Rules, by what their first bytes may be.
 #[derive(Debug)]
 pub(crate) struct Starts {
-    groups: Vec<Group>,
+    /// Those in the run lane.
+    run: Vec<Group>,
+    others: Vec<Group>,
 }
 
 struct Group {
     rules: Vec<usize>,
     /// Which of them belong to a lane.
-    lanes: Vec<(Lanes, u64)>,
-    /// Those outside the run lane, and those in it.
-    of: [u64; 2],
-    /// For each of the first bytes, the rules that allow it.
-    first: Box<[[u64; 256]; FIRST]>,
+    lanes: Vec<(Lanes, Set)>,
     /// Bytes that no rule tells apart have the same number.
     kinds: [u8; 256],
     /// For each position and kind of bytes, the rules that may have it there.
-    tables: Vec<Vec<u64>>,
+    tables: Vec<Vec<Set>>,
     /// For each position, the rules whose values may end before it.
-    short: [u64; REACH],
+    short: [Set; REACH],
     looks: Looks,
+    /// Those that want no word before them, or are not looked up by their words.
+    wordless: Set,
+    /// Those that go with a word.
+    with_word: HashMap<usize, Set>,
 }
 
 /// Which rules of a group go with what stands at a place.
 struct Looks {
     /// By the length of the first word; and if it may be longer.
-    words: Box<[[u64; MOST + 1]; 2]>,
+    words: Box<[[Set; MOST + 1]; 2]>,
     /// By how many bytes that tokens are made of.
-    tokens: Box<[u64; MOST + 1]>,
+    tokens: Box<[Set; MOST + 1]>,
     /// Those that need no digit.
-    digitless: u64,
+    digitless: Set,
+    /// Those that need no digit if upper and lower case are mixed.
+    mixed: Set,
     /// Those that may begin behind `/` and `+`.
-    joined: u64,
+    joined: Set,
 }
 
 impl Starts {
     /// For the rules with these indexes and lanes.
-    pub(crate) fn new(rules: &[Rule], values: &[(usize, Lanes)]) -> Self {
+    pub(crate) fn new(rules: &[Rule], keywords: &Keywords, values: &[(usize, Lanes)]) -> Self {
+        let (run, others): (Vec<_>, Vec<_>) = values
+            .iter()
+            .copied()
+            .partition(|(_, lanes)| lanes.has(Lane::Run));
+        let groups = |values: &[(usize, Lanes)]| {
+            let groups = values.chunks(GROUP);
+            groups
+                .map(|values| Group::new(rules, keywords, values))
+                .collect()
+        };
         Self {
-            groups: values
-                .chunks(GROUP)
-                .map(|values| Group::new(rules, values))
-                .collect(),
+            run: groups(&run),
+            others: groups(&others),
         }
     }
 
@@ -67,92 +86,135 @@ impl Starts {
     /// of the text nothing follows `bytes`.
     #[inline]
     pub(crate) fn may_begin(&self, run: bool, bytes: &[u8], end: bool, look: Look) -> bool {
+        let groups = if run { &self.run } else { &self.others };
         match bytes.first_chunk() {
-            Some(first) => self.groups.iter().fold(false, |may, group| {
-                may | (group.allow(first) & group.of[usize::from(run)] & group.looks.like(look)
-                    != 0)
+            Some(first) => groups.iter().fold(false, |may, group| {
+                may | !group.allow(first).and(group.looks.like(look)).is_empty()
             }),
-            None => !end || !self.groups.is_empty(),
+            None => !end || !groups.is_empty(),
         }
     }
 
-    /// The rules in one of the lanes that the first bytes allow.
-    pub(crate) fn each(
+    /// Whether a rule in one of the lanes may match: None if all that may want a word before them.
+    #[inline]
+    pub(crate) fn may_stand(&self, like: (Lanes, Look), bytes: &[u8], end: bool) -> Option<bool> {
+        let mut wanted = false;
+        for (live, group) in self.live(like, bytes, end) {
+            if !live.and(group.wordless).is_empty() {
+                return Some(true);
+            }
+            wanted |= !live.is_empty();
+        }
+        if wanted { None } else { Some(false) }
+    }
+
+    /// Whether a rule may match that goes with one of these words.
+    pub(crate) fn may_stand_with(
         &self,
-        lanes: Lanes,
-        window: &Window<'_>,
-        at: usize,
-    ) -> impl Iterator<Item = usize> {
-        let (bytes, end) = (&window.bytes[at..], window.end);
-        let look = Look::at(window.bytes, at, window.floor, end);
-        self.groups.iter().flat_map(move |group| {
-            let mut live = group.live(group.looks.like(look), lanes, bytes, end);
-            std::iter::from_fn(move || {
-                let bit = live.trailing_zeros();
-                live &= live.checked_sub(1)?;
-                group.rules.get(bit as usize).copied()
+        like: (Lanes, Look),
+        bytes: &[u8],
+        end: bool,
+        mut words: impl Iterator<Item = usize>,
+    ) -> bool {
+        words.any(|word| {
+            self.live(like, bytes, end).any(|(live, group)| {
+                let with = group.with_word.get(&word).copied();
+                !live.and(with.unwrap_or_default()).is_empty()
             })
         })
+    }
+
+    #[inline]
+    fn live(
+        &self,
+        (lanes, look): (Lanes, Look),
+        bytes: &[u8],
+        end: bool,
+    ) -> impl Iterator<Item = (Set, &Group)> {
+        let groups = self.of(lanes);
+        groups.map(move |group| {
+            let live = group.live(group.looks.like(look), lanes, bytes, end);
+            (live, group)
+        })
+    }
+
+    #[inline]
+    fn of(&self, lanes: Lanes) -> impl Iterator<Item = &Group> {
+        let run = self.run.iter().filter(move |_| lanes.has(Lane::Run));
+        let is_number = !lanes.meet(NUMBERS).is_empty();
+        run.chain(self.others.iter().filter(move |_| is_number))
+    }
+
+    /// Tells each of the rules in one of the lanes that the first bytes allow.
+    pub(crate) fn each(
+        &self,
+        (lanes, look): (Lanes, Look),
+        window: &Window<'_>,
+        at: usize,
+        mut tell: impl FnMut(usize),
+    ) {
+        let (bytes, end) = (&window.bytes[at..], window.end);
+        for (live, group) in self.live((lanes, look), bytes, end) {
+            live.each(|bit| tell(group.rules[bit]));
+        }
     }
 }
 
 impl Group {
-    fn new(rules: &[Rule], values: &[(usize, Lanes)]) -> Self {
+    fn new(rules: &[Rule], keywords: &Keywords, values: &[(usize, Lanes)]) -> Self {
         let starts: Vec<Vec<Class>> = values
             .iter()
             .map(|(rule, _)| lane::starts(&rules[*rule]))
             .collect();
-        let has = |byte: u8| {
-            let columns = (0..REACH).map(|position| {
-                starts.iter().enumerate().fold(0u64, |may, (bit, starts)| {
-                    let here = starts.get(position).is_none_or(|class| class.has(byte));
-                    may | u64::from(here) << bit
-                })
-            });
-            columns.collect::<Vec<u64>>()
+        let has = |byte: u8| -> [Set; REACH] {
+            std::array::from_fn(|position| {
+                let has =
+                    |starts: &Vec<Class>| starts.get(position).is_none_or(|class| class.has(byte));
+                Set::of(starts.iter().map(has))
+            })
         };
-        let mut known: Vec<Vec<u64>> = Vec::new();
+        let mut known: Vec<[Set; REACH]> = Vec::new();
+        let mut numbers = HashMap::new();
         let mut kinds = [0; 256];
         for byte in 0..=u8::MAX {
             let columns = has(byte);
-            let kind = known.iter().position(|other| *other == columns);
-            let kind = kind.unwrap_or_else(|| {
+            let kind = *numbers.entry(columns).or_insert_with(|| {
                 known.push(columns);
-                known.len() - 1
+                // There are no more kinds than bytes.
+                u8::try_from(known.len() - 1).unwrap_or(u8::MAX)
             });
-            // There are no more kinds than bytes.
-            kinds[usize::from(byte)] = u8::try_from(kind).unwrap_or(u8::MAX);
+            kinds[usize::from(byte)] = kind;
         }
-        let mut lanes: Vec<(Lanes, u64)> = Vec::new();
+        let mut lanes: Vec<(Lanes, Set)> = Vec::new();
         for (bit, (_, rule_lanes)) in values.iter().enumerate() {
             match lanes.iter_mut().find(|(lanes, _)| lanes == rule_lanes) {
-                Some((_, rules)) => *rules |= 1 << bit,
-                None => lanes.push((*rule_lanes, 1 << bit)),
+                Some((_, rules)) => rules.add(bit),
+                None => {
+                    let mut rules = Set::default();
+                    rules.add(bit);
+                    lanes.push((*rule_lanes, rules));
+                }
             }
         }
-        let mut first = Box::new([[0; 256]; FIRST]);
-        for (position, allowed) in first.iter_mut().enumerate() {
-            for (byte, allowed) in allowed.iter_mut().enumerate() {
-                *allowed = known[usize::from(kinds[byte])][position];
-            }
-        }
-        let in_run = lanes.iter().filter(|(lanes, _)| lanes.has(Lane::Run));
-        let in_run = in_run.fold(0, |all, (_, rules)| all | rules);
-        let in_others = lanes.iter().filter(|(lanes, _)| !lanes.has(Lane::Run));
-        let in_others = in_others.fold(0, |all, (_, rules)| all | rules);
         let tables = (0..REACH)
             .map(|position| known.iter().map(|columns| columns[position]).collect())
             .collect();
         let short = std::array::from_fn(|position| {
-            starts.iter().enumerate().fold(0, |short, (bit, starts)| {
-                short | u64::from(starts.len() <= position) << bit
-            })
+            Set::of(starts.iter().map(|starts| starts.len() <= position))
         });
+        let mut wordless = Set::default();
+        let mut with_word: HashMap<usize, Set> = HashMap::new();
+        for (bit, (rule, _)) in values.iter().enumerate() {
+            match keywords.words_of(*rule) {
+                Some(words) => words.for_each(|word| with_word.entry(word).or_default().add(bit)),
+                None => wordless.add(bit),
+            }
+        }
         Self {
+            wordless,
+            with_word,
             rules: values.iter().map(|(rule, _)| *rule).collect(),
             lanes,
-            of: [in_others, in_run],
-            first,
             kinds,
             tables,
             short,
@@ -161,27 +223,30 @@ impl Group {
     }
 
     #[inline]
-    fn allow(&self, first: &[u8; FIRST]) -> u64 {
-        let tables = self.first.iter().zip(first);
-        tables.fold(u64::MAX, |may, (table, byte)| {
-            may & table[usize::from(*byte)]
+    fn allow(&self, first: &[u8; FIRST]) -> Set {
+        let tables = self.tables.iter().zip(first);
+        tables.fold(Set::ALL, |may, (table, byte)| {
+            may.and(self.of(table, *byte))
         })
     }
 
-    fn live(&self, like: u64, lanes: Lanes, bytes: &[u8], end: bool) -> u64 {
-        if like == 0 {
-            return 0;
-        }
-        let of_lanes = self
+    #[inline]
+    fn of(&self, table: &[Set], byte: u8) -> Set {
+        let kind = usize::from(self.kinds[usize::from(byte)]);
+        table.get(kind).copied().unwrap_or_default()
+    }
+
+    fn live(&self, like: Set, lanes: Lanes, bytes: &[u8], end: bool) -> Set {
+        let own = self
             .lanes
             .iter()
             .filter(|(own, _)| !own.meet(lanes).is_empty());
-        let mut live = like & of_lanes.fold(0, |live, (_, rules)| live | rules);
+        let mut live = like.and(own.fold(Set::default(), |live, (_, rules)| live.or(*rules)));
         for (position, table) in self.tables.iter().enumerate() {
             match bytes.get(position) {
-                _ if live == 0 => return 0,
-                Some(byte) => live &= table[usize::from(self.kinds[usize::from(*byte)])],
-                None if end => return live & self.short[position],
+                _ if live.is_empty() => return live,
+                Some(byte) => live = live.and(self.of(table, *byte)),
+                None if end => return live.and(self.short[position]),
                 None => return live,
             }
         }
@@ -192,32 +257,96 @@ impl Group {
 impl Looks {
     fn new<'a>(rules: impl Iterator<Item = &'a Rule>) -> Self {
         let mut looks = Self {
-            words: Box::new([[0; MOST + 1]; 2]),
-            tokens: Box::new([0; MOST + 1]),
-            digitless: 0,
-            joined: 0,
+            words: Box::new([[Set::default(); MOST + 1]; 2]),
+            tokens: Box::new([Set::default(); MOST + 1]),
+            digitless: Set::default(),
+            mixed: Set::default(),
+            joined: Set::default(),
         };
         for (bit, rule) in rules.enumerate() {
             let (lengths, least) = (words::lengths(rule), words::tokens(rule));
             for length in 0..=MOST {
-                looks.words[0][length] |= u64::from(lengths >> length & 1 != 0) << bit;
-                looks.words[1][length] |= u64::from(lengths >> length != 0) << bit;
-                looks.tokens[length] |= u64::from(length >= least) << bit;
+                if lengths >> length & 1 != 0 {
+                    looks.words[0][length].add(bit);
+                }
+                if lengths >> length != 0 {
+                    looks.words[1][length].add(bit);
+                }
+                if length >= least {
+                    looks.tokens[length].add(bit);
+                }
             }
-            looks.joined |= u64::from(!words::goes_over_joints(rule)) << bit;
-            looks.digitless |= u64::from(!words::wants_digit(rule)) << bit;
+            if !words::goes_over_joints(rule) {
+                looks.joined.add(bit);
+            }
+            if rule
+                .pattern
+                .as_ref()
+                .is_some_and(|pattern| pattern.random() > 0)
+            {
+                looks.mixed.add(bit);
+            } else if !words::wants_digit(rule) {
+                looks.digitless.add(bit);
+            }
         }
         looks
     }
 
     #[inline]
-    fn like(&self, look: Look) -> u64 {
+    fn like(&self, look: Look) -> Set {
         // What has not come may be a digit, and more of the word.
         let open = usize::from(look.open);
-        let digit = 0u64.wrapping_sub(u64::from(look.digit | look.open));
-        let tokens = self.tokens[look.token.min(MOST)] | 0u64.wrapping_sub(u64::from(look.open));
-        let joined = self.joined | 0u64.wrapping_sub(u64::from(!look.joined));
-        joined & self.words[open][look.word.min(MOST)] & tokens & (digit | self.digitless)
+        let tokens = self.tokens[look.token.min(MOST)].or(Set::all_if(look.open));
+        let joined = self.joined.or(Set::all_if(!look.joined));
+        let random = Set::all_if(look.digit | look.open)
+            .or(self.mixed.and(Set::all_if(look.mixed)))
+            .or(self.digitless);
+        let words = self.words[open][look.word.min(MOST)];
+        words.and(tokens).and(joined).and(random)
+    }
+}
+
+impl Set {
+    const ALL: Self = Self([u64::MAX; GROUP / 64]);
+
+    fn of(bits: impl Iterator<Item = bool>) -> Self {
+        let mut set = Self::default();
+        let ones = bits.enumerate().filter(|(_, is)| *is);
+        ones.for_each(|(bit, _)| set.add(bit));
+        set
+    }
+
+    #[inline]
+    fn all_if(is: bool) -> Self {
+        Self([0u64.wrapping_sub(u64::from(is)); GROUP / 64])
+    }
+
+    fn add(&mut self, bit: usize) {
+        self.0[bit / 64] |= 1 << (bit % 64);
+    }
+
+    #[inline]
+    fn and(self, other: Self) -> Self {
+        Self(std::array::from_fn(|word| self.0[word] & other.0[word]))
+    }
+
+    #[inline]
+    fn or(self, other: Self) -> Self {
+        Self(std::array::from_fn(|word| self.0[word] | other.0[word]))
+    }
+
+    #[inline]
+    fn is_empty(self) -> bool {
+        self.0.iter().fold(0, |all, word| all | word) == 0
+    }
+
+    fn each(self, mut tell: impl FnMut(usize)) {
+        for (word, mut bits) in self.0.into_iter().enumerate() {
+            while bits != 0 {
+                tell(word * 64 + bits.trailing_zeros() as usize);
+                bits &= bits - 1;
+            }
+        }
     }
 }
 

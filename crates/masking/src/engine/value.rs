@@ -2,7 +2,7 @@
 
 use crate::engine::{
     class::WORD,
-    pattern::Reach,
+    pattern::{Pattern, Reach},
     rule::{Left, Rule, Shape},
     verdict::{Match, Verdict},
     window::{Ahead, Window},
@@ -42,6 +42,10 @@ pub(crate) fn value((index, rule): (usize, &Rule), window: &Window<'_>, at: usiz
             Some(true) => return Verdict::No,
             None => return Verdict::NotYet,
         }
+    }
+    let first = rule.pattern.as_ref().map_or(0, Pattern::random);
+    if first > 0 && !words::is_random(&window.bytes[at..at + first]) {
+        return Verdict::No;
     }
     let head = &window.bytes[at..end.min(at + words::DIGITLESS)];
     if words::wants_digit(rule) && !head.iter().any(u8::is_ascii_digit) {

@@ -26,6 +26,15 @@ pub(crate) struct Match {
 }
 
 impl Verdict {
+    /// Becomes the longer match of both, see [`Self::or_longer`]. Mostly there is none, and nothing
+    /// is moved.
+    #[inline]
+    pub(crate) fn add(&mut self, other: Self) {
+        if !matches!(other, Self::No) {
+            *self = self.or_longer(other);
+        }
+    }
+
     /// The longer match. As long as one is not known, neither is the longer; of two equally long
     /// ones the first is kept.
     pub(crate) fn or_longer(self, other: Self) -> Self {

@@ -8,6 +8,7 @@ use regex_syntax::hir::{Class as HirClass, Hir, HirKind};
 use crate::engine::{
     class::{Class, WORD},
     kernel::TOKENS,
+    lane::{self, RUN},
     rule::{Left, Rule, Shape},
 };
 
@@ -16,6 +17,9 @@ pub(crate) const MOST: usize = 64;
 const LONGEST: u32 = 64;
 /// How many bytes of a value may be without a digit.
 pub(crate) const DIGITLESS: usize = 32;
+/// A name of so many words in camel case is not one: its letters change between lower and upper
+/// case by chance.
+const CHANGES: u32 = 9;
 
 /// A set of lengths up to [`MOST`].
 pub(crate) type Lengths = u128;
@@ -33,6 +37,8 @@ pub(crate) struct Look {
     pub open: bool,
     /// Whether there is a digit among the first of them.
     pub digit: bool,
+    /// Whether the case of the first of them changes as often as by chance.
+    pub mixed: bool,
     /// Whether a `/` or `+` stands right before it.
     pub joined: bool,
 }
@@ -44,11 +50,13 @@ impl Look {
         let near = &rest[..rest.len().min(MOST)];
         let word = WORD.run(near);
         let token = word + TOKENS.run(&near[word..]);
+        let first = &near[..token.min(DIGITLESS)];
         Self {
             word,
             token,
             open: !end && token == rest.len(),
-            digit: near[..token.min(DIGITLESS)].iter().any(u8::is_ascii_digit),
+            digit: first.iter().any(u8::is_ascii_digit),
+            mixed: is_mixed(first),
             joined: at > floor && is_joint(bytes[at - 1]),
         }
     }
@@ -70,8 +78,9 @@ pub(crate) fn lengths(rule: &Rule) -> Lengths {
 
 /// How many bytes that tokens are made of there must be.
 pub(crate) fn tokens(rule: &Rule) -> usize {
-    let is_token = rule.pattern.is_none() && rule.class.within(&TOKENS);
-    if is_token { rule.min.min(MOST) } else { 0 }
+    let starts = lane::starts(rule);
+    let tokens = starts.iter().take(MOST);
+    tokens.take_while(|class| class.within(&TOKENS)).count()
 }
 
 /// Whether what the rule looks for must have a digit among its first bytes: long values of letters
@@ -87,6 +96,41 @@ pub(crate) fn wants_digit(rule: &Rule) -> bool {
         && rule.min >= 16
         && rule.class.has(b'0')
         && rule.class.within(&TOKENS)
+}
+
+/// How many of the first bytes of what a pattern matches are random letters and digits, or none if
+/// they may be something else: without a digit and in one case, they are a name.
+pub(crate) fn random(alternatives: &[Vec<Class>]) -> usize {
+    /// So many of them may be fixed.
+    const FIXED: usize = 3;
+
+    let of_one = |starts: &Vec<Class>| {
+        let first = &starts[..starts.len().min(DIGITLESS)];
+        let fixed = first.iter().filter(|class| !class.has(b'0')).count();
+        let is_random =
+            first.len() >= RUN && fixed <= FIXED && first.iter().all(|class| class.within(&TOKENS));
+        if is_random { first.len() } else { 0 }
+    };
+    alternatives.iter().map(of_one).min().unwrap_or(0)
+}
+
+/// Whether letters and digits look random.
+pub(crate) fn is_random(first: &[u8]) -> bool {
+    first.iter().any(u8::is_ascii_digit) || is_mixed(first)
+}
+
+fn is_mixed(first: &[u8]) -> bool {
+    let upper = first.iter().rev();
+    let upper = upper.fold(0, |bits, byte| {
+        bits << 1 | u64::from(byte.is_ascii_uppercase())
+    });
+    changes(upper, first.len())
+}
+
+/// Whether the bits of so many bytes, of which 1 is upper case, change often.
+pub(crate) fn changes(upper: u64, length: usize) -> bool {
+    let pairs = (1 << length.saturating_sub(1).min(DIGITLESS)) - 1;
+    ((upper ^ upper >> 1) & pairs).count_ones() >= CHANGES
 }
 
 /// Whether the rule looks for runs that go on over `/` or `+`: what stands behind one of these is the

@@ -11,7 +11,7 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub(crate) use self::fingerprint::{Fingerprint, weight};
+pub(crate) use self::fingerprint::{FIRST, Fingerprint, weight};
 use crate::engine::{
     class::Class,
     lane::{LOCAL, Lane, Lanes, RUN},
@@ -116,14 +116,17 @@ struct Masks {
     literal: u64,
 }
 
+/// The kinds that [`Places`] keep.
+const ALONE: [Kind; 4] = [WORD, TOKEN, DIGIT, UPPER];
+
 /// The places in a stretch of text.
 #[derive(Debug)]
 pub(crate) struct Places {
     /// For each block, the places that are in any lane.
     pub any: [u64; BLOCKS],
     lanes: [[u64; Lane::COUNT]; BLOCKS],
-    /// Words, tokens and digits, and those of the block behind.
-    kinds: [[u64; 3]; BLOCKS + 1],
+    /// Words, tokens, digits and upper-case letters, and those of the block behind.
+    kinds: [[u64; 4]; BLOCKS + 1],
 }
 
 impl Default for Places {
@@ -131,34 +134,50 @@ impl Default for Places {
         Self {
             any: [0; BLOCKS],
             lanes: [[0; Lane::COUNT]; BLOCKS],
-            kinds: [[0; 3]; BLOCKS + 1],
+            kinds: [[0; 4]; BLOCKS + 1],
         }
     }
 }
 
 impl Places {
-    /// Empties a lane.
-    pub(crate) fn clear(&mut self, lane: Lane) {
+    /// Leaves in a lane what is in the list.
+    pub(crate) fn hold(&mut self, lane: Lane, list: &[u16]) {
         for lanes in &mut self.lanes {
             lanes[lane as usize] = 0;
         }
+        for place in list {
+            self.lanes[usize::from(place / 64) % BLOCKS][lane as usize] |= 1 << (place % 64);
+        }
     }
 
-    /// Puts a place into a lane, if it `is` in it.
-    #[inline]
-    pub(crate) fn set(&mut self, lane: Lane, place: u16, is: bool) {
-        self.lanes[usize::from(place / 64) % BLOCKS][lane as usize] |=
-            u64::from(is) << (place % 64);
+    /// Leaves in some lanes only what is in the list.
+    pub(crate) fn hold_some<const N: usize>(
+        &mut self,
+        some: [Lane; N],
+        blocks: usize,
+        list: &[u16],
+    ) {
+        let mut kept = [0u64; BLOCKS];
+        for place in list {
+            kept[usize::from(place / 64) % BLOCKS] |= 1 << (place % 64);
+        }
+        for (lanes, kept) in self.lanes.iter_mut().zip(kept).take(blocks) {
+            for lane in some {
+                lanes[lane as usize] &= kept;
+            }
+        }
     }
 
     /// What stands at a place behind the byte `before`, with `known` bytes to the end of what has come.
     #[inline]
     pub(crate) fn look(&self, place: u16, before: u8, known: usize, end: bool) -> Look {
         let (block, bit) = (usize::from(place / 64) % BLOCKS, place % 64);
-        let [words, tokens, digits] = [0, 1, 2].map(|kind| {
-            let behind = u128::from(self.kinds[block + 1][kind]);
-            (u128::from(self.kinds[block][kind]) | behind << BLOCK) >> bit
-        });
+        let behind = self.kinds[block + 1].into_iter();
+        let mut here = self.kinds[block];
+        for (here, behind) in here.iter_mut().zip(behind) {
+            *here = *here >> bit | behind << 1 << (63 - bit);
+        }
+        let [words, tokens, digits, upper] = here;
         let token = (tokens.trailing_ones() as usize).min(MOST).min(known);
         let near = digits & ((1 << token.min(DIGITLESS)) - 1);
         Look {
@@ -166,14 +185,8 @@ impl Places {
             token,
             open: !end && token == known,
             digit: near != 0,
+            mixed: words::changes(upper, token.min(DIGITLESS)),
             joined: words::is_joint(before),
-        }
-    }
-
-    /// Leaves in a lane only what is in `kept`.
-    pub(crate) fn keep(&mut self, lane: Lane, kept: &[u64; BLOCKS]) {
-        for (lanes, kept) in self.lanes.iter_mut().zip(kept) {
-            lanes[lane as usize] &= kept;
         }
     }
 
@@ -216,9 +229,9 @@ pub(crate) const NO_PLACES: List = [0; BLOCKS * BLOCK + BLOCK];
 pub(crate) enum Kernel {
     Portable,
     #[cfg(target_arch = "x86_64")]
-    Avx2,
+    Avx2(x86::HasAvx2),
     #[cfg(target_arch = "x86_64")]
-    Avx512,
+    Avx512(x86::HasAvx512),
 }
 
 impl Kernel {
@@ -226,11 +239,11 @@ impl Kernel {
     pub(crate) fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
-            if x86::has_avx512() {
-                return Self::Avx512;
+            if let Some(has) = x86::HasAvx512::detect() {
+                return Self::Avx512(has);
             }
-            if x86::has_avx2() {
-                return Self::Avx2;
+            if let Some(has) = x86::HasAvx2::detect() {
+                return Self::Avx2(has);
             }
         }
         Self::Portable
@@ -246,42 +259,66 @@ impl Kernel {
         match self {
             Self::Portable => sweep(text, places, |block| portable(block, literals)),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => x86::places_avx2(text, literals, places),
+            Self::Avx2(has) => has.places(text, literals, places),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => x86::places_avx512(text, literals, places),
+            Self::Avx512(has) => has.places(text, literals, places),
         }
     }
 }
 
 impl Kernel {
+    /// Where words may begin in a block, upper or lower case; the fingerprint has their letters with
+    /// the bit for lower case. It may take other bytes for a word, and never misses one.
+    pub(crate) fn beginnings(self, block: &Block, words: &Fingerprint) -> u64 {
+        match self {
+            Self::Portable => {
+                let folded = block.map(|byte| byte | 0x20);
+                let firsts = folded.windows(FIRST).enumerate();
+                firsts.fold(0, |found, (bit, first)| {
+                    found | u64::from(words.has(first)) << bit
+                })
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(has) => has.beginnings(block, words),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(has) => has.beginnings(block, words),
+        }
+    }
+
     /// Writes down the places that are in any of some lanes, and tells how many there are. Beyond
     /// them the list holds what it may.
-    pub(crate) fn list(
+    pub(crate) fn list<const N: usize>(
         self,
         places: &Places,
         blocks: usize,
-        lanes: Lanes,
+        lanes: [Lane; N],
         list: &mut List,
     ) -> usize {
         match self {
             Self::Portable => write_down(places, blocks, lanes, list),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 | Self::Avx512 => x86::list(places, blocks, lanes, list),
+            Self::Avx2(has) => has.list(places, blocks, lanes, list),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(has) => has.list(places, blocks, lanes, list),
         }
     }
 }
 
 #[inline(always)]
-fn write_down(places: &Places, blocks: usize, lanes: Lanes, list: &mut List) -> usize {
+fn write_down<const N: usize>(
+    places: &Places,
+    blocks: usize,
+    lanes: [Lane; N],
+    list: &mut List,
+) -> usize {
     /// So many are written down without asking whether there are so many.
-    const ALWAYS: usize = 6;
+    const ALWAYS: usize = 3;
 
     let mut known = 0;
     let mut base = 0u16;
-    let chosen = Lane::ALL.map(|lane| if lanes.has(lane) { u64::MAX } else { 0 });
-    for of_block in places.lanes.iter().take(blocks) {
-        let of_lanes = of_block.iter().zip(chosen);
-        let mut mask = of_lanes.fold(0, |mask, (lane, chosen)| mask | (lane & chosen));
+    for block in 0..blocks.min(BLOCKS) {
+        let of_lane = lanes.iter().map(|lane| places.lanes[block][*lane as usize]);
+        let mut mask = of_lane.fold(0, |mask, of_lane| mask | of_lane);
         let count = mask.count_ones() as usize;
         let mut written = 0;
         while written < count {
@@ -301,18 +338,18 @@ fn write_down(places: &Places, blocks: usize, lanes: Lanes, list: &mut List) -> 
     known
 }
 
-/// A block and the two bytes behind it.
-type Block = [u8; BLOCK + 2];
+/// A block and the bytes behind it that the beginning of a literal at its end may have.
+pub(crate) type Block = [u8; BLOCK + FIRST - 1];
 
 /// The portable way to make masks.
 fn portable(block: &Block, literals: &Fingerprint) -> Masks {
     let mut masks = Masks::default();
-    for (bit, three) in block.windows(3).enumerate() {
-        let kinds = KIND[usize::from(three[0])];
+    for (bit, first) in block.windows(FIRST).enumerate() {
+        let kinds = KIND[usize::from(first[0])];
         for (kind, mask) in masks.kinds.iter_mut().enumerate() {
             *mask |= u64::from(kinds >> kind & 1) << bit;
         }
-        masks.literal |= u64::from(literals.has(three)) << bit;
+        masks.literal |= u64::from(literals.has(first)) << bit;
     }
     masks
 }
@@ -340,9 +377,9 @@ fn sweep(text: Text<'_>, places: &mut Places, masks: impl Fn(&Block) -> Masks) -
             any |= *lane;
         }
         places.any[block] = any;
-        places.kinds[block] = [here.kinds[WORD], here.kinds[TOKEN], here.kinds[DIGIT]];
-        places.kinds[block + 1] = [next.kinds[WORD], next.kinds[TOKEN], next.kinds[DIGIT]];
-        last = Last::of(&here, last.slash);
+        places.kinds[block] = ALONE.map(|kind| here.kinds[kind]);
+        places.kinds[block + 1] = ALONE.map(|kind| next.kinds[kind]);
+        last = Last::of(&here, &last);
         here = next;
     }
     blocks
@@ -354,13 +391,13 @@ fn masks_at(text: Text<'_>, at: usize, masks: &impl Fn(&Block) -> Masks) -> Mask
         return masks(block);
     }
     let rest = text.bytes.get(at..).unwrap_or_default();
-    let mut block = [0; BLOCK + 2];
+    let mut block = [0; BLOCK + FIRST - 1];
     block[..rest.len()].copy_from_slice(rest);
     let mut found = masks(&block);
     if !text.end {
         // What has not come may be anything.
         let from = |bit: usize| if bit < BLOCK { u64::MAX << bit } else { 0 };
-        found.literal |= from(rest.len().saturating_sub(2));
+        found.literal |= from(rest.len().saturating_sub(FIRST - 1));
         for mask in &mut found.kinds {
             *mask |= from(rest.len());
         }
@@ -374,8 +411,9 @@ struct Last {
     word: u64,
     key_end: u64,
     escape: u64,
+    colon: u64,
     slash: u64,
-    /// Where two slashes in a row end.
+    /// Where a colon and two slashes in a row end.
     slashes: u64,
 }
 
@@ -389,31 +427,32 @@ fn before(bytes: &[u8], from: usize, masks: &impl Fn(&Block) -> Masks) -> Last {
     let found = match bytes[start..].first_chunk() {
         Some(block) if start + BLOCK == from => masks(block),
         _ => {
-            let mut block = [0; BLOCK + 2];
+            let mut block = [0; BLOCK + FIRST - 1];
             block[BLOCK - (from - start)..BLOCK].copy_from_slice(&bytes[start..from]);
             masks(&block)
         }
     };
-    Last::of(&found, 0)
+    Last::of(&found, &Last::default())
 }
 
 impl Last {
     #[inline(always)]
-    fn of(masks: &Masks, last_slash: u64) -> Self {
-        let slash = masks.kinds[SLASH];
+    fn of(masks: &Masks, last: &Self) -> Self {
         Self {
             word: masks.kinds[WORD],
             key_end: masks.kinds[KEY_END],
             escape: masks.kinds[ESCAPE],
-            slash,
-            slashes: slashes(last_slash, slash),
+            colon: masks.kinds[COLON],
+            slash: masks.kinds[SLASH],
+            slashes: slashes(last, masks),
         }
     }
 }
 
 #[inline(always)]
-fn slashes(last: u64, here: u64) -> u64 {
-    here & (here << 1 | last >> 63)
+fn slashes(last: &Last, here: &Masks) -> u64 {
+    let (slash, colon) = (here.kinds[SLASH], here.kinds[COLON]);
+    slash & (slash << 1 | last.slash >> 63) & (colon << 2 | last.colon >> 62)
 }
 
 #[inline(always)]
@@ -481,10 +520,10 @@ fn unknown(here: &Masks, next: &Masks, by: u32) -> u64 {
     both(here) >> by | both(next) << (BITS - by)
 }
 
-/// Colons with two slashes before them, not too far away.
+/// Colons with `://` before them, not too far away.
 #[inline(always)]
 fn user(last: &Last, here: &Masks) -> u64 {
-    let here_slashes = slashes(last.slash, here.kinds[SLASH]);
+    let here_slashes = slashes(last, here);
     if here_slashes | last.slashes == 0 {
         return 0;
     }
@@ -571,7 +610,7 @@ pub(crate) fn places(bytes: &[u8], at: usize, floor: usize, end: bool) -> Lanes 
     if is(first, SEPARATOR) && back(1, KEY_END) && !is_path && !is_last {
         lanes = lanes.and(Lane::Separator);
     }
-    let slashes = |end: usize| back(end, SLASH) && back(end + 1, SLASH);
+    let slashes = |end| back(end, SLASH) && back(end + 1, SLASH) && back(end + 2, COLON);
     if first == b':' && (1..=MAX_USER).any(slashes) {
         lanes = lanes.and(Lane::User);
     }

@@ -1,8 +1,8 @@
 //! Masks by AVX2 and AVX-512.
 //!
-//! Which kinds a byte is of is looked up by its halves: for the lower half and a kind, a table has
-//! one bit for each upper half below eight with which the byte is of that kind. So one look-up per
-//! kind tells for any set of ASCII bytes. Bytes from 0x80 are of no kind.
+//! With AVX-512 all ASCII bytes fit into one table, whose bits are eight kinds. With AVX2 a byte is
+//! looked up by its halves: for the lower half and a kind, a table has one bit for each upper half
+//! below eight with which the byte is of that kind. Bytes from 0x80 are of no kind.
 //!
 //! This is the only module with `unsafe` code: the loads, and the calls that rest on what the
 //! processor was seen to have.
@@ -10,16 +10,31 @@
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::{
-    __m128i, __m256i, __m512i, _mm_loadu_si128, _mm256_and_si256, _mm256_broadcastsi128_si256,
-    _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
-    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm512_and_si512,
-    _mm512_broadcast_i32x4, _mm512_loadu_si512, _mm512_set1_epi8, _mm512_shuffle_epi8,
-    _mm512_srli_epi16, _mm512_test_epi8_mask,
+    __m128i, __m256i, __m512i, __mmask64, _mm_loadu_si128, _mm256_and_si256,
+    _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8,
+    _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
+    _mm512_and_si512, _mm512_loadu_si512, _mm512_maskz_permutex2var_epi8, _mm512_movepi8_mask,
+    _mm512_or_si512, _mm512_permutex2var_epi8, _mm512_set1_epi8, _mm512_slli_epi16,
+    _mm512_test_epi8_mask, _mm512_xor_si512,
 };
 
 use super::{
-    BLOCK, Block, Fingerprint, KIND, KINDS, Lanes, List, Masks, Places, Text, sweep, write_down,
+    BLOCK, Block, FIRST, Fingerprint, KIND, KINDS, Lane, List, Masks, Places, Text, sweep,
+    write_down,
 };
+
+/// For each ASCII byte the first eight kinds, and the other eight.
+static BITS: [[u8; 128]; 2] = bits();
+
+const fn bits() -> [[u8; 128]; 2] {
+    let mut bits = [[0; 128]; 2];
+    let mut byte = 0;
+    while byte < 128 {
+        [bits[0][byte], bits[1][byte]] = KIND[byte].to_le_bytes();
+        byte += 1;
+    }
+    bits
+}
 
 /// For each kind and lower half, one bit for each upper half below eight.
 static LOW: [[u8; 16]; KINDS] = low();
@@ -42,41 +57,94 @@ const fn low() -> [[u8; 16]; KINDS] {
     table
 }
 
-pub(super) fn has_avx2() -> bool {
-    is_x86_feature_detected!("avx2") && has_bits()
+/// The processor was seen to have AVX2 and the instructions for bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HasAvx2(());
+
+/// The processor was seen to have AVX-512 with bytes, AVX2 and the instructions for bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HasAvx512(());
+
+impl HasAvx2 {
+    pub(super) fn detect() -> Option<Self> {
+        let has = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("lzcnt")
+            && is_x86_feature_detected!("popcnt");
+        has.then_some(Self(()))
+    }
+
+    pub(super) fn places(
+        self,
+        text: Text<'_>,
+        literals: &Fingerprint,
+        places: &mut Places,
+    ) -> usize {
+        // SAFETY: the processor has what the function is compiled for: there is a `self`.
+        unsafe { sweep_avx2(text, literals, places) }
+    }
+
+    pub(super) fn beginnings(self, block: &Block, words: &Fingerprint) -> u64 {
+        // SAFETY: as above.
+        unsafe { folded_avx2(block, words) }
+    }
+
+    pub(super) fn list<const N: usize>(
+        self,
+        places: &Places,
+        blocks: usize,
+        lanes: [Lane; N],
+        list: &mut List,
+    ) -> usize {
+        // SAFETY: as above.
+        unsafe { list_bits(places, blocks, lanes, list) }
+    }
 }
 
-pub(super) fn has_avx512() -> bool {
-    is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") && has_bits()
-}
+impl HasAvx512 {
+    pub(super) fn detect() -> Option<Self> {
+        let has = HasAvx2::detect().is_some()
+            && is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vbmi");
+        has.then_some(Self(()))
+    }
 
-fn has_bits() -> bool {
-    is_x86_feature_detected!("bmi1")
-        && is_x86_feature_detected!("bmi2")
-        && is_x86_feature_detected!("lzcnt")
-        && is_x86_feature_detected!("popcnt")
-}
+    pub(super) fn places(
+        self,
+        text: Text<'_>,
+        literals: &Fingerprint,
+        places: &mut Places,
+    ) -> usize {
+        // SAFETY: the processor has what the function is compiled for: there is a `self`.
+        unsafe { sweep_avx512(text, literals, places) }
+    }
 
-pub(super) fn places_avx2(text: Text<'_>, literals: &Fingerprint, places: &mut Places) -> usize {
-    assert!(has_avx2(), "the kernel fits the processor");
-    // SAFETY: the processor has what the function is compiled for, by the line above.
-    unsafe { sweep_avx2(text, literals, places) }
-}
+    pub(super) fn beginnings(self, block: &Block, words: &Fingerprint) -> u64 {
+        // SAFETY: as above.
+        unsafe { folded_avx512(block, words) }
+    }
 
-pub(super) fn places_avx512(text: Text<'_>, literals: &Fingerprint, places: &mut Places) -> usize {
-    assert!(has_avx512(), "the kernel fits the processor");
-    // SAFETY: the processor has what the function is compiled for, by the line above.
-    unsafe { sweep_avx512(text, literals, places) }
-}
-
-pub(super) fn list(places: &Places, blocks: usize, lanes: Lanes, list: &mut List) -> usize {
-    assert!(has_bits(), "the kernel fits the processor");
-    // SAFETY: the processor has what the function is compiled for, by the line above.
-    unsafe { list_bits(places, blocks, lanes, list) }
+    pub(super) fn list<const N: usize>(
+        self,
+        places: &Places,
+        blocks: usize,
+        lanes: [Lane; N],
+        list: &mut List,
+    ) -> usize {
+        // SAFETY: as above.
+        unsafe { list_bits(places, blocks, lanes, list) }
+    }
 }
 
 #[target_feature(enable = "bmi1,bmi2,lzcnt,popcnt")]
-fn list_bits(places: &Places, blocks: usize, lanes: Lanes, list: &mut List) -> usize {
+fn list_bits<const N: usize>(
+    places: &Places,
+    blocks: usize,
+    lanes: [Lane; N],
+    list: &mut List,
+) -> usize {
     write_down(places, blocks, lanes, list)
 }
 
@@ -85,7 +153,7 @@ fn sweep_avx2(text: Text<'_>, literals: &Fingerprint, places: &mut Places) -> us
     sweep(text, places, |block| masks_avx2(block, literals))
 }
 
-#[target_feature(enable = "avx512f,avx512bw,bmi1,bmi2,lzcnt,popcnt")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,bmi2,lzcnt,popcnt")]
 fn sweep_avx512(text: Text<'_>, literals: &Fingerprint, places: &mut Places) -> usize {
     sweep(text, places, |block| masks_avx512(block, literals))
 }
@@ -107,48 +175,73 @@ fn masks_avx2(block: &Block, literals: &Fingerprint) -> Masks {
             *mask |= u64::from(nonzero_256(known)) << shift;
         }
     }
+    masks.literal = halves_avx2(block, literals);
+    masks
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+#[inline]
+fn masks_avx512(block: &Block, literals: &Fingerprint) -> Masks {
+    let bytes: [__m512i; FIRST] = [0, 1, 2, 3].map(|offset| load_512(block, offset));
+    let ascii: __mmask64 = !_mm512_movepi8_mask(bytes[0]);
+    let mut masks = Masks::default();
+    for (table, eight) in BITS.iter().zip(masks.kinds.chunks_exact_mut(8)) {
+        let [low, high] = table_512(table);
+        let kinds = _mm512_maskz_permutex2var_epi8(ascii, low, bytes[0], high);
+        for (bit, mask) in [1, 2, 4, 8, 16, 32, 64, -128].into_iter().zip(eight) {
+            *mask = _mm512_test_epi8_mask(kinds, _mm512_set1_epi8(bit));
+        }
+    }
+    masks.literal = pairs_avx512(&bytes, literals);
+    masks
+}
+
+/// Where the beginnings of literals may be, given the block and what is one, two and three bytes on.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+#[inline]
+fn pairs_avx512(bytes: &[__m512i; FIRST], literals: &Fingerprint) -> u64 {
+    let mut known = [_mm512_set1_epi8(-1); 2];
+    for offset in 0..FIRST - 1 {
+        // As `fingerprint::pair` has it; the table is looked up by seven bits.
+        let left = _mm512_and_si512(_mm512_slli_epi16::<2>(bytes[offset]), _mm512_set1_epi8(-4));
+        let pair = _mm512_xor_si512(left, bytes[offset + 1]);
+        for (known, tables) in known.iter_mut().zip(&literals.pairs) {
+            let [low, high] = table_512(&tables[offset]);
+            *known = _mm512_and_si512(*known, _mm512_permutex2var_epi8(low, pair, high));
+        }
+    }
+    let [first, second] = known.map(|sets| _mm512_test_epi8_mask(sets, sets));
+    first | second
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn folded_avx512(block: &Block, literals: &Fingerprint) -> u64 {
+    let fold = _mm512_set1_epi8(0x20);
+    let bytes = [0, 1, 2, 3].map(|offset| _mm512_or_si512(load_512(block, offset), fold));
+    pairs_avx512(&bytes, literals)
+}
+
+#[target_feature(enable = "avx2")]
+fn folded_avx2(block: &Block, literals: &Fingerprint) -> u64 {
+    halves_avx2(&block.map(|byte| byte | 0x20), literals)
+}
+
+/// Where the beginnings of literals may be.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn halves_avx2(block: &Block, literals: &Fingerprint) -> u64 {
+    let mut found = 0;
     for (from, shift) in [(0, 0), (32, 32)] {
         let mut sets = _mm256_set1_epi8(-1);
-        for offset in 0..3 {
-            let (below, above) = if offset == 0 {
-                (halves[from / 32].0, halves[from / 32].1)
-            } else {
-                nibbles_256(load_256(block, from + offset))
-            };
+        for offset in 0..FIRST {
+            let (below, above) = nibbles_256(load_256(block, from + offset));
             let low = _mm256_shuffle_epi8(twice_128(&literals.low[offset]), below);
             let high = _mm256_shuffle_epi8(twice_128(&literals.high[offset]), above);
             sets = _mm256_and_si256(sets, _mm256_and_si256(low, high));
         }
-        masks.literal |= u64::from(nonzero_256(sets)) << shift;
+        found |= u64::from(nonzero_256(sets)) << shift;
     }
-    masks
-}
-
-#[target_feature(enable = "avx512f,avx512bw")]
-#[inline]
-fn masks_avx512(block: &Block, literals: &Fingerprint) -> Masks {
-    let (below, above) = nibbles_512(load_512(block, 0));
-    let bit = _mm512_shuffle_epi8(four_times_128(&HIGH), above);
-    let mut masks = Masks::default();
-    for (mask, table) in masks.kinds.iter_mut().zip(&LOW) {
-        *mask = _mm512_test_epi8_mask(_mm512_shuffle_epi8(four_times_128(table), below), bit);
-    }
-    let mut sets = _mm512_set1_epi8(-1);
-    for offset in 0..2 {
-        let (below, above) = if offset == 0 {
-            (below, above)
-        } else {
-            nibbles_512(load_512(block, offset))
-        };
-        let low = _mm512_shuffle_epi8(four_times_128(&literals.low[offset]), below);
-        let high = _mm512_shuffle_epi8(four_times_128(&literals.high[offset]), above);
-        sets = _mm512_and_si512(sets, _mm512_and_si512(low, high));
-    }
-    let (below, above) = nibbles_512(load_512(block, 2));
-    let low = _mm512_shuffle_epi8(four_times_128(&literals.low[2]), below);
-    let high = _mm512_shuffle_epi8(four_times_128(&literals.high[2]), above);
-    masks.literal = _mm512_test_epi8_mask(_mm512_and_si512(low, high), sets);
-    masks
+    found
 }
 
 #[target_feature(enable = "avx2")]
@@ -166,16 +259,6 @@ fn nibbles_256(bytes: __m256i) -> (__m256i, __m256i) {
 fn nonzero_256(bytes: __m256i) -> u32 {
     let zero = _mm256_cmpeq_epi8(bytes, _mm256_setzero_si256());
     !_mm256_movemask_epi8(zero).cast_unsigned()
-}
-
-#[target_feature(enable = "avx512f,avx512bw")]
-#[inline]
-fn nibbles_512(bytes: __m512i) -> (__m512i, __m512i) {
-    let half = _mm512_set1_epi8(15);
-    (
-        _mm512_and_si512(bytes, half),
-        _mm512_and_si512(_mm512_srli_epi16::<4>(bytes), half),
-    )
 }
 
 #[target_feature(enable = "avx2")]
@@ -209,6 +292,13 @@ fn twice_128(table: &[u8; 16]) -> __m256i {
 
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
-fn four_times_128(table: &[u8; 16]) -> __m512i {
-    _mm512_broadcast_i32x4(load_128(table))
+fn table_512(table: &[u8; 128]) -> [__m512i; 2] {
+    // SAFETY: 64 bytes are there to read from either address, and the load needs no alignment.
+    unsafe {
+        let start = table.as_ptr();
+        [
+            _mm512_loadu_si512(start.cast()),
+            _mm512_loadu_si512(start.add(BLOCK).cast()),
+        ]
+    }
 }
