@@ -1,6 +1,22 @@
 //! Power cuts, kills and disks that do wrong: what was acknowledged is there, and nothing that is
 //! there is anything but what was written.
 //!
+//! | fault | what is expected | where |
+//! |---|---|---|
+//! | power cut: unsynced writes lost, reordered or torn; renames undone | all that was acknowledged is there, the book and its anchor go on | [`a_power_cut_loses_nothing_that_was_acknowledged`] |
+//! | a recorder that syncs less, or a disk that does not sync | that test fails | [`a_recorder_that_does_not_sync_its_log_fails_the_power_cut`] |
+//! | `kill -9` | the same, and the book says that it was not stopped | [`a_killed_recorder_loses_nothing_that_was_acknowledged`] |
+//! | a sync fails once, and then none | nothing is acknowledged any more | [`a_sync_that_failed_once_ends_recording`] |
+//! | a sync hangs | refused at the deadline, and recording goes on | [`a_sync_that_hangs_keeps_nobody_waiting_beyond_the_deadline`] |
+//! | a write fails, or the disk is full | as where a sync fails | [`a_write_that_failed_ends_recording`] |
+//! | the disk becomes full slowly | told, then only what is open, then again all | `durability` |
+//! | the journal is deleted or replaced | recording ends within seconds | `durability` |
+//! | two recorders: one folder, one anchor, one key on two machines | the second is refused or stops | `restart`, `anchor` |
+//! | a book put back from a copy, or gone; an anchor that is gone | refused until it is accepted | `anchor` |
+//! | the anchor cannot be written | recording goes on, and health says how far it is behind | [`an_anchor_that_cannot_be_written_keeps_nobody_waiting`] |
+//! | a bit flips in a stored value or a file; rows are added, removed, moved | found, by its index | `tampering`, `sessions` |
+//! | a crash between request and outcome | the outcome is `indeterminate` | `restart` |
+//!
 //! A few of each run by default. More with one command:
 //! `TOLLBOOK_POWER_CUTS=5000 TOLLBOOK_KILLS=500 cargo test -p tollbook-recording --release faults::`.
 //! A recorder that syncs less must fail: `TOLLBOOK_WEAKENED=synchronous-normal cargo test -p
@@ -167,4 +183,18 @@ fn a_sync_that_hangs_keeps_nobody_waiting_beyond_the_deadline() {
     let slowest = said.split("slowest ").nth(1).unwrap();
     let slowest: u64 = slowest.trim_end_matches(" ms").parse().unwrap();
     assert!((1900..4500).contains(&slowest), "{said}");
+}
+
+#[test]
+fn an_anchor_that_cannot_be_written_keeps_nobody_waiting() {
+    // The first time is at the start, where it has to be possible.
+    let (child, said) = wrong(Fault {
+        call: "write",
+        name: "anchor.new",
+        calls: [2, u32::MAX],
+        errno: Some(EIO),
+        seconds: 0,
+    });
+    assert!(said.starts_with("Healthy"), "{said}");
+    assert_eq!(child.acknowledged().len(), 200);
 }
