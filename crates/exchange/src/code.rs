@@ -43,6 +43,8 @@ codes! {
     PolicyDenied = "policy_denied", 403;
     /// A rule could not be evaluated, so nothing passes.
     PolicyError = "policy_error", 403;
+    /// Masking found what a profile lets nothing pass for.
+    MaskingBlocked = "masking_blocked", 403;
     /// People who had to approve it have said no.
     ApprovalDenied = "approval_denied", 403;
     /// Nobody approved it in time.
@@ -96,6 +98,7 @@ mod tests {
                 "401 authentication_failed",
                 "403 policy_denied",
                 "403 policy_error",
+                "403 masking_blocked",
                 "403 approval_denied",
                 "403 approval_expired",
                 "404 unknown_connection",

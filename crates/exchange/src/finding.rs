@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::Masked;
+use crate::{Code, Masked, Refusal};
 
 /// One rule that matched in one place, and how often. Never the matched text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,25 @@ impl Finding {
             operator,
             count,
         }
+    }
+
+    /// The refusal of what holds something that lets nothing pass, if any of `found` says so. It
+    /// names the rules.
+    pub fn blocked(found: &[Self]) -> Option<Refusal> {
+        /// More than so many rules are not told.
+        const TOLD: usize = 4;
+
+        let blocks = |found: &&Self| found.operator == Operator::Block;
+        let mut rules: Vec<&str> = found.iter().filter(blocks).map(|it| &*it.rule).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        rules.truncate(TOLD);
+        if rules.is_empty() {
+            return None;
+        }
+        let rules = rules.join(", ");
+        let message = format!("tollbook_masking_blocked: {rules}: this may not pass here");
+        Some(Refusal::new(Code::MaskingBlocked, message))
     }
 
     /// Adds `found` to `all`, joining counts of the same rule, place and operator.

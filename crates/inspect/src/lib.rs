@@ -58,7 +58,6 @@
 
 mod answer;
 mod claude;
-mod decode;
 mod detect;
 mod gate;
 mod layer;

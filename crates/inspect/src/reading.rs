@@ -7,7 +7,7 @@ use http::{HeaderValue, header, request::Parts};
 use http_body::Body;
 use tollbook_detection::{Detected, Detectors};
 use tollbook_exchange::{
-    Action, Code, Coverage, Exchange, Finding, Findings, Gap, Masked, Operator, Principal, Refusal,
+    Action, Code, Coverage, Exchange, Finding, Findings, Gap, Masked, Principal, Refusal,
 };
 use tollbook_masking::{Masker, view::BodyMasker};
 
@@ -105,10 +105,8 @@ impl<P: Protocol> Shared<P> {
                 draft.request.coverage = findings.coverage;
             });
         }
-        let blocks = |found: &Finding| found.operator == Operator::Block;
-        if findings.found.iter().any(blocks) {
-            let message = "the body holds what may not be sent here";
-            return Err(Refusal::new(Code::PolicyDenied, message).because("masking_blocked"));
+        if let Some(refusal) = Finding::blocked(&findings.found) {
+            return Err(refusal);
         }
         let action = action.map_err(|malformed| {
             Refusal::new(Code::MalformedBody, malformed.message).because(malformed.reason)

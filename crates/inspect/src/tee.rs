@@ -3,19 +3,14 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use tollbook_exchange::{Code, Exchange, Masked, Outcome, Refusal, ResponseShape};
 use tollbook_masking::{
     Masker,
-    view::{BodyMasker, ViewError},
+    view::{BodyMasker, Decoder, Undecodable, ViewError},
 };
 
-use crate::{
-    ReadAnswer,
-    decode::{Decoder, Undecodable},
-    request::media_type,
-    tools,
-};
+use crate::{ReadAnswer, request::media_type, tools};
 
 /// The largest answer that is read as one document before it passes.
 pub(crate) const MAX_DOCUMENT: usize = 32 << 20;
@@ -80,7 +75,9 @@ impl Tee {
         headers: &HeaderMap,
         sniffed: bool,
     ) -> Result<Self, Refusal> {
-        let decoder = Decoder::new(headers, sniffed).map_err(|_| {
+        let codings = headers.get_all(header::CONTENT_ENCODING).iter();
+        let codings = codings.map(HeaderValue::as_bytes);
+        let decoder = Decoder::new(codings, sniffed).map_err(|_| {
             invalid("the upstream's answer has a content-encoding that cannot be recorded")
         })?;
         let content_type = headers
@@ -109,7 +106,7 @@ impl Tee {
     /// Takes a whole JSON answer, if it is one.
     pub(crate) fn document(mut self, body: &[u8]) -> Result<(), Refusal> {
         let mut plain = Vec::new();
-        let coded = !matches!(self.decoder, Decoder::Identity);
+        let coded = !self.decoder.is_identity();
         let exchange = self.exchange.clone();
         // Said before the watching ends here: whoever is at fault, it is not the caller.
         let unreadable = || {
@@ -131,7 +128,7 @@ impl Tee {
                 .map_err(|_| unreadable())?;
             self.decoder.finish(&mut keep).map_err(|_| unreadable())?;
         }
-        self.decoder = Decoder::Identity;
+        self.decoder = Decoder::identity();
         let plain = if coded { &plain[..] } else { body };
         let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(plain).is_ok();
         // What is no JSON is still recorded: someone has to find out what it was.
@@ -214,7 +211,7 @@ impl Tee {
 
     /// Whether the answer turned out to be coded.
     pub(crate) const fn is_coded(&self) -> bool {
-        matches!(self.decoder, Decoder::Gzip(_))
+        self.decoder.is_coded()
     }
 
     /// The inner body failed.

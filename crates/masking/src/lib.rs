@@ -38,7 +38,8 @@
 //!
 //! - The output does not depend on how the input was cut.
 //! - No more than [`MaskStream::HOLD_BACK`] bytes of a text wait, and only while a match may have
-//!   begun with them.
+//!   begun with them. In a stream of events, the event with them waits, and what comes behind it but
+//!   for pings, so that an event in which nothing is masked passes as the bytes that came.
 //! - What lies outside a match is not changed by a byte. What is masked is masked no further; but a
 //!   value that was refused for what stood right behind it may be masked when that was.
 //! - The work is linear in the input, whatever the input is.
@@ -46,10 +47,30 @@
 //!
 //! # What is not promised
 //!
-//! A secret is not found that no rule describes, that is encoded (a word spelled backwards), that is
-//! spread over two texts, or that stands in a JSON document held in a string held in another one,
-//! more than three deep. Key material in source code whose lines are separate
+//! What stands right before a placeholder, such as `[REDACTED:jwt]`, may be taken for a part of what
+//! was refused together with it, and pass; and a value that is written as one, in brackets, is taken
+//! for one. Who writes placeholders around secrets can as well write the secrets backwards.
+//!
+//! A secret is not found that no rule describes, that is encoded in a way of its own (a word spelled
+//! backwards, or see below), that is spread over two texts, or that stands in a JSON document held in a
+//! string held in another one, more than three deep. Key material in source code whose lines are separate
 //! string constants is masked in its first line only. Numbers with a fraction are not scanned.
+//!
+//! # What is encoded
+//!
+//! What rules find by a literal is also found in base64, in either alphabet and with anything before
+//! it, and in hexadecimal, if the rule is for secrets, sure of them (`confidence`) and needs no
+//! keywords, and if it is 16 bytes long or longer. So are private keys, also where base64 is broken
+//! into lines; tokens across such a break are not, nor are values that are known by a name or by words
+//! near them, and nothing is decoded twice. The letters that hold a bit of the secret are masked, and
+//! what its end cannot be told of goes with it. Whatever the operator would keep of the value, it is
+//! redacted: its letters depend on what stands beside it.
+//!
+//! ```
+//! # use tollbook_masking::Masker;
+//! let scan = Masker::builtin().mask(b"data: a2V5IEFLSUFJT1NGT0ROTjdFWEFNUExFLg==");
+//! assert_eq!(scan.masked.as_inner().as_ref(), b"data: a2V5I[REDACTED:aws-access-key-id]Lg==");
+//! ```
 //!
 //! # Rules
 //!
@@ -108,7 +129,7 @@
 //! | `id` | lower-case letters, digits, `-` and `.`; what stands in the placeholder |
 //! | `description`, `source` | what it finds; where the format is described in public |
 //! | `kind` | `secret` (unless told): what gives access. `personal`: what tells who somebody is |
-//! | `tags` | words in lower case that profiles may choose it by. A rule with the tag `generic` gives way to one of another that finds all of the same value |
+//! | `tags` | words in lower case that profiles may choose it by. A rule with the tag `generic` gives way to one of another that finds all of the same value; one with `middle` has literals that values do not begin with, and finds nothing in what is encoded |
 //! | `confidence` | `high` (unless told): nothing else looks the same, or a checksum tells. `medium`: little else does where it stands. `low`: other things do |
 //! | `shape` | `token` (unless told): a literal and a body. `value`: what is known by its form, and by `keywords` if there are any. `assignment`: the value behind a key and `=` or `:`. `json-key`: the value of a JSON member. `userinfo`: the password in an address. `private-key`: the PEM form of one. `email`: an address of electronic mail |
 //! | `literals` | what a token begins with, or the keys; keys are compared by their ends, without regard to case, `_`, `-` and `.` |

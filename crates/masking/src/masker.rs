@@ -11,7 +11,8 @@ use tollbook_exchange::{Action, Coverage, Fact, Finding, Gap, Masked, Operator, 
 use crate::{
     Confidence, Kind, MaskKey, MaskStream,
     engine::{Counts, Engine, Span},
-    json, masked,
+    json::{self, JsonStream},
+    masked,
     profile::{Base, Profile, ProfileBuilder},
     rules::{self, BuildError, Origin},
     vault::Session,
@@ -195,11 +196,6 @@ impl Masker {
         })
     }
 
-    /// Masks a whole text of any kind.
-    pub fn mask(&self, text: &[u8]) -> Scan {
-        self.mask_as(text, false)
-    }
-
     /// Masks a text that comes in pieces. The result is that of [`Masker::mask`], however the text
     /// is cut.
     pub fn stream(&self) -> MaskStream {
@@ -209,19 +205,12 @@ impl Masker {
     /// Masks a whole JSON document; `place` names it in the findings.
     ///
     /// Texts are scanned as they are after decoding, names included, and a member whose name says
-    /// that its value is secret is masked as a whole. What is no JSON is masked as text.
+    /// that its value is secret is masked as a whole. What is no JSON is masked as text from there on,
+    /// and what is nested more than 512 levels deep is not scanned and does not come out.
     pub fn json(&self, document: &[u8], place: &str) -> JsonScan {
         let length = document.len() as u64;
         let Ok(scanned) = json::scan(&self.engine, &self.profile, document, &[]) else {
-            let scan = self.mask_as(document, true);
-            let mut coverage = Coverage::default();
-            coverage.inspect(length);
-            return JsonScan {
-                found: scan.findings(place),
-                masked: scan.masked,
-                coverage,
-                blocked: scan.blocked,
-            };
+            return self.no_document(document, place);
         };
         let bytes = if scanned.edits.is_empty() {
             Bytes::copy_from_slice(document)
@@ -240,8 +229,26 @@ impl Masker {
         }
     }
 
-    pub(crate) fn mask_as(&self, text: &[u8], json: bool) -> Scan {
-        let spans = self.engine.spans(&self.profile.on, text, json);
+    /// Masks what is no document as far as it is one, and as a text from there on.
+    fn no_document(&self, document: &[u8], place: &str) -> JsonScan {
+        let (mut coverage, length) = (Coverage::default(), document.len() as u64);
+        let (bytes, counts) = JsonStream::whole(self, document).unwrap_or_else(|| {
+            coverage.skip(Gap::Unreadable, length);
+            (Vec::new(), Counts::default())
+        });
+        coverage.inspect(length - coverage.uninspected);
+        let found = findings(&self.matches(&counts), place);
+        JsonScan {
+            masked: masked(bytes.into()),
+            blocked: blocks(&found),
+            found,
+            coverage,
+        }
+    }
+
+    /// Masks a whole text of any kind.
+    pub fn mask(&self, text: &[u8]) -> Scan {
+        let spans = self.engine.spans(&self.profile.on, text, false);
         let bytes = if spans.is_empty() {
             Bytes::copy_from_slice(text)
         } else {

@@ -10,7 +10,7 @@ pub use self::builder::{Base, OPERATORS, ProfileBuilder, ProfileError};
 use crate::{
     Kind,
     engine::{
-        Engine, Rule, Selection,
+        Engine, Rule, Selection, is_encoded,
         rule::{CAP, Shape},
     },
     operator::{self, MaskKey, Surrogate},
@@ -23,6 +23,8 @@ pub(crate) struct Profile {
     pub on: Selection,
     /// By the rule's index.
     operators: Arc<[Operator]>,
+    /// Whether any of them puts surrogates in the place of what is found.
+    surrogates: bool,
     key: Option<MaskKey>,
     session: Option<Session>,
 }
@@ -40,6 +42,7 @@ impl Profile {
     fn new(on: Selection, operators: Vec<Operator>, key: Option<MaskKey>) -> Self {
         Self {
             on,
+            surrogates: operators.contains(&Operator::Surrogate),
             operators: operators.into(),
             key,
             session: None,
@@ -78,22 +81,29 @@ impl Profile {
 
     /// Whether this does the same to every text as `other` does.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
-        let plain = |profile: &Self| profile.key.is_none() && profile.session.is_none();
-        self.on == other.on && self.operators == other.operators && plain(self) && plain(other)
+        let same_key = match (&self.key, &other.key) {
+            (Some(key), Some(other)) => key.is(other),
+            (None, None) => true,
+            _ => false,
+        };
+        let in_session = self.session.is_some() || other.session.is_some();
+        self.on == other.on && self.operators == other.operators && same_key && !in_session
     }
 
     /// Writes what takes the place of a match.
     ///
     /// Where an operator cannot do what it is for, the match is redacted. A match that goes on
     /// beyond what a decision looks at is not known whole, so only its beginning could be told
-    /// from others.
+    /// from others. One that is encoded differs with what stands beside it.
     pub(crate) fn write(&self, rule: &Rule, index: usize, value: &[u8], out: &mut Vec<u8>) {
         let operator = self.operator(index);
-        if operator == Operator::Flag || self.is_replacement(operator, rule, value) {
+        if operator == Operator::Flag || self.is_replacement(value) {
             out.extend_from_slice(value);
             return;
         }
-        let whole = value.len() < CAP && rule.shape != Shape::PrivateKey;
+        let whole = value.len() < CAP
+            && rule.shape != Shape::PrivateKey
+            && (operator == Operator::Redact || !is_encoded(rule, value));
         let before = out.len();
         match (operator, &self.key, &self.session) {
             // Half an escape would say something else.
@@ -119,16 +129,14 @@ impl Profile {
     }
 
     /// Whether a match is what an operator of this profile has put there.
-    fn is_replacement(&self, operator: Operator, rule: &Rule, value: &[u8]) -> bool {
+    fn is_replacement(&self, value: &[u8]) -> bool {
         if operator::is_placeholder(value) {
             return true;
         }
-        if operator == Operator::Surrogate
-            && Surrogate::of(&rule.id).is_some_and(|kind| kind.holds(value))
-        {
+        // Whichever rule meets the surrogate or the token now, another one may have made it.
+        if self.surrogates && Surrogate::ALL.into_iter().any(|kind| kind.holds(value)) {
             return true;
         }
-        // Whichever rule meets the token now, another one has made it.
         self.session
             .as_ref()
             .is_some_and(|session| operator::split(value).is_some_and(|_| session.knows(value)))

@@ -18,6 +18,15 @@ impl Scratch {
         }
     }
 
+    /// Forgets the first bytes.
+    pub(crate) fn forget(&mut self, bytes: usize) {
+        if bytes > 0 {
+            let rest = self.bytes.len() - bytes;
+            self.bytes.rotate_left(bytes);
+            self.truncate(rest);
+        }
+    }
+
     /// Forgets what stands behind `length`.
     pub(crate) fn truncate(&mut self, length: usize) {
         self.written = self.written.max(self.bytes.len());

@@ -6,7 +6,7 @@ use zeroize::Zeroize as _;
 
 use crate::{
     Masker, Match,
-    engine::{Counts, HISTORY, HOLD_BACK, State, Writer},
+    engine::{Counts, HISTORY, HOLD_BACK, Sink, State, Writer},
 };
 
 /// Masks one text that comes in pieces.
@@ -93,15 +93,31 @@ impl MaskStream {
     /// waited and are no match as they are. They may be the beginning of a secret whose end would
     /// have shown it. The next push begins another text.
     pub fn abort(&mut self, out: &mut Vec<u8>) -> usize {
-        let matches = |counts: &Counts| counts.iter().map(|(_, count)| count).sum::<u32>();
-        let (held, before) = (self.held(), matches(&self.counts));
-        let mut rest = Vec::new();
-        self.finish(&mut rest);
-        if matches(&self.counts) == before {
-            return held;
-        }
+        let (held, mut rest) = (self.held(), Vec::new());
+        let window = mem::take(&mut self.window);
+        let Masker { engine, profile } = &self.masker;
+        let mut sink = Ends {
+            writer: Writer {
+                engine,
+                profile,
+                out: &mut rest,
+                counts: &mut self.counts,
+            },
+            last: None,
+        };
+        engine.run(
+            &profile.on,
+            &mut self.state,
+            &window,
+            self.held,
+            true,
+            &mut sink,
+        );
+        let last = sink.last;
+        self.window = window;
+        self.begin();
+        let Some(end) = last else { return held };
         // What stands behind the last match is as unsure as it would be without one.
-        let end = memchr::memrchr(b']', &rest).map_or(0, |end| end + 1);
         out.extend_from_slice(&rest[..end]);
         rest.len() - end
     }
@@ -114,6 +130,11 @@ impl MaskStream {
     /// Which rules matched so far, and how often.
     pub fn matches(&self) -> Vec<Match> {
         self.masker.matches(&self.counts)
+    }
+
+    /// Whether a rule has matched of which this is so.
+    pub(crate) fn has_matched(&self, is: impl Fn(usize) -> bool) -> bool {
+        self.counts.iter().any(|(rule, _)| is(rule))
     }
 
     /// The counts so far; counting begins anew.
@@ -161,6 +182,30 @@ impl MaskStream {
     }
 }
 
+/// Notes where in the output the last match ends.
+struct Ends<'a> {
+    writer: Writer<'a>,
+    last: Option<usize>,
+}
+
+impl Sink for Ends<'_> {
+    fn pass(&mut self, bytes: &[u8]) {
+        self.writer.pass(bytes);
+    }
+
+    fn redact(&mut self, rule: usize, bytes: &[u8]) {
+        self.writer.redact(rule, bytes);
+        self.last = Some(self.writer.out.len());
+    }
+
+    fn swallow(&mut self, rule: usize, bytes: &[u8]) {
+        self.writer.swallow(rule, bytes);
+        self.last = Some(self.writer.out.len());
+    }
+
+    fn close(&mut self) {}
+}
+
 impl Drop for MaskStream {
     fn drop(&mut self) {
         self.window.zeroize();
@@ -177,7 +222,31 @@ impl fmt::Debug for MaskStream {
 
 #[cfg(test)]
 mod tests {
+    use tollbook_exchange::Operator;
+
     use super::*;
+    use crate::{Base, Kind};
+
+    #[test]
+    fn a_match_comes_out_of_a_text_that_broke_off_whatever_stands_for_it() {
+        let secret = ["ghp_", "c4N4ryc4N4ry"].concat();
+        for (operator, expected) in [
+            (Operator::Redact, "to [REDACTED:payment-card]"),
+            (Operator::Partial, "to ************1111"),
+            (Operator::Flag, "to 4111111111111111"),
+        ] {
+            let profile = Masker::builtin().profile(Base::Default);
+            let masker = profile.kind(Kind::Personal, operator).build().unwrap();
+            let (mut stream, mut out) = (masker.stream(), Vec::new());
+            stream.push(b"to 4111111111111111", &mut out);
+            assert_eq!(stream.abort(&mut out), 0);
+            assert_eq!(String::from_utf8_lossy(&out), expected);
+            // The next text begins anew, and what may be the beginning of a match stays back.
+            out.clear();
+            stream.push(secret.as_bytes(), &mut out);
+            assert_eq!((stream.abort(&mut out), out.len()), (secret.len(), 0));
+        }
+    }
 
     #[test]
     fn the_state_of_a_stream_is_small_and_does_not_grow() {

@@ -1,12 +1,46 @@
-//! A secret in every place where one can stand reaches neither the record nor any file.
+//! A secret in every place where one can stand reaches neither the record nor any file nor the log.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{self, Write},
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 use http::Method;
 use http_body_util::{BodyExt, Full};
 use serde_json::json;
 
-use crate::stage::Stage;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::stage::{Scene, Stage, whole};
+
+/// What was logged, at every level and by every crate.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn begin() -> Self {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(LevelFilter::TRACE)
+            .with_writer(move || writer.clone());
+        subscriber.try_init().unwrap();
+        log
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// Fake tokens of four kinds, put together here so that no scanner takes this file for a leak.
 fn canaries() -> [String; 4] {
@@ -20,6 +54,7 @@ fn canaries() -> [String; 4] {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_reaches_the_record() {
+    let log = Log::begin();
     let stage = Stage::set().await;
     let [github, anthropic, aws, gitlab] = canaries();
     let mut requests = Vec::new();
@@ -157,6 +192,12 @@ async fn no_secret_reaches_the_record() {
         );
     });
     assert!(looked_at >= 3);
+    let log = log.0.lock().unwrap();
+    assert!(contains(&log, b"TRACE"), "nothing was logged");
+    for secret in canaries() {
+        let part = &secret.as_bytes()[secret.len() / 3..];
+        assert!(!contains(&log, part), "{} is in the log", &secret[..6]);
+    }
     // Found, and said so.
     let found = |record: &serde_json::Value| {
         record["findings"]
@@ -180,6 +221,54 @@ async fn no_secret_reaches_the_record() {
             .contains("[REDACTED:"),
         "{tool}"
     );
+}
+
+/// On a connection that masks the wire, the upstream has none of it either, and so the caller gets
+/// none back, however the answer is made.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_of_a_body_passes_a_masked_wire() {
+    let scene = Scene::default().connection("mask = { wire = \"default\" }");
+    let stage = scene.set().await;
+    for secret in canaries() {
+        for order in ["", "[[gzip]]", "[[error]]", "[[cut]]", "[[thinking]]"] {
+            for stream in [false, true] {
+                let text = format!("{order} my key is {secret}, is it safe?");
+                let mut body = stage.send(stage.message(&text, stream)).await.into_body();
+                let mut all = Vec::new();
+                while let Some(Ok(frame)) = body.frame().await {
+                    all.extend_from_slice(frame.data_ref().unwrap_or(&Default::default()));
+                }
+                let part = &secret.as_bytes()[secret.len() / 3..];
+                assert!(!contains(&all, part), "{order} {stream}");
+                // In events, the placeholder is cut as the secret was.
+                let is_whole = !stream && !matches!(order, "[[error]]" | "[[cut]]");
+                assert!(!is_whole || contains(&all, b"[REDACTED:"), "{order}");
+            }
+        }
+        let tool = format!(r#"[[tool:Bash {{"command":"curl -H 'x: {secret}'"}}]]"#);
+        let body = json!({
+            "model": "claude-haiku-4-5", "max_tokens": 64, "stream": true,
+            "tools": [{"name": "Bash", "input_schema": {"type": "object"}}],
+            "messages": [{"role": "user", "content": tool}],
+        });
+        let mut request = stage.message("x", true);
+        *request.body_mut() = body.to_string().into();
+        let (status, body) = whole(stage.send(request).await).await;
+        assert_eq!(status, 200);
+        assert!(!contains(&body, &secret.as_bytes()[secret.len() / 3..]));
+        assert!(contains(&body, b"input_json_delta"));
+    }
+    let received = stage.upstream.as_ref().unwrap().received();
+    assert_eq!(received.len(), canaries().len() * 11);
+    for request in &received {
+        for secret in canaries() {
+            assert!(!contains(
+                &request.body,
+                &secret.as_bytes()[secret.len() / 3..]
+            ));
+        }
+    }
+    stage.end().await;
 }
 
 pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {

@@ -3,8 +3,10 @@
 use std::{fs, path::Path};
 
 use http::header;
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tollbook_gateway::Plan;
 
 use crate::{
@@ -154,11 +156,214 @@ async fn what_may_not_pass_is_refused_and_recorded() {
         assert_eq!(said(&stage, "nothing", false).await, "nothing");
         assert_eq!(sent(&stage).len(), 1);
         let records = stage.end().await;
+        assert_eq!(records.all[0]["refusal"]["code"], "masking_blocked");
+        assert_eq!(records.all[0]["outcome"], "denied");
         let refused = records.all[0].to_string();
-        assert!(
-            refused.contains("masking_blocked") && !refused.contains(BADGE),
-            "{refused}"
+        assert!(!refused.contains(BADGE), "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_answer_may_not_say_is_refused_or_cut_off() {
+    let profile = "[[masking.profile]]\nname = \"closed\"\nrules = { badge = \"block\" }\n";
+    let (stage, _rules) = stage("mask = { wire_answers = \"closed\" }", profile).await;
+    let (status, body) = whole(stage.send(stage.message(BADGE, false)).await).await;
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    assert_eq!(status, 403, "{body}");
+    assert!(body.contains("tollbook_masking_blocked: badge: "), "{body}");
+    let text = format!("I have {BADGE}, and more to tell.");
+    let (status, body) = whole(stage.send(stage.message(&text, true)).await).await;
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    assert_eq!(status, 200);
+    let (_, error) = body.split_once("event: error\ndata: ").unwrap();
+    assert!(
+        error.contains("tollbook_masking_blocked: badge: "),
+        "{body}"
+    );
+    assert!(
+        !body.contains("12345678") && !body.contains("to tell"),
+        "{body}"
+    );
+    let records = stage.end().await;
+    let ended = |record: &Value| {
+        (
+            record["outcome"].clone(),
+            record["refusal"]["code"].clone(),
+            record["status"].clone(),
+        )
+    };
+    let all: Vec<_> = records.all.iter().map(ended).collect();
+    let code = || json!("masking_blocked");
+    let expected = [
+        (json!("denied"), code(), json!(403)),
+        (json!("policy_cut"), code(), json!(200)),
+    ];
+    assert_eq!(all, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_string_that_is_dropped_is_empty_and_its_member_stays() {
+    let profile = "[[masking.profile]]\nname = \"empty\"\nrules = { badge = \"drop\" }\n";
+    let mask = "mask = { wire = \"empty\", wire_answers = \"off\" }";
+    let (stage, _rules) = stage(mask, profile).await;
+    let body = json!({
+        "model": "claude-haiku-4-5", "max_tokens": 64,
+        "messages": [{"role": "user", "content": [
+            {"type": "text", "text": "first"},
+            {"type": "text", "text": format!("I have {BADGE}.")},
+        ]}],
+    });
+    let mut request = stage.message("x", false);
+    *request.body_mut() = body.to_string().into_bytes().into();
+    let (status, _) = whole(stage.send(request).await).await;
+    assert_eq!(status, 200);
+    let expected = body.to_string().replace(&format!("I have {BADGE}."), "");
+    assert_eq!(sent(&stage), [expected]);
+    stage.end().await;
+}
+
+/// What a caller gets of an upstream that answers with these bytes, on a connection that masks the
+/// wire: the status and what came before the end or the fault; and the record.
+async fn of_upstream(head: &str, body: &[u8], stream: bool) -> (u16, Vec<u8>, Value) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let length = body.len();
+    let head = format!("HTTP/1.1 {head}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+    let answer = [head.as_bytes(), body].concat();
+    let server = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        assert!(socket.read(&mut [0; 65536]).await.unwrap() > 0);
+        socket.write_all(&answer).await.ok();
+    });
+    let stage = Stage::before(&url, "k", "mask = { wire = \"default\" }", "").await;
+    let response = stage.send(stage.message("hello", stream)).await;
+    let (status, mut body) = (response.status().as_u16(), response.into_body());
+    let mut all = Vec::new();
+    while let Some(Ok(frame)) = body.frame().await {
+        all.extend_from_slice(frame.data_ref().unwrap_or(&Default::default()));
+    }
+    server.await.unwrap();
+    let records = stage.end().await;
+    look(records.folder.path(), &mut |path: &Path, bytes: &[u8]| {
+        assert!(!contains(bytes, b"C4N4ry"), "{}", path.display());
+    });
+    (status, all, records.all[0].clone())
+}
+
+/// Whatever an upstream answers with: nothing of the secret in it comes out, and what cannot be
+/// masked ends with the proper error.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_cannot_be_masked_does_not_pass() {
+    const EVENTS: &str = "200 OK\r\ncontent-type: text/event-stream";
+    const JSON: &str = "200 OK\r\ncontent-type: application/json";
+
+    let secret = ["ghp_", "c4N4ryC4N4ryC4N4ryC4N4ryC4N4ryC4N4ry"].concat();
+    let escaped = secret.replacen('g', "\\u0067", 1);
+    let delta = |kind: &str, member: &str, text: &[u8]| {
+        let head = format!(
+            "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\
+             \"delta\":{{\"type\":\"{kind}\",\"{member}\":\""
         );
+        [head.as_bytes(), text, b"\"}}\n\n"].concat()
+    };
+    let text = |text: &[u8]| delta("text_delta", "text", text);
+    let stop = "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n\
+                event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    let good = text(b"first. ");
+    let invalid = text(&[&b"\xff\xfe "[..], secret.as_bytes(), b" \xc3. "].concat());
+    let bomb = delta(
+        "input_json_delta",
+        "partial_json",
+        format!("{}\\\"{}", "[".repeat(600), escaped.replace('\\', "\\\\")).as_bytes(),
+    );
+    let unreadable = format!("data: {secret}\n\n").into_bytes();
+    for (what, events, ends) in [
+        (
+            "invalid UTF-8",
+            [&good[..], &invalid, stop.as_bytes()].concat(),
+            None,
+        ),
+        (
+            "a depth bomb",
+            [&good[..], &bomb, &good].concat(),
+            Some("api_error"),
+        ),
+        (
+            "no JSON",
+            [&good[..], &unreadable, &good].concat(),
+            Some("api_error"),
+        ),
+        (
+            "a half event",
+            [&good[..], &invalid[..invalid.len() - 20]].concat(),
+            None,
+        ),
+    ] {
+        let (status, body, record) = of_upstream(EVENTS, &events, true).await;
+        let shown = body.escape_ascii();
+        assert_eq!(status, 200, "{what}");
+        assert!(!contains(&body, b"C4N4ry"), "{what}: {shown}");
+        assert!(
+            ends.is_some() || contains(&body, b"first."),
+            "{what}: {shown}"
+        );
+        match ends {
+            Some(error) => {
+                let at = body.windows(12).rposition(|part| part == b"event: error");
+                assert!(
+                    contains(&body[at.unwrap()..], error.as_bytes()),
+                    "{what}: {shown}"
+                );
+                assert_eq!(record["outcome"], "policy_cut", "{what}");
+            }
+            None => assert!(!contains(&body, b"event: error"), "{what}: {shown}"),
+        }
+        if what == "invalid UTF-8" {
+            let masked = text(b"\xff\xfe [REDACTED:github-pat] \xc3. ");
+            assert!(contains(&body, &masked), "{shown}");
+            assert!(body.ends_with(stop.as_bytes()), "{shown}");
+        }
+    }
+
+    let message = format!("{{\"content\":[{{\"type\":\"text\",\"text\":\"{escaped}\"}}]}}");
+    let deep = format!("{}{message}{}", "[".repeat(600), "]".repeat(600));
+    let error = format!(
+        "{{\"type\":\"error\",\"error\":{{\"type\":\"invalid_request_error\",\"message\":\"bad {escaped}\"}}}}"
+    );
+    let bad = JSON.replace("200 OK", "400 Bad Request");
+    for (what, head, body, status) in [
+        ("a message", JSON.to_owned(), &message, 200),
+        ("a depth bomb", JSON.to_owned(), &deep, 502),
+        (
+            "an unknown coding",
+            format!("{JSON}\r\ncontent-encoding: br"),
+            &message,
+            502,
+        ),
+        (
+            "gzip that is none",
+            format!("{JSON}\r\ncontent-encoding: gzip"),
+            &message,
+            502,
+        ),
+        ("an error", bad.clone(), &error, 400),
+        ("an error that is a depth bomb", bad, &deep, 502),
+    ] {
+        let (told, body, record) = of_upstream(&head, body.as_bytes(), false).await;
+        let shown = body.escape_ascii();
+        assert_eq!(told, status, "{what}: {shown}");
+        assert!(!contains(&body, b"C4N4ry"), "{what}: {shown}");
+        assert_eq!(
+            contains(&body, b"[REDACTED:github-pat]"),
+            status < 500,
+            "{what}: {shown}"
+        );
+        let outcome = if status == 200 {
+            "complete"
+        } else {
+            "upstream_error"
+        };
+        assert_eq!(record["outcome"], outcome, "{what}: {record}");
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) struct Keys {
     rules: Vec<Vec<usize>>,
     /// Both hashes of the last bytes of all names, as bits.
     endings: Box<[u64; 1 << 10]>,
+    tails: Tails,
 }
 
 /// A name as it is compared: backwards, in lower case, letters and digits only, so that
@@ -54,6 +55,7 @@ impl Keys {
         }
         Self {
             endings,
+            tails: Tails::new(&known),
             rules: known.iter().map(|name| of(name)).collect(),
             names: AhoCorasick::builder()
                 .start_kind(StartKind::Anchored)
@@ -89,6 +91,31 @@ impl Keys {
             has(one) & has(other)
         };
         known(ending & 0xffff_ffff) | known(ending & 0xff_ffff) | !is_end(skip / 8 + 1)
+    }
+
+    /// The same by more of its letters.
+    pub(crate) fn may_stand_before(&self, bytes: &[u8], at: usize) -> bool {
+        let near = &bytes[at.saturating_sub(MAX_TAIL)..at];
+        let name = near.iter().rposition(u8::is_ascii_alphanumeric);
+        let Some(name) = name.map(|last| &near[..=last]) else {
+            return true;
+        };
+        let mut tail = Tail::default();
+        for byte in name.iter().rev() {
+            match byte {
+                b'_' | b'-' | b'.' => continue,
+                _ if !byte.is_ascii_alphanumeric() => return false,
+                _ => tail.add(*byte),
+            }
+            if self.tails.has(&tail) {
+                return true;
+            }
+            if tail.length == TAIL {
+                return false;
+            }
+        }
+        // A name of so many joints, or one that begins before all that is known.
+        true
     }
 
     /// The rules whose names `name` ends with.
@@ -135,6 +162,49 @@ fn hashes(ending: u64) -> [usize; 2] {
     // Fibonacci hashing.
     let hash = ending.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     [(hash >> 48) as usize, (hash >> 32 & 0xffff) as usize]
+}
+
+/// How many letters of a name are looked at before the name is.
+const TAIL: usize = 6;
+/// Where they are looked for: before a separator there may be spaces and quotes.
+const MAX_TAIL: usize = 24;
+
+/// The last letters of a name, backwards.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tail {
+    letters: u64,
+    length: usize,
+}
+
+/// The last letters of all names, or all of them, by their hashes.
+struct Tails(Box<[u64; 1 << 10]>);
+
+impl Tail {
+    fn add(&mut self, byte: u8) {
+        self.letters = self.letters << 8 | u64::from(byte.to_ascii_lowercase());
+        self.length += 1;
+    }
+}
+
+impl Tails {
+    fn new(names: &[&[u8]]) -> Self {
+        let mut bits = Box::new([0; 1 << 10]);
+        for name in names {
+            let mut tail = Tail::default();
+            name.iter().take(TAIL).for_each(|byte| tail.add(*byte));
+            for hash in hashes(tail.letters) {
+                bits[hash / 64] |= 1 << (hash % 64);
+            }
+        }
+        Self(bits)
+    }
+
+    #[inline]
+    fn has(&self, tail: &Tail) -> bool {
+        let [one, other] = hashes(tail.letters);
+        let has = |hash: usize| self.0[hash / 64] >> (hash % 64) & 1 != 0;
+        has(one) & has(other)
+    }
 }
 
 impl fmt::Debug for Keys {
@@ -206,6 +276,7 @@ mod tests {
         let keys = Keys::new([(&b"token"[..], 3), (b"api_key", 7)]);
         for text in ["token", "my_Token ", "api-k.e_y\\\"", "'TOKEN'] "] {
             assert!(keys.may_end_before(text.as_bytes(), text.len()), "{text}");
+            assert!(keys.may_stand_before(text.as_bytes(), text.len()), "{text}");
         }
         for text in ["my tokens", "with to kin", "some key]x", "another ea"] {
             assert!(!keys.may_end_before(text.as_bytes(), text.len()), "{text}");

@@ -152,13 +152,18 @@ impl Keywords {
         seen: &'s mut Seen,
         bytes: &[u8],
         at: usize,
-    ) -> Option<impl Iterator<Item = usize> + use<'s>> {
+    ) -> Option<impl Iterator<Item = usize> + Clone + use<'s>> {
         let first = at.saturating_sub(LOOK_BACK);
         if seen.upto < first {
             (seen.upto, seen.count) = (first, 0);
         }
         let all = self.remember(seen, bytes, at, first);
         all.then(|| seen.words[..seen.count].iter().map(|hit| hit.word))
+    }
+
+    /// How many words there are.
+    pub(crate) const fn count(&self) -> usize {
+        self.words.len()
     }
 
     /// The words of a rule, if it is looked up together with others.

@@ -10,6 +10,7 @@
 mod assignment;
 pub(crate) mod class;
 mod email;
+mod encoded;
 mod few;
 mod kernel;
 mod key;
@@ -33,15 +34,8 @@ mod verdict;
 mod window;
 mod words;
 
-pub(crate) use self::{
-    few::Rules,
-    keys::{Keys, Name},
-    rule::Rule,
-    selection::Selection,
-    sink::{Counts, Sink, Span, Spans, Writer},
-    window::HISTORY,
-};
 use self::{
+    encoded::Encoded,
     kernel::{BLOCK, Kernel, Places, Text},
     keywords::{Context, Keywords, Seen},
     lane::{Lane, Lanes},
@@ -53,6 +47,15 @@ use self::{
     verdict::{Match, Verdict},
     window::Window,
     words::Look,
+};
+pub(crate) use self::{
+    encoded::is_encoded,
+    few::Rules,
+    keys::{Keys, Name},
+    rule::Rule,
+    selection::Selection,
+    sink::{Counts, Sink, Span, Spans, Writer},
+    window::HISTORY,
 };
 
 /// No more bytes than this wait for a decision.
@@ -69,6 +72,7 @@ const VALUES: Lanes = Lanes::of(Lane::Run)
 pub(crate) struct Engine {
     pub rules: Vec<Rule>,
     literals: Literals,
+    encoded: Encoded,
     keys: Keys,
     userinfo: Vec<usize>,
     values: Starts,
@@ -104,6 +108,8 @@ impl State {
 /// What is known of a place before it is decided.
 struct Found<L> {
     lanes: Lanes,
+    /// Whether a literal may begin in what is encoded.
+    is_encoded: bool,
     /// What stands there; only values ask.
     look: L,
 }
@@ -184,6 +190,7 @@ impl Engine {
         }
         let keywords = Keywords::new(&rules);
         Self {
+            encoded: Encoded::new(&rules, literals.iter()),
             literals: Literals::new(literals),
             keys: Keys::new(keys),
             userinfo,
@@ -301,7 +308,12 @@ impl Engine {
                         let of_stretch = u16::try_from(place - first).unwrap_or(u16::MAX);
                         places.look(of_stretch, before, bytes.len() - place, end)
                     };
-                    let found = Found { lanes, look };
+                    let is_encoded = places.encoded[block] >> bit & 1 != 0;
+                    let found = Found {
+                        lanes,
+                        is_encoded,
+                        look,
+                    };
                     match self.decide((on, state.json), found, &mut seen, &window, place) {
                         Verdict::No => {}
                         Verdict::NotYet => {
@@ -339,7 +351,11 @@ impl Engine {
     fn decide(
         &self,
         (on, json): (&Selection, bool),
-        Found { lanes, look }: Found<impl FnOnce() -> Look>,
+        Found {
+            lanes,
+            is_encoded,
+            look,
+        }: Found<impl FnOnce() -> Look>,
         seen: &mut Seen,
         window: &Window<'_>,
         at: usize,
@@ -350,6 +366,9 @@ impl Engine {
         let mut verdict = Verdict::No;
         if lanes.has(Lane::Literal) {
             verdict = self.literals(on, window, at);
+        }
+        if is_encoded {
+            verdict.add(self.encoded(on, window, at));
         }
         if !lanes.meet(VALUES).is_empty() {
             let known = (lanes, look());

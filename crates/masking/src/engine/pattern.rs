@@ -25,6 +25,9 @@ const MAX_AUTOMATON: usize = 1 << 20;
 /// What building it may take.
 const MAX_BUILDING: usize = 4 << 20;
 
+/// So many of the bytes at fixed offsets are looked at first.
+const FIXED: usize = 4;
+
 type Dfa = dense::DFA<Vec<u32>>;
 
 /// A regular expression over bytes.
@@ -36,6 +39,8 @@ pub(crate) struct Pattern {
     alternatives: Vec<Vec<Class>>,
     words: Lengths,
     random: usize,
+    /// A few bytes that stand at fixed offsets in every match.
+    fixed: Vec<(usize, u8)>,
     /// None if it would be too large, which the rule compiler asks about.
     automaton: OnceLock<Option<(Dfa, StateID)>>,
 }
@@ -114,6 +119,13 @@ impl Pattern {
             );
         }
         starts.truncate(min);
+        let only = |class: &Class| {
+            let mut bytes = (0..=u8::MAX).filter(|byte| class.has(*byte));
+            bytes.next().filter(|_| bytes.next().is_none())
+        };
+        let singles = starts.iter().enumerate();
+        let singles = singles.filter_map(|(offset, class)| Some((offset, only(class)?)));
+        let fixed = singles.take(FIXED).collect();
         let alternatives: Vec<Vec<Class>> =
             alternatives.into_iter().map(Walk::into_starts).collect();
         Ok(Self {
@@ -123,6 +135,7 @@ impl Pattern {
             max,
             starts,
             random: words::random(&alternatives),
+            fixed,
             alternatives,
             automaton: OnceLock::new(),
         })
@@ -140,6 +153,14 @@ impl Pattern {
             Ahead::Byte(byte) if self.starts[0].has(byte) => {}
             Ahead::NotYet => return Reach::NotYet,
             _ => return Reach::No,
+        }
+        // Spares the way to a byte in the middle that many rules ask for and few texts have.
+        let known = |(offset, byte): &(usize, u8)| {
+            let there = window.bytes.get(at + offset);
+            there.is_none_or(|there| there == byte)
+        };
+        if !self.fixed.iter().all(known) {
+            return Reach::No;
         }
         let Some((dfa, mut state)) = self.start() else {
             return Reach::No;

@@ -18,6 +18,8 @@ pub(crate) const CAP: usize = 112;
 
 /// The tag of rules that give way to those that tell more of the same value.
 pub(crate) const GENERIC: &str = "generic";
+/// The tag of rules whose literals stand in the middle of a value.
+pub(crate) const MIDDLE: &str = "middle";
 
 /// What to look for and what it must look like.
 #[derive(Debug)]

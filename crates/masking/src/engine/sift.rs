@@ -28,6 +28,7 @@ impl Engine {
             self.literals.stands_at(bytes, from + usize::from(place))
         });
         places.hold(Lane::Literal, &list[..kept]);
+        self.sift_encoded(text, blocks, places);
 
         let lanes = [Lane::Run];
         let known = self.kernel.list(places, blocks, lanes, &mut list);
@@ -56,11 +57,10 @@ impl Engine {
             let before = at.checked_sub(1).map_or(0, |before| bytes[before]);
             let look = places.look(place, before, bytes.len() - at, end);
             let lanes = places.lanes(usize::from(place / 64), u32::from(place % 64));
-            let (like, rest) = ((lanes, look), behind(place));
-            let may = self.values.may_stand(like, rest, end);
-            may.unwrap_or_else(|| {
-                let words = self.keywords.seen_before(seen, bytes, at);
-                words.is_none_or(|words| self.values.may_stand_with(like, rest, end, words))
+            let words = self.keywords.seen_before(seen, bytes, at);
+            words.is_none_or(|words| {
+                self.values
+                    .may_stand((lanes, look), behind(place), end, words)
             })
         });
         places.hold_some(lanes, blocks, &list[..kept]);
@@ -69,6 +69,9 @@ impl Engine {
         let known = self.kernel.list(places, blocks, lanes, &mut list);
         let kept = keep(&mut list, known, |place| {
             self.keys.may_end_before(bytes, from + usize::from(place))
+        });
+        let kept = keep(&mut list, kept, |place| {
+            self.keys.may_stand_before(bytes, from + usize::from(place))
         });
         places.hold(Lane::Separator, &list[..kept]);
         places.count_in(blocks);
@@ -86,4 +89,25 @@ fn keep(list: &mut List, known: usize, mut may: impl FnMut(u16) -> bool) -> usiz
         kept += usize::from(may(place));
     }
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Masker, engine::rule::CAP};
+
+    #[test]
+    fn words_behind_a_match_that_goes_on_are_seen() {
+        let masker = Masker::builtin();
+        let token = format!("sl.{}", "aB3_dE6-gH9".repeat(CAP / 10));
+        let uuid = "2c7cc250-f79f-d215-5baf-879c1e29d8f3";
+        for space in 0..200 {
+            // What is looked through first reaches beyond the number.
+            let (near, far) = ("a ".repeat(space), "b ".repeat(50));
+            let text = format!("{token}\" {near} \"opsgenie\": \"{uuid}\", {far} cvv 4111");
+            let masked = masker.mask(text.as_bytes()).masked.into_inner();
+            let masked = String::from_utf8_lossy(&masked);
+            assert!(!masked.contains(uuid), "{space}: {masked}");
+            assert!(masked.starts_with("[REDACTED:dropbox-short-token]"));
+        }
+    }
 }

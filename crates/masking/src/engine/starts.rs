@@ -46,7 +46,7 @@ struct Group {
     /// Those that want no word before them, or are not looked up by their words.
     wordless: Set,
     /// Those that go with a word.
-    with_word: HashMap<usize, Set>,
+    with_word: Vec<Set>,
 }
 
 /// Which rules of a group go with what stands at a place.
@@ -95,32 +95,22 @@ impl Starts {
         }
     }
 
-    /// Whether a rule in one of the lanes may match: None if all that may want a word before them.
+    /// Whether a rule in one of the lanes may match that wants no word before it, or one of these.
     #[inline]
-    pub(crate) fn may_stand(&self, like: (Lanes, Look), bytes: &[u8], end: bool) -> Option<bool> {
-        let mut wanted = false;
-        for (live, group) in self.live(like, bytes, end) {
-            if !live.and(group.wordless).is_empty() {
-                return Some(true);
-            }
-            wanted |= !live.is_empty();
-        }
-        if wanted { None } else { Some(false) }
-    }
-
-    /// Whether a rule may match that goes with one of these words.
-    pub(crate) fn may_stand_with(
+    pub(crate) fn may_stand(
         &self,
-        like: (Lanes, Look),
+        (lanes, look): (Lanes, Look),
         bytes: &[u8],
         end: bool,
-        mut words: impl Iterator<Item = usize>,
+        words: impl Iterator<Item = usize> + Clone,
     ) -> bool {
-        words.any(|word| {
-            self.live(like, bytes, end).any(|(live, group)| {
-                let with = group.with_word.get(&word).copied();
-                !live.and(with.unwrap_or_default()).is_empty()
-            })
+        self.of(lanes).any(|group| {
+            let with = |word: usize| group.with_word.get(word).copied().unwrap_or_default();
+            let wanted = words
+                .clone()
+                .fold(group.wordless, |all, word| all.or(with(word)));
+            let like = group.looks.like(look).and(wanted);
+            !like.is_empty() && !group.live(like, lanes, bytes, end).is_empty()
         })
     }
 
@@ -203,10 +193,10 @@ impl Group {
             Set::of(starts.iter().map(|starts| starts.len() <= position))
         });
         let mut wordless = Set::default();
-        let mut with_word: HashMap<usize, Set> = HashMap::new();
+        let mut with_word = vec![Set::default(); keywords.count()];
         for (bit, (rule, _)) in values.iter().enumerate() {
             match keywords.words_of(*rule) {
-                Some(words) => words.for_each(|word| with_word.entry(word).or_default().add(bit)),
+                Some(words) => words.for_each(|word| with_word[word].add(bit)),
                 None => wordless.add(bit),
             }
         }

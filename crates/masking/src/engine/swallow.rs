@@ -1,6 +1,9 @@
 //! The rest of a match whose placeholder is already written.
 
-use crate::engine::class::{BASE64, Class};
+use crate::engine::{
+    class::{BASE64, Class},
+    encoded::Rest,
+};
 
 /// A private key longer than this ends here. The largest in use (RSA with 16384 bits) has 13 KB.
 const MAX_KEY: usize = 16 << 10;
@@ -20,6 +23,8 @@ pub(crate) enum Swallow {
         seen: usize,
         line_feeds: u8,
     },
+    /// What is encoded.
+    Encoded(Rest),
 }
 
 /// How a value is quoted.
@@ -50,10 +55,13 @@ impl Swallow {
             let (run, is_open) = class.run_in_address(bytes);
             return (run, run < bytes.len() && (end || !is_open));
         }
+        if let Self::Encoded(rest) = self {
+            return rest.eat(bytes, end);
+        }
         let mut eaten = 0;
         while eaten < bytes.len() {
             let unit = match self {
-                Self::Run(_) => Unit::Ends(0),
+                Self::Run(_) | Self::Encoded(_) => Unit::Ends(0),
                 Self::Quoted(quote) => quoted_unit(&bytes[eaten..], *quote, end),
                 Self::Key {
                     headers,
@@ -137,7 +145,8 @@ pub(crate) fn escape(bytes: &[u8], end: bool) -> Escape {
     }
 }
 
-fn key_unit(
+/// The next byte or escape of a private key.
+pub(crate) fn key_unit(
     bytes: &[u8],
     headers: &mut bool,
     seen: &mut usize,

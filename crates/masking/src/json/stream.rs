@@ -3,7 +3,8 @@
 //! The document is read byte by byte, so that it does not matter how it is cut. Strings are masked
 //! as the texts they are, names and numbers too, and the value of a member whose name is known is
 //! judged as a whole as soon as that can be. What turns out not to be JSON is masked as text from
-//! there on. Documents in strings are only texts here.
+//! there on: a document that breaks off, or is none, is masked here too. Documents in strings are
+//! only texts here. What is nested too deeply does not come out.
 
 use std::{fmt, mem};
 
@@ -23,12 +24,11 @@ use crate::{
         scan::{goes_within, is_deep, is_value},
         text::{encode, escape_length},
         text_stream::{Out, TextStream},
+        tokens::MAX_DEPTH,
     },
     scratch::Scratch,
 };
 
-/// What is nested deeper is masked as text.
-const MAX_DEPTH: usize = 64;
 /// A longer name says nothing of its value.
 const MAX_NAME: usize = 128;
 /// A longer number is none.
@@ -72,6 +72,8 @@ enum Within {
     Scalar(Scratch),
     /// No document any more.
     Text(Box<TextStream>),
+    /// Nested too deeply: as a text, what its escapes say would pass.
+    TooDeep,
 }
 
 struct Str {
@@ -123,6 +125,20 @@ impl JsonStream {
         self.counts = counts;
     }
 
+    /// Whether the document is nested too deeply. Then nothing comes out any more.
+    pub(crate) const fn is_too_deep(&self) -> bool {
+        matches!(self.within, Within::TooDeep)
+    }
+
+    /// Masks a whole document. None if it is nested too deeply.
+    pub(crate) fn whole(masker: &Masker, document: &[u8]) -> Option<(Vec<u8>, Counts)> {
+        let (mut stream, mut out) = (Self::new(masker.clone()), Vec::new());
+        stream.push(document, &mut out);
+        let is_too_deep = stream.is_too_deep();
+        stream.finish(&mut out);
+        (!is_too_deep).then(|| (out, stream.take_counts()))
+    }
+
     /// Ends the document and appends the rest to `out`. The next push begins another one.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         self.end(out);
@@ -138,10 +154,9 @@ impl JsonStream {
     }
 
     /// How many bytes wait for a decision.
-    #[cfg(test)]
-    fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         match &self.within {
-            Within::Structure => 0,
+            Within::Structure | Within::TooDeep => 0,
             Within::String(string) => string.text.held() + string.escape.len(),
             Within::Scalar(scalar) => scalar.bytes.len(),
             Within::Text(text) => text.held(),
@@ -161,7 +176,7 @@ impl JsonStream {
             last: None,
         };
         match mem::replace(&mut self.within, Within::Structure) {
-            Within::Structure => {}
+            Within::Structure | Within::TooDeep => {}
             Within::String(mut string) => {
                 let escape = mem::take(&mut string.escape);
                 string.take(&escape, &self.masker, &mut sink);
@@ -213,6 +228,7 @@ impl JsonStream {
                 self.structure(bytes[0], out);
                 1
             }
+            Within::TooDeep => bytes.len(),
         }
     }
 
@@ -221,7 +237,11 @@ impl JsonStream {
         let in_object = self.levels.last().map(|level| level.is_object);
         match (byte, expect) {
             (b' ' | b'\t' | b'\n' | b'\r', _) => {}
-            (b'{' | b'[', Expect::Value | Expect::First) if self.levels.len() < MAX_DEPTH => {
+            (b'{' | b'[', Expect::Value | Expect::First) => {
+                if self.levels.len() == MAX_DEPTH {
+                    self.within = Within::TooDeep;
+                    return;
+                }
                 self.open(byte == b'{');
             }
             (b'}', Expect::FirstName) => self.close(),
@@ -616,7 +636,7 @@ mod tests {
             format!("no document {key} at all"),
             format!("{{\"a\": 1}} {key}"),
             format!("{{\"a\": {key}, \"b\\u00e9"),
-            format!("{}{key}", "[".repeat(80)),
+            format!("{}{key}", "[".repeat(500)),
         ] {
             let expected = text.replace(&key, "[REDACTED:aws-access-key-id]");
             for size in [1, 4, text.len()] {
@@ -627,6 +647,29 @@ mod tests {
         let broken = "{\"password\": b\"correct-horse-9\"}";
         let out = String::from_utf8(in_pieces(broken.as_bytes(), 1)).unwrap();
         assert!(!out.contains("correct"), "{out}");
+    }
+
+    #[test]
+    fn what_is_nested_too_deeply_does_not_come_out() {
+        let key = "\\u0041KIAIOSFODNN7EXAMPLE";
+        for (depth, is_too_deep) in [(MAX_DEPTH, false), (MAX_DEPTH + 1, true)] {
+            let document = format!("{}\"{key}\"{}", "[".repeat(depth), "]".repeat(depth));
+            for size in [1, 1000] {
+                let (mut stream, mut out) = (JsonStream::new(Masker::builtin()), Vec::new());
+                for piece in document.as_bytes().chunks(size) {
+                    stream.push(piece, &mut out);
+                }
+                assert_eq!(stream.is_too_deep(), is_too_deep);
+                stream.finish(&mut out);
+                let expected = document.replace(key, "[REDACTED:aws-access-key-id]");
+                let expected = if is_too_deep {
+                    "[".repeat(MAX_DEPTH)
+                } else {
+                    expected
+                };
+                assert_eq!(String::from_utf8(out).unwrap(), expected);
+            }
+        }
     }
 
     #[test]

@@ -78,7 +78,6 @@ impl TextStream {
     }
 
     /// How many bytes wait, as they are written.
-    #[cfg(test)]
     pub(super) fn held(&self) -> usize {
         self.waiting.raw.bytes.len() - self.waiting.silent
     }
@@ -106,7 +105,7 @@ impl TextStream {
             .held
             .saturating_sub(HISTORY)
             .max(self.state.floor.min(self.held));
-        forget(&mut self.window, keep);
+        self.window.forget(keep);
         self.held -= keep;
         self.state.floor = self.state.floor.saturating_sub(keep);
     }
@@ -209,16 +208,7 @@ impl Waiting {
     }
 
     fn forget(&mut self, used: usize) {
-        forget(&mut self.raw, used);
-    }
-}
-
-/// Forgets the first bytes.
-fn forget(scratch: &mut Scratch, bytes: usize) {
-    if bytes > 0 {
-        let rest = scratch.bytes.len() - bytes;
-        scratch.bytes.rotate_left(bytes);
-        scratch.truncate(rest);
+        self.raw.forget(used);
     }
 }
 

@@ -6,8 +6,8 @@ use memchr::memchr2;
 
 use crate::json::text::decode_escape;
 
-/// The deepest nesting. Callers that nest deeper are read as plain text.
-const MAX_DEPTH: usize = 512;
+/// The deepest nesting. What is nested deeper is not read.
+pub(super) const MAX_DEPTH: usize = 512;
 
 /// A token, with where it lies in the document.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,34 +11,34 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use serde_json::json;
-use tollbook_exchange::{Exchange, Masked, Operator, Outcome, ResponseShape};
-
-use crate::{
-    Masker, masked,
-    masker::blocks,
-    vault::{BodyRestorer, Restored},
-    view::{BodyMasker, ViewError},
+use tollbook_exchange::{
+    Code, Exchange, Finding, Masked, Operator, Outcome, Refusal, ResponseShape, http::Cut,
 };
 
-/// What ends a stream of events that cannot be masked on. The form is that of the Messages API.
-const ERROR_EVENT: &[u8] =
-    b"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\
-\"message\":\"the rest of the answer could not be masked and is withheld\"}}\n\n";
+use super::BoxError;
+use crate::{
+    Masker, masked,
+    vault::{BodyRestorer, Restored},
+    view::{BodyMasker, Decoder, Undecodable, ViewError},
+};
 
 /// The key of the exchange's JSON form that tells what became of tokens.
 const TOKENS: &str = "mask_tokens";
 
 pin_project_lite::pin_project! {
     /// The inner service's body, masked where the layer is told to.
-    pub struct ResponseBody<B: Body> {
+    ///
+    /// What cannot be masked on, or may not pass, ends with [`Cut`] as the body's error.
+    pub struct ResponseBody<B> {
         #[pin]
-        body: B,
-        work: Option<Box<Work<B::Error>>>,
+        body: Option<B>,
+        work: Option<Box<Work>>,
     }
 }
 
 /// The state of a body that is changed.
-struct Work<E> {
+pub(super) struct Work {
+    decoder: Decoder,
     mask: Option<(Masker, BodyMasker)>,
     /// Whether a rule of the masker lets nothing pass.
     blocks: bool,
@@ -48,64 +48,74 @@ struct Work<E> {
     exchange: Option<Exchange>,
     ready: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
-    error: Option<E>,
+    error: Option<BoxError>,
     done: bool,
+    /// It comes in one piece, and nothing of it has passed.
+    is_whole: bool,
 }
 
-impl<B: Body> ResponseBody<B> {
+impl<B> ResponseBody<B> {
     pub(super) const fn as_is(body: B) -> Self {
-        Self { body, work: None }
+        Self {
+            body: Some(body),
+            work: None,
+        }
     }
 
-    pub(super) fn changed(
-        body: B,
-        mask: Option<(Masker, BodyMasker)>,
-        restore: Option<BodyRestorer>,
-        exchange: Option<Exchange>,
-    ) -> Self {
-        let blocks = |(masker, _): &(Masker, BodyMasker)| masker.uses(Operator::Block);
-        let work = Work {
-            blocks: mask.as_ref().is_some_and(blocks),
-            mask,
-            restore,
-            restored: Restored::default(),
-            exchange,
-            ready: VecDeque::new(),
-            trailers: None,
-            error: None,
-            done: false,
-        };
+    /// What is changed as it comes.
+    pub(super) fn changed(body: B, work: Work) -> Self {
         Self {
-            body,
+            body: Some(body),
+            work: Some(Box::new(work)),
+        }
+    }
+
+    /// What was changed as a whole.
+    pub(super) fn whole(work: Work) -> Self {
+        Self {
+            body: None,
             work: Some(Box::new(work)),
         }
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
+impl<B> Body for ResponseBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
         let Some(work) = this.work else {
-            return this.body.poll_frame(cx);
+            return match this.body.as_pin_mut() {
+                Some(body) => body.poll_frame(cx).map_err(Into::into),
+                None => Poll::Ready(None),
+            };
         };
         loop {
             if let Some(bytes) = work.ready.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             if work.done {
+                // What cannot be masked on is not read on either.
+                this.body.set(None);
                 let trailers = work
                     .trailers
                     .take()
                     .map(|trailers| Ok(Frame::trailers(trailers)));
                 return Poll::Ready(trailers.or_else(|| work.error.take().map(Err)));
             }
-            match ready!(this.body.as_mut().poll_frame(cx)) {
+            let Some(body) = this.body.as_mut().as_pin_mut() else {
+                work.finish();
+                continue;
+            };
+            match ready!(body.poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => work.push(data),
                     Err(frame) => {
@@ -115,7 +125,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
                 },
                 Some(Err(error)) => {
                     work.abort();
-                    work.error = Some(error);
+                    work.error = Some(error.into());
                 }
                 None => work.finish(),
             }
@@ -124,7 +134,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
 
     fn is_end_stream(&self) -> bool {
         match &self.work {
-            None => self.body.is_end_stream(),
+            None => self.body.as_ref().is_none_or(Body::is_end_stream),
             Some(work) => {
                 work.done
                     && work.ready.is_empty()
@@ -135,24 +145,89 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.work {
-            None => self.body.size_hint(),
-            Some(_) => SizeHint::default(),
+        match (&self.work, &self.body) {
+            (None, Some(body)) => body.size_hint(),
+            (Some(work), _) if work.done && work.error.is_none() => {
+                SizeHint::with_exact(work.ready.iter().map(|part| part.len() as u64).sum())
+            }
+            _ => SizeHint::default(),
         }
     }
 }
 
-impl<E> Work<E> {
+impl Work {
+    pub(super) fn new(
+        decoder: Decoder,
+        mask: Option<(Masker, BodyMasker)>,
+        restore: Option<BodyRestorer>,
+        exchange: Option<Exchange>,
+    ) -> Self {
+        let blocks = |(masker, _): &(Masker, BodyMasker)| masker.uses(Operator::Block);
+        Self {
+            decoder,
+            blocks: mask.as_ref().is_some_and(blocks),
+            mask,
+            restore,
+            restored: Restored::default(),
+            exchange,
+            ready: VecDeque::new(),
+            trailers: None,
+            error: None,
+            done: false,
+            is_whole: false,
+        }
+    }
+
+    /// Takes all of a body that came whole.
+    ///
+    /// # Errors
+    ///
+    /// Instead of a body that would end with it.
+    pub(super) fn take_whole(
+        &mut self,
+        body: Bytes,
+        trailers: Option<HeaderMap>,
+    ) -> Result<(), Refusal> {
+        self.is_whole = true;
+        self.trailers = trailers;
+        self.push(body);
+        if !self.done {
+            self.finish();
+        }
+        let error = self.error.take();
+        let refusal = error.as_deref().and_then(|error| Cut::of(error)).cloned();
+        refusal.map_or(Ok(()), Err)
+    }
+
     fn push(&mut self, data: Bytes) {
+        if self.decoder.is_identity() {
+            self.plain(data);
+        } else {
+            let mut decoder = mem::replace(&mut self.decoder, Decoder::identity());
+            let decoded = decoder.decode(&data, |plain| {
+                self.plain(Bytes::copy_from_slice(plain));
+                Ok::<_, Undecodable>(())
+            });
+            self.decoder = decoder;
+            if decoded.is_err() {
+                self.cut(unmaskable());
+            }
+        }
+        if let Some(refusal) = self.blocked() {
+            self.cut(refusal);
+        }
+    }
+
+    fn plain(&mut self, data: Bytes) {
+        if self.done || data.is_empty() {
+            return;
+        }
         match &mut self.mask {
             None => self.give(data),
             Some((_, view)) => {
                 let pushed = view.push(&data);
                 self.take(pushed);
             }
-        }
-        if !self.done && self.blocks && self.is_blocked() {
-            self.cut();
         }
     }
 
@@ -163,7 +238,7 @@ impl<E> Work<E> {
                     self.give(part.into_inner());
                 }
             }
-            Err(_) => self.cut(),
+            Err(_) => self.cut(unmaskable()),
         }
     }
 
@@ -174,9 +249,10 @@ impl<E> Work<E> {
         }
     }
 
-    fn is_blocked(&self) -> bool {
-        let view = self.mask.as_ref();
-        view.is_some_and(|(_, view)| blocks(&view.found()))
+    /// Why it may not pass on, if something was found that lets nothing pass.
+    fn blocked(&self) -> Option<Refusal> {
+        let (_, view) = self.mask.as_ref().filter(|_| self.blocks)?;
+        view.is_blocked().then(|| Finding::blocked(&view.found()))?
     }
 
     fn is_events(&self) -> bool {
@@ -195,34 +271,51 @@ impl<E> Work<E> {
 
     /// The body came to its end.
     fn finish(&mut self) {
-        if let Some((_, view)) = &mut self.mask {
+        let mut decoder = mem::replace(&mut self.decoder, Decoder::identity());
+        let decoded = decoder.finish(|plain| {
+            self.plain(Bytes::copy_from_slice(plain));
+            Ok::<_, Undecodable>(())
+        });
+        if decoded.is_err() {
+            return self.cut(unmaskable());
+        }
+        if let Some((_, view)) = &mut self.mask
+            && !self.done
+        {
             let finished = view.finish();
-            // A document comes out whole or not at all.
-            if self.blocks && self.is_blocked() {
-                return self.cut();
+            // What ends here is not given out before it is known to be allowed.
+            if let Some(refusal) = self.blocked() {
+                return self.cut(refusal);
             }
             self.take(finished);
         }
         let is_scanned = |(_, view): &(Masker, BodyMasker)| view.coverage().uninspected == 0;
         // An event without its end is none: readers drop it too. Of any other body it is the rest.
         let is_whole = self.is_events() || self.mask.as_ref().is_none_or(is_scanned);
-        if !self.done && !is_whole {
-            self.cut();
+        if !is_whole {
+            self.cut(unmaskable());
         }
         self.mask_trailers();
         self.end();
     }
 
     /// The rest cannot be masked or may not pass, so there is none.
-    fn cut(&mut self) {
-        self.flush();
-        if self.is_events() {
-            self.ready.push_back(Bytes::from_static(ERROR_EVENT));
+    fn cut(&mut self, refusal: Refusal) {
+        if self.done {
+            return;
         }
+        self.flush();
         if let Some(exchange) = &self.exchange {
-            exchange.conclude(Outcome::PolicyCut);
+            exchange.draft(|draft| {
+                // Whoever reads answers further in has seen the end of this one.
+                if matches!(draft.outcome, None | Some(Outcome::Complete)) {
+                    draft.outcome = (!self.is_whole).then_some(Outcome::PolicyCut);
+                }
+            });
+            exchange.refused(&refusal);
         }
         self.trailers = None;
+        self.error = Some(Cut(refusal).into());
         self.end();
     }
 
@@ -282,8 +375,13 @@ impl<E> Work<E> {
     }
 }
 
+fn unmaskable() -> Refusal {
+    let message = "the rest of the answer could not be masked and is withheld";
+    Refusal::new(Code::UpstreamInvalid, message).because("unmaskable")
+}
+
 /// Clients hang up as soon as they have what they want.
-impl<E> Drop for Work<E> {
+impl Drop for Work {
     fn drop(&mut self) {
         if let Some(restore) = &self.restore {
             self.restored = restore.counts();
@@ -292,7 +390,7 @@ impl<E> Drop for Work<E> {
     }
 }
 
-impl<B: Body + fmt::Debug> fmt::Debug for ResponseBody<B> {
+impl<B: fmt::Debug> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseBody")
             .field("body", &self.body)

@@ -23,6 +23,8 @@ pub use self::{
 };
 use crate::Masker;
 
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// The largest body that is held to be masked.
 const MAX_BODY: usize = 32 << 20;
 
@@ -33,9 +35,17 @@ const MAX_BODY: usize = 32 << 20;
 /// unless it is told to, and a layer that does nothing says so: [`MaskLayer::off`].
 ///
 /// Put it behind the layer that scans requests, whose [`Findings`](tollbook_exchange::Findings) it
-/// uses, and before the one that forwards. Without findings it scans by itself.
+/// uses, and before the one that forwards. Without findings it scans by itself. Those findings are
+/// taken for its own: where the other layer has another profile, say so with
+/// [`MaskLayer::choosing`] and [`Wire::requests`].
 ///
-/// A request in which something is found that lets nothing pass is refused; a response ends there.
+/// A request in which something is found that lets nothing pass is refused, and so is a response
+/// that is one document: those are read to their end before they pass. Any other response ends
+/// there, as it does where it cannot be masked on: with [`Cut`](tollbook_exchange::http::Cut) as the
+/// error of its body.
+///
+/// Responses are asked for without a content-encoding. One that comes with gzip all the same is
+/// decoded and goes on plain; one in another coding is refused.
 #[derive(Clone)]
 #[must_use]
 pub struct MaskLayer {
@@ -130,8 +140,12 @@ impl Settings {
     }
 }
 
+/// The content type, as far as it is readable: what is behind that decides nothing.
 fn content_type(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::CONTENT_TYPE)?.to_str().ok()
+    let value = headers.get(header::CONTENT_TYPE)?.as_bytes();
+    let is_readable = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
+    let end = value.iter().position(|byte| !is_readable(byte));
+    str::from_utf8(&value[..end.unwrap_or(value.len())]).ok()
 }
 
 fn is_encoded(headers: &HeaderMap) -> bool {

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use tollbook_exchange::{Code, Exchange, Finding, Findings, Refusal};
 
 use super::{Wire, content_type, is_encoded};
-use crate::{Masker, masker::blocks, view::BodyMasker};
+use crate::{Masker, view::BodyMasker};
 
 /// The request as it goes on.
 pub(super) async fn masked<B>(
@@ -100,11 +100,7 @@ fn scanned(
 }
 
 fn pass(found: &[Finding]) -> Result<(), Refusal> {
-    if blocks(found) {
-        let message = "the body holds what may not be sent here";
-        return Err(Refusal::new(Code::PolicyDenied, message).because("masking_blocked"));
-    }
-    Ok(())
+    Finding::blocked(found).map_or(Ok(()), Err)
 }
 
 fn unscanned() -> Refusal {

@@ -18,7 +18,7 @@ use tollbook_exchange::{
 };
 use tower_service::Service;
 
-use super::{ResponseBody, Settings, request, response};
+use super::{BoxError, ResponseBody, Settings, request, response};
 
 /// Masks requests and responses of the service within. See [`MaskLayer`](crate::MaskLayer).
 #[derive(Clone, Debug)]
@@ -38,8 +38,9 @@ where
     S: Service<Request<Full<Bytes>>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    R: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+    R: Body<Data = Bytes> + Send,
+    R::Error: Into<BoxError>,
 {
     type Response = Response<Refusable<ResponseBody<R>>>;
     type Error = S::Error;
@@ -70,7 +71,8 @@ where
                 Err(refusal) => return refused(refusal),
             };
             let response = inner.call(request).await?;
-            match response::masked(response, &wire, exchange.clone()) {
+            let masked = response::masked(response, &wire, settings.max_body, exchange.clone());
+            match masked.await {
                 Ok(response) => Ok(response.map(Refusable::passed)),
                 Err(refusal) => refused(refusal),
             }

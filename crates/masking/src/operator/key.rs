@@ -23,6 +23,11 @@ impl MaskKey {
         Self::new(self.digest(parts))
     }
 
+    /// Whether this is a clone of `other`. Keys that were made apart count as different.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// HMAC-SHA-256 (RFC 2104) of the parts, each behind its length.
     #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
     pub(crate) fn digest(&self, parts: &[&[u8]]) -> [u8; 32] {

@@ -14,6 +14,8 @@
 //! | surrogate | a value from a range that nobody has |
 //! | drop | the string that holds it becomes empty; where nothing tells what holds it, as redact |
 //! | flag | the value |
+//!
+//! A secret that stands in base64 or hexadecimal is redacted by all of them but drop, block and flag.
 
 mod base32;
 mod key;

@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::session::Entries;
+use self::session::{Entries, Room};
 pub use self::{
     body::BodyRestorer,
     restore::{RestoreStream, Restored},
@@ -33,6 +33,7 @@ pub struct Vault(Arc<Inner>);
 struct Inner {
     key: MaskKey,
     limits: VaultLimits,
+    room: Room,
     sessions: Mutex<HashMap<[u8; 32], Known>>,
 }
 
@@ -51,6 +52,9 @@ pub struct VaultLimits {
     pub values: usize,
     /// Bytes of a session's values and tokens. 1 MiB unless told.
     pub bytes: usize,
+    /// The same of all sessions together: whoever names many sessions must not fill the memory.
+    /// 128 MiB unless told.
+    pub total: usize,
     /// How long a session is kept when nobody asks for it. An hour unless told.
     pub idle: Duration,
 }
@@ -61,6 +65,7 @@ impl Default for VaultLimits {
             sessions: 4096,
             values: 4096,
             bytes: 1 << 20,
+            total: 128 << 20,
             idle: Duration::from_secs(3600),
         }
     }
@@ -72,6 +77,7 @@ impl Vault {
         Self(Arc::new(Inner {
             key: key.derive(&[b"vault"]),
             limits,
+            room: Room::new(limits.total),
             sessions: Mutex::default(),
         }))
     }
@@ -101,14 +107,14 @@ impl Vault {
             Some(known) => {
                 let old = now.saturating_duration_since(known.used) > limits.idle;
                 if old && Arc::strong_count(&known.entries) == 1 {
-                    known.entries = Arc::new(Mutex::new(Entries::new(limits)));
+                    known.entries = Arc::new(Mutex::new(Entries::new(limits, &self.0.room)));
                 }
                 known.used = known.used.max(now);
                 Arc::clone(&known.entries)
             }
-            None if is_full => Arc::new(Mutex::new(Entries::full())),
+            None if is_full => Arc::new(Mutex::new(Entries::full(&self.0.room))),
             None => {
-                let entries = Arc::new(Mutex::new(Entries::new(limits)));
+                let entries = Arc::new(Mutex::new(Entries::new(limits, &self.0.room)));
                 let known = Known {
                     entries: Arc::clone(&entries),
                     used: now,

@@ -172,6 +172,8 @@ struct Place {
     in_word: bool,
     /// Since the last white space or quote something stood that makes an address.
     in_address: bool,
+    /// Since then a `.` stood within a word, as in the name of a host.
+    dotted: bool,
     /// Between `<` and `>`.
     in_tag: bool,
     last: [u8; 4],
@@ -187,14 +189,17 @@ impl Place {
         self.last = [b, c, d, byte].map(|byte: u8| byte.to_ascii_lowercase());
         self.in_word = byte.is_ascii_alphanumeric() || byte == b'_';
         match byte {
-            b' ' | b'\t' | b'\n' | b'\r' | b'"' | b'\'' | b'`' => self.in_address = false,
-            b'>' => (self.in_tag, self.in_address) = (false, false),
+            b' ' | b'\t' | b'\n' | b'\r' | b'"' | b'\'' | b'`' => {
+                (self.in_address, self.dotted) = (false, false);
+            }
+            b'>' => (self.in_tag, self.in_address, self.dotted) = (false, false, false),
             _ => {}
         }
+        self.dotted |= d == b'.' && byte.is_ascii_alphanumeric();
         // `< b` is a comparison and `</` or `<a` a tag.
         self.in_tag |= d == b'<' && (byte.is_ascii_alphabetic() || matches!(byte, b'/' | b'!'));
         self.in_address |= matches!(byte, b'?' | b'&' | b'\\' | b'%')
-            || (d == b'/' && byte == b'/')
+            || (byte == b'/' && (d == b'/' || self.dotted))
             || (d == b']' && byte == b'(')
             || self.last == *b"www."
             || self.last == *b"lto:";
@@ -276,6 +281,7 @@ mod tests {
             "<img src=\"https://e.example/?\n{}\">",
             "mailto:{}",
             "www.evil.example/{}",
+            "see evil.example/{}.png",
             "a?q={}",
             "[x](evil/{})",
         ] {

@@ -3,7 +3,10 @@
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use zeroize::Zeroizing;
@@ -26,26 +29,56 @@ pub(super) struct Entries {
     bytes: usize,
     max_values: usize,
     max_bytes: usize,
+    room: Room,
+}
+
+/// The room that all sessions share, in bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Room(Arc<AtomicUsize>);
+
+impl Room {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(bytes)))
+    }
+
+    /// Takes so much, if it is there.
+    fn take(&self, bytes: usize) -> bool {
+        let less = |left: usize| left.checked_sub(bytes);
+        let Self(left) = self;
+        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+            .is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
 }
 
 impl Entries {
-    pub(super) fn new(limits: VaultLimits) -> Self {
-        Self {
-            max_values: limits.values,
-            max_bytes: limits.bytes,
-            ..Self::full()
-        }
+    pub(super) fn new(limits: VaultLimits, room: &Room) -> Self {
+        Self::with(limits.values, limits.bytes, room)
     }
 
     /// Room for nothing.
-    pub(super) fn full() -> Self {
+    pub(super) fn full(room: &Room) -> Self {
+        Self::with(0, 0, room)
+    }
+
+    fn with(max_values: usize, max_bytes: usize, room: &Room) -> Self {
         Self {
             values: HashMap::new(),
             kinds: BTreeSet::new(),
             bytes: 0,
-            max_values: 0,
-            max_bytes: 0,
+            max_values,
+            max_bytes,
+            room: room.clone(),
         }
+    }
+}
+
+impl Drop for Entries {
+    fn drop(&mut self) {
+        self.room.give_back(self.bytes);
     }
 }
 
@@ -68,8 +101,12 @@ impl Session {
         if let Some(known) = entries.values.get(&token) {
             return (***known == *value).then_some(token);
         }
-        let bytes = entries.bytes.saturating_add(token.len() + value.len());
-        if entries.values.len() >= entries.max_values || bytes > entries.max_bytes {
+        let own = token.len() + value.len();
+        let bytes = entries.bytes.saturating_add(own);
+        if entries.values.len() >= entries.max_values
+            || bytes > entries.max_bytes
+            || !entries.room.take(own)
+        {
             return None;
         }
         entries.bytes = bytes;

@@ -1,11 +1,11 @@
 //! A body that comes in pieces.
 
 use bytes::Bytes;
-use tollbook_exchange::{Coverage, Finding, Findings, Gap, Masked, ResponseShape};
+use tollbook_exchange::{Coverage, Finding, Findings, Gap, Masked, Operator, ResponseShape};
 
 use crate::{
     MaskStream, Masker,
-    json::{self, Found},
+    json::{self, Found, JsonStream},
     masked,
     view::{
         events::Events,
@@ -22,8 +22,8 @@ const LIMIT: usize = 32 << 20;
 ///
 /// - `text/event-stream`: the events of the Messages API. Texts that are spread over many events
 ///   are masked as the texts they are; each part that comes out is one event.
-/// - `application/json` and `+json`: held until it is whole, then masked by its structure.
-/// - `application/x-jsonl` and `application/x-ndjson`: the same for each line.
+/// - `application/json`, `text/json` and `+json`: held until it is whole, then masked by its structure.
+/// - `application/x-jsonl` and `application/x-ndjson`, also without `x-`: the same for each line.
 /// - `multipart/*`: held until it is whole, then masked part by part. In a part that is no text only
 ///   secrets are masked, where they stand as they are.
 /// - `application/x-www-form-urlencoded`: held until it is whole; names and values are masked as they
@@ -55,6 +55,9 @@ pub enum ViewError {
     /// More texts are under way than the view holds.
     #[error("too many texts are under way")]
     TooManyTexts,
+    /// The input of a tool is nested deeper than the view reads.
+    #[error("a document is nested too deeply")]
+    TooDeep,
 }
 
 #[derive(Debug)]
@@ -89,10 +92,11 @@ impl BodyMasker {
         let media_type = media_type.to_ascii_lowercase();
         let view = match &*media_type {
             "text/event-stream" => View::Events(Box::new(Events::new(masker))),
-            "application/x-jsonl" | "application/x-ndjson" => {
-                View::Lines(Lines::new(masker, LIMIT))
-            }
-            json if json == "application/json" || json.ends_with("+json") => {
+            "application/x-jsonl"
+            | "application/x-ndjson"
+            | "application/jsonl"
+            | "application/ndjson" => View::Lines(Lines::new(masker, LIMIT)),
+            json if matches!(json, "application/json" | "text/json") || json.ends_with("+json") => {
                 View::document(Form::Json)
             }
             "application/x-www-form-urlencoded" => View::document(Form::Address),
@@ -292,6 +296,26 @@ impl BodyMasker {
         }
     }
 
+    /// Whether nothing comes out before the end.
+    pub const fn is_held(&self) -> bool {
+        matches!(self.view, View::Document { .. } | View::TooLong)
+    }
+
+    /// Whether the body is masked as one text, because its type is not known to be more than that.
+    pub const fn is_text(&self) -> bool {
+        matches!(self.view, View::Text(_))
+    }
+
+    /// Whether a rule has matched that lets nothing pass ([`Operator::Block`](crate::Operator::Block)).
+    pub fn is_blocked(&self) -> bool {
+        let blocks = |rule| self.masker.profile.operator(rule) == Operator::Block;
+        let in_text = match &self.view {
+            View::Text(stream) => stream.has_matched(blocks),
+            _ => false,
+        };
+        in_text || self.found.iter().any(|(rule, _, _)| blocks(rule))
+    }
+
     /// What was found so far.
     pub fn found(&self) -> Vec<Finding> {
         let mut found = self
@@ -327,16 +351,25 @@ impl BodyMasker {
         Ok(())
     }
 
-    /// The beginning of a document that is too long to be held, or broke off. Without its end it is only a text,
-    /// and what may be the beginning of a match is not part of it.
+    /// The beginning of a document that is too long to be held, or broke off. What may be the
+    /// beginning of a match is not part of it.
     fn beginning(&mut self, bytes: &[u8], is_json: bool, out: &mut Vec<Masked<Bytes>>) {
-        let mut stream = MaskStream::new(self.masker.clone(), is_json);
         let mut text = Vec::new();
-        stream.push(bytes, &mut text);
-        let dropped = stream.abort(&mut text);
+        let (dropped, counts) = if is_json {
+            let mut stream = JsonStream::new(self.masker.clone());
+            stream.push(bytes, &mut text);
+            if stream.is_too_deep() {
+                return self.coverage.skip(Gap::Unreadable, bytes.len() as u64);
+            }
+            (stream.abort(&mut text), stream.take_counts())
+        } else {
+            let mut stream = self.masker.stream();
+            stream.push(bytes, &mut text);
+            (stream.abort(&mut text), stream.take_counts())
+        };
         self.coverage.inspect(bytes.len() as u64);
         dropped_from(&mut self.coverage, dropped);
-        for (rule, count) in stream.take_counts().iter() {
+        for (rule, count) in counts.iter() {
             self.found.add(rule, "", count);
         }
         emit(text, out);
@@ -393,11 +426,11 @@ pub(super) fn line(
         coverage.skip(Gap::Opaque, scanned.opaque as u64);
         return json::splice(document, &scanned.edits);
     }
-    let mut stream = MaskStream::new(masker.clone(), true);
-    let mut text = Vec::new();
-    stream.push(document, &mut text);
-    stream.finish(&mut text);
-    for (rule, count) in stream.take_counts().iter() {
+    let Some((text, counts)) = JsonStream::whole(masker, document) else {
+        coverage.skip(Gap::Unreadable, document.len() as u64);
+        return Vec::new();
+    };
+    for (rule, count) in counts.iter() {
         found.add(rule, "", count);
     }
     coverage.inspect(document.len() as u64);

@@ -2,12 +2,20 @@
 //! (<https://docs.claude.com/en/docs/build-with-claude/streaming>).
 //!
 //! A text comes in many deltas, cut anywhere. All deltas of one kind in one content block are one
-//! text, and it is masked as one. Where a match may have begun at the end of a delta, its last
-//! bytes move into a later one; at the end of the block they come in a delta of their own. In a
-//! block that is cut off, by an error or by the end of the stream, they do not come at all. An event
-//! in which nothing changes passes as the bytes that came.
+//! text, and it is masked as one, together with what the block began with.
+//!
+//! Where a match may have begun at the end of a delta, the event waits for the one that tells: for
+//! most words the next delta, and never longer than the text that is not decided has
+//! [`HOLD_BACK`](crate::MaskStream::HOLD_BACK) bytes, or the block ends. What comes behind it waits
+//! too. An event in which nothing changes passes as the bytes that came, so a stream without
+//! matches passes byte for byte.
+//!
+//! A ping or a comment says that nothing else came for a while, and passes at once: before it, what
+//! waits passes as far as it is decided. The rest moves into a later delta, or into one of its own
+//! at the end of the block. In a block that is cut off, by an error or by the end of the stream, it
+//! does not come at all.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::BTreeMap, fmt, ops::Range};
 
 use tollbook_exchange::Gap;
 use tollbook_sse::{Frame, Splitter};
@@ -15,10 +23,14 @@ use tollbook_sse::{Frame, Splitter};
 use crate::{
     MaskStream, Masker,
     engine::Counts,
-    json::{self, Edit, Found, JsonStream, Malformed, Token, Tokens},
-    masked,
+    json::{self, Found, JsonStream, Malformed},
     scratch::Scratch,
-    view::{ViewError, body::Notes, frame},
+    view::{
+        ViewError,
+        body::Notes,
+        head::Head,
+        waiting::{Event, Key, Part, Waiting},
+    },
 };
 
 /// The longest event.
@@ -35,23 +47,18 @@ pub(super) struct Events {
     masker: Masker,
     splitter: Splitter,
     texts: BTreeMap<Key, Open>,
-}
-
-/// Which text a delta belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    /// The number of the content block as it is written.
-    index: Vec<u8>,
-    /// The member that holds the text, such as `partial_json`.
-    member: Vec<u8>,
+    waiting: Waiting,
 }
 
 /// A text under way.
-#[derive(Debug)]
 struct Open {
     /// The type of its deltas, such as `input_json_delta`.
     kind: Vec<u8>,
     stream: Stream,
+    /// What came and is not decided.
+    undecided: Scratch,
+    /// How much of that lies in no event that waits.
+    behind: usize,
 }
 
 /// What the text is.
@@ -62,35 +69,30 @@ enum Stream {
     Json(Box<JsonStream>),
 }
 
-/// What an event says, as far as it decides how the event is masked. All are ranges of its data.
-#[derive(Debug, Default)]
-struct Head {
-    kind: Option<Range<usize>>,
-    index: Option<Range<usize>>,
-    delta_kind: Option<Range<usize>>,
-    /// The names and values of the texts in the delta.
-    texts: Vec<(Range<usize>, Range<usize>)>,
-}
-
 impl Events {
     pub(super) fn new(masker: &Masker) -> Self {
         Self {
             masker: masker.clone(),
             splitter: Splitter::new(MAX_EVENT),
             texts: BTreeMap::new(),
+            waiting: Waiting::default(),
         }
     }
 
     pub(super) fn push(&mut self, bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), ViewError> {
         self.splitter.push(bytes);
-        while let Some(frame) = self
-            .splitter
-            .next_frame()
-            .map_err(|_| ViewError::EventTooLong)?
-        {
-            self.event(frame, notes)?;
+        loop {
+            let frame = self.splitter.next_frame();
+            let read = match frame.map_err(|_| ViewError::EventTooLong) {
+                Ok(None) => return Ok(()),
+                Ok(Some(frame)) => self.event(frame, notes),
+                Err(error) => Err(error),
+            };
+            if read.is_err() {
+                self.abandon(notes);
+                return read;
+            }
         }
-        Ok(())
     }
 
     pub(super) fn finish(&mut self, notes: &mut Notes<'_>) -> Result<(), ViewError> {
@@ -105,7 +107,11 @@ impl Events {
                     *notes.coverage = before;
                     notes.coverage.skip(Gap::Unreadable, length);
                 }
-                result => result?,
+                Err(error) => {
+                    self.abandon(notes);
+                    return Err(error);
+                }
+                Ok(()) => {}
             }
         }
         self.abandon(notes);
@@ -122,10 +128,12 @@ impl Events {
 
     fn event(&mut self, frame: Frame, notes: &mut Notes<'_>) -> Result<(), ViewError> {
         let data = frame.data();
-        let mut edits = Vec::new();
+        let (mut edits, mut parts) = (Vec::new(), Vec::new());
         let mut opaque = 0;
+        let mut is_sign_of_life = data.is_empty();
         if !data.is_empty() {
             let head = Head::read(&data).map_err(|Malformed| ViewError::MalformedEvent)?;
+            is_sign_of_life = head.kind.clone().is_some_and(|kind| data[kind] == *b"ping");
             let texts = self.prepare(&head, &data, notes)?;
             let skip: Vec<Range<usize>> = texts.iter().map(|(_, at)| at.clone()).collect();
             let scanned = json::scan(&self.masker.engine, &self.masker.profile, &data, &skip)
@@ -133,26 +141,28 @@ impl Events {
             notes.found.merge(scanned.found);
             opaque = scanned.opaque;
             edits = scanned.edits;
-            for (key, at) in texts {
-                edits.extend(self.delta(&key, &data, at, notes));
-            }
-            edits.sort_by_key(|edit| edit.range.start);
+            parts = texts;
         }
         notes
             .coverage
             .inspect((frame.as_bytes().len() - opaque) as u64);
         notes.coverage.skip(Gap::Opaque, opaque as u64);
-        let bytes = if edits.is_empty() && !frame::has_matches(&frame, &self.masker) {
-            frame.into_bytes()
-        } else {
-            frame::rebuild(
-                &frame,
-                &json::splice(&data, &edits),
-                &self.masker,
-                notes.found,
-            )
-        };
-        notes.out.push(masked(bytes));
+        if is_sign_of_life {
+            self.let_go();
+        }
+        let parts = parts.into_iter();
+        let (parts, texts): (Vec<Part>, Vec<Scratch>) =
+            parts.map(|(key, at)| Part::new(key, at, &data)).unzip();
+        drop(data);
+        let keys: Vec<Key> = parts.iter().map(|part| part.key.clone()).collect();
+        self.waiting.push(Event::new(frame, edits, parts));
+        for (key, text) in keys.iter().zip(&texts) {
+            self.delta(key, &text.bytes, notes)?;
+        }
+        if self.waiting.is_full() {
+            self.let_go();
+        }
+        self.waiting.release(&self.masker, notes);
         Ok(())
     }
 
@@ -165,8 +175,23 @@ impl Events {
     ) -> Result<Vec<(Key, Range<usize>)>, ViewError> {
         let value = |range: &Option<Range<usize>>| range.clone().map(|range| &data[range]);
         match (value(&head.kind), value(&head.index)) {
-            (Some(b"content_block_stop" | b"content_block_start"), Some(index)) => {
+            (Some(b"content_block_stop"), Some(index)) => {
                 self.flush(|key| key.index == index, notes);
+            }
+            (Some(b"content_block_start"), Some(index)) => {
+                self.flush(|key| key.index == index, notes);
+                // Deltas go on with the text that the block begins with.
+                let texts = head.texts.iter();
+                let begun: Vec<_> = texts
+                    .filter(|(name, at)| {
+                        matches!(&data[name.clone()], b"text" | b"thinking") && !at.is_empty()
+                    })
+                    .cloned()
+                    .collect();
+                if let [(name, _)] = &begun[..] {
+                    let kind = [&data[name.clone()], b"_delta"].concat();
+                    return self.open(index, &kind, &begun, data);
+                }
             }
             (Some(b"message_start" | b"message_stop"), _) => self.flush(|_| true, notes),
             (Some(b"error"), _) => self.abandon(notes),
@@ -227,6 +252,8 @@ impl Events {
                     Open {
                         kind: kind.to_vec(),
                         stream,
+                        undecided: Scratch::default(),
+                        behind: 0,
                     },
                 );
             }
@@ -235,27 +262,34 @@ impl Events {
         Ok(opened)
     }
 
-    /// Masks the part of a text that lies at `at`.
-    fn delta(
-        &mut self,
-        key: &Key,
-        data: &[u8],
-        at: Range<usize>,
-        notes: &mut Notes<'_>,
-    ) -> Option<Edit> {
-        let open = self.texts.get_mut(key)?;
-        let mut came = Scratch::default();
-        came.reserve(at.len());
-        json::decode(&data[at.clone()], &mut came.bytes);
-        let mut goes = Vec::with_capacity(came.bytes.len());
-        open.stream.push(&came.bytes, &mut goes);
+    /// Goes on with a text.
+    fn delta(&mut self, key: &Key, came: &[u8], notes: &mut Notes<'_>) -> Result<(), ViewError> {
+        let Some(open) = self.texts.get_mut(key) else {
+            return Ok(());
+        };
+        let mut goes = Vec::with_capacity(came.len());
+        open.stream.push(came, &mut goes);
         note_matches(key, open, notes.found);
-        if goes == came.bytes {
-            return None;
+        let undecided = &mut open.undecided;
+        undecided.bytes.extend_from_slice(came);
+        let bytes = undecided.bytes.len().saturating_sub(open.stream.held());
+        let decided = &undecided.bytes[..bytes];
+        let left = self.waiting.decide(key, &mut open.behind, decided, &goes);
+        debug_assert!(left.is_empty(), "the delta itself waits");
+        undecided.forget(bytes);
+        if matches!(&open.stream, Stream::Json(stream) if stream.is_too_deep()) {
+            return Err(ViewError::TooDeep);
         }
-        let mut text = Vec::with_capacity(goes.len() + 8);
-        json::encode(&goes, &mut text);
-        Some(Edit { range: at, text })
+        Ok(())
+    }
+
+    /// Lets everything pass that waits, as far as it is decided.
+    fn let_go(&mut self) {
+        for (key, bytes) in self.waiting.let_go() {
+            if let Some(open) = self.texts.get_mut(&key) {
+                open.behind += bytes;
+            }
+        }
     }
 
     /// Gives up the texts that have not ended. What waits of them may be the beginning of a secret
@@ -265,11 +299,12 @@ impl Events {
             let mut rest = Vec::new();
             let dropped = open.stream.abort(&mut rest);
             notes.dropped(dropped);
-            open.rest(&key, &rest, notes);
+            self.rest(&key, open, &rest, notes);
         }
+        self.waiting.release(&self.masker, notes);
     }
 
-    /// Ends texts. What was held back of them comes in deltas of its own.
+    /// Ends texts. What was held back of them, and waits in no event, comes in deltas of its own.
     fn flush(&mut self, ends: impl Fn(&Key) -> bool, notes: &mut Notes<'_>) {
         let keys: Vec<Key> = self.texts.keys().filter(|key| ends(key)).cloned().collect();
         for key in keys {
@@ -278,7 +313,19 @@ impl Events {
             };
             let mut rest = Vec::new();
             open.stream.finish(&mut rest);
-            open.rest(&key, &rest, notes);
+            self.rest(&key, open, &rest, notes);
+        }
+    }
+
+    /// Decides the rest of a text.
+    fn rest(&mut self, key: &Key, mut open: Open, rest: &[u8], notes: &mut Notes<'_>) {
+        note_matches(key, &mut open, notes.found);
+        let Open {
+            undecided, behind, ..
+        } = &mut open;
+        let left = self.waiting.decide(key, behind, &undecided.bytes, rest);
+        if !left.is_empty() {
+            self.waiting.push(Event::own(delta(key, &open.kind, &left)));
         }
     }
 }
@@ -305,6 +352,14 @@ impl Stream {
         }
     }
 
+    /// How many bytes wait for a decision.
+    fn held(&self) -> usize {
+        match self {
+            Self::Text(stream) => stream.held(),
+            Self::Json(stream) => stream.held(),
+        }
+    }
+
     fn take_counts(&mut self) -> Counts {
         match self {
             Self::Text(stream) => stream.take_counts(),
@@ -313,26 +368,36 @@ impl Stream {
     }
 }
 
-impl Open {
-    /// Gives what was held back of a text, in a delta of its own.
-    fn rest(&mut self, key: &Key, rest: &[u8], notes: &mut Notes<'_>) {
-        note_matches(key, self, notes.found);
-        if rest.is_empty() {
-            return;
-        }
-        let mut event =
-            b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":"
-                .to_vec();
-        event.extend(&key.index);
-        event.extend(b",\"delta\":{\"type\":\"");
-        event.extend(&self.kind);
-        event.extend(b"\",\"");
-        event.extend(&key.member);
-        event.extend(b"\":\"");
-        json::encode(rest, &mut event);
-        event.extend(b"\"}}\n\n");
-        notes.out.push(masked(event.into()));
+impl Part {
+    /// The part of a text that lies at `at`, and what it says.
+    fn new(key: Key, at: Range<usize>, data: &[u8]) -> (Self, Scratch) {
+        let mut text = Scratch::default();
+        text.reserve(at.len());
+        json::decode(&data[at.clone()], &mut text.bytes);
+        let part = Self {
+            key,
+            at,
+            left: text.bytes.len(),
+            goes: Vec::new(),
+            is_changed: false,
+        };
+        (part, text)
     }
+}
+
+/// A delta with this text.
+fn delta(key: &Key, kind: &[u8], text: &[u8]) -> Vec<u8> {
+    let mut event =
+        b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":".to_vec();
+    event.extend(&key.index);
+    event.extend(b",\"delta\":{\"type\":\"");
+    event.extend(kind);
+    event.extend(b"\",\"");
+    event.extend(&key.member);
+    event.extend(b"\":\"");
+    json::encode(text, &mut event);
+    event.extend(b"\"}}\n\n");
+    event
 }
 
 fn note_matches(key: &Key, open: &mut Open, found: &mut Found) {
@@ -345,72 +410,11 @@ fn note_matches(key: &Key, open: &mut Open, found: &mut Found) {
     }
 }
 
-impl Head {
-    /// Reads the head of an event's data.
-    ///
-    /// # Errors
-    ///
-    /// When the data is not JSON, or when a member that decides is there twice: readers disagree
-    /// which of the two counts.
-    fn read(data: &[u8]) -> Result<Self, Malformed> {
-        let mut head = Self::default();
-        let mut tokens = Tokens::new(data);
-        let mut depth = 0;
-        let mut key = 0..0;
-        let mut in_delta = false;
-        let mut deltas = 0;
-        while let Some(token) = tokens.next()? {
-            match token {
-                Token::ObjectStart | Token::ArrayStart => {
-                    if depth == 1 && data[key.clone()] == *b"delta" {
-                        in_delta = token == Token::ObjectStart;
-                        deltas += 1;
-                    }
-                    depth += 1;
-                }
-                Token::ObjectEnd | Token::ArrayEnd => {
-                    depth -= 1;
-                    in_delta &= depth > 1;
-                }
-                Token::Key(range) if depth <= 2 => {
-                    // An escaped name would be read as another one here than by the caller.
-                    if (depth == 1 || in_delta) && data[range.clone()].contains(&b'\\') {
-                        return Err(Malformed);
-                    }
-                    key = range;
-                }
-                Token::Text(range) | Token::Scalar(range) if depth == 1 => {
-                    if data[range.clone()].contains(&b'\\') && data[key.clone()] == *b"type" {
-                        return Err(Malformed);
-                    }
-                    let slot = match &data[key.clone()] {
-                        b"type" => &mut head.kind,
-                        b"index" => &mut head.index,
-                        _ => continue,
-                    };
-                    if slot.replace(range).is_some() {
-                        return Err(Malformed);
-                    }
-                }
-                Token::Text(range) if depth == 2 && in_delta => {
-                    let name = &data[key.clone()];
-                    if name == b"type" {
-                        if head.delta_kind.replace(range).is_some() {
-                            return Err(Malformed);
-                        }
-                    } else if head
-                        .texts
-                        .iter()
-                        .any(|(known, _)| data[known.clone()] == *name)
-                    {
-                        return Err(Malformed);
-                    } else {
-                        head.texts.push((key.clone(), range));
-                    }
-                }
-                _ => {}
-            }
-        }
-        if deltas > 1 { Err(Malformed) } else { Ok(head) }
+impl fmt::Debug for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Open")
+            .field("stream", &self.stream)
+            .field("behind", &self.behind)
+            .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,6 @@
 //! What inputs are made from.
 
+use base64::prelude::*;
 use serde_json::json;
 
 use crate::corpus;
@@ -7,11 +8,14 @@ use crate::corpus;
 pub(crate) const BOUNDARY: &str = "x";
 
 pub(crate) fn text() -> Vec<Vec<u8>> {
-    corpus::vectors()
-        .iter()
-        .flat_map(|rule| &rule.positive)
-        .map(|text| text.clone().into_bytes())
-        .collect()
+    /// One in so many is encoded as well.
+    const ENCODED: usize = 5;
+
+    let vectors = corpus::vectors().iter().flat_map(|rule| &rule.positive);
+    let encoded = vectors.clone().step_by(ENCODED);
+    let encoded = encoded.map(|text| BASE64_STANDARD.encode(format!("> {text}")));
+    let all = vectors.cloned().chain(encoded);
+    all.map(String::into_bytes).collect()
 }
 
 pub(crate) fn json() -> Vec<Vec<u8>> {

@@ -13,6 +13,8 @@ use tollbook_masking::{Base, Masker};
 pub(crate) struct Vectors {
     pub(crate) id: String,
     pub(crate) shape: String,
+    /// Whether its matches are found in an encoding too.
+    pub(crate) is_found_encoded: bool,
     pub(crate) positive: Vec<String>,
 }
 
@@ -81,6 +83,24 @@ fn read(rule: &toml::Value) -> Vectors {
     Vectors {
         id: text("id"),
         shape: text("shape"),
+        is_found_encoded: is_found_encoded(rule),
         positive: list("positive"),
     }
+}
+
+/// As the engine decides it: what is sure, secret, begins with something of its own and is not short.
+fn is_found_encoded(rule: &toml::Value) -> bool {
+    let text = |key: &str, unless: &'static str| {
+        rule.get(key)
+            .and_then(toml::Value::as_str)
+            .unwrap_or(unless)
+    };
+    let tags = rule.get("tags").and_then(toml::Value::as_array);
+    let is_middle = |tag: &toml::Value| tag.as_str() == Some("middle");
+    let is_token = text("shape", "token") == "token";
+    text("kind", "secret") == "secret"
+        && text("confidence", "high") == "high"
+        && (is_token || text("shape", "token") == "private-key")
+        && rule.get("keywords").is_none()
+        && !tags.is_some_and(|tags| tags.iter().any(is_middle))
 }

@@ -54,7 +54,7 @@ const STOP: &str =
 const PING: &str = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
 
 /// With rules that begin with a word of their own only. Where a value is known by its own form, any
-/// word may be the beginning of one, so the last word of a delta always waits for the next one.
+/// word may be the beginning of one, so most deltas wait for the next one.
 fn view() -> BodyMasker {
     let masker = Masker::builtin();
     let profile = masker
@@ -108,23 +108,59 @@ fn stream() -> String {
 #[test]
 fn a_stream_without_secrets_passes_byte_for_byte_however_it_comes() {
     let stream = stream();
-    for size in [1, 7, 1000, stream.len()] {
-        let mut view = view();
-        assert_eq!(view.shape(), ResponseShape::Events);
-        let mut parts = Vec::new();
-        for chunk in stream.as_bytes().chunks(size) {
-            parts.extend(view.push(chunk).unwrap());
+    let every = Masker::builtin().profile(Base::Strict).build().unwrap();
+    for masker in [None, Some(Masker::builtin()), Some(every)] {
+        for size in [1, 7, 1000, stream.len()] {
+            let mut view = match &masker {
+                None => view(),
+                Some(masker) => BodyMasker::new(masker, Some("text/event-stream"), "response.body"),
+            };
+            assert_eq!(view.shape(), ResponseShape::Events);
+            let mut parts = Vec::new();
+            for chunk in stream.as_bytes().chunks(size) {
+                parts.extend(view.push(chunk).unwrap());
+            }
+            parts.extend(view.finish().unwrap());
+            assert_eq!(texts(&parts).concat(), stream, "in chunks of {size}");
+            assert_eq!(
+                parts.len(),
+                stream.matches("\n\n").count() + 1,
+                "one part for each event"
+            );
+            assert!(view.found().is_empty());
+            assert_eq!(view.coverage().inspected, stream.len() as u64);
         }
-        parts.extend(view.finish().unwrap());
-        assert_eq!(texts(&parts).concat(), stream, "in chunks of {size}");
-        assert_eq!(
-            parts.len(),
-            stream.matches("\n\n").count() + 1,
-            "one part for each event"
-        );
-        assert!(view.found().is_empty());
-        assert_eq!(view.coverage().inspected, stream.len() as u64);
     }
+}
+
+#[test]
+fn an_event_waits_for_the_next_delta_and_not_longer() {
+    let text = |text: &str| event(&json!({"type": "text_delta", "text": text}));
+    let mut view = BodyMasker::new(&Masker::builtin(), Some("text/event-stream"), "");
+    assert!(view.push(text("Hello wor").as_bytes()).unwrap().is_empty());
+    let came = view.push(text("ld, it").as_bytes()).unwrap();
+    assert_eq!(texts(&came), [text("Hello wor")]);
+    // What stands between the deltas of a text stays between them.
+    let cited = event(&json!({"type": "citations_delta", "citation": {"cited_text": "x"}}));
+    assert!(view.push(cited.as_bytes()).unwrap().is_empty());
+    let came = view.push(text(" is. ").as_bytes()).unwrap();
+    assert_eq!(texts(&came)[..2], [text("ld, it"), cited]);
+}
+
+#[test]
+fn a_text_goes_on_where_its_block_began() {
+    let mut view = view();
+    let start = "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"key AKIAIOS\"}}\n\n";
+    let mut parts = view.push(start.as_bytes()).unwrap();
+    let delta = event(&json!({"type": "text_delta", "text": "FODNN7EXAMPLE."}));
+    parts.extend(view.push(delta.as_bytes()).unwrap());
+    parts.extend(view.push(STOP.as_bytes()).unwrap());
+    let out = texts(&parts).concat();
+    assert!(
+        out.contains(r#""text":"key [REDACTED:aws-access-key-id]""#),
+        "{out}"
+    );
+    assert!(!out.contains("FODNN7") && parts.len() == 3, "{out}");
 }
 
 #[test]
@@ -139,14 +175,21 @@ fn texts_without_personal_data_are_the_same_in_the_end() {
 #[test]
 fn a_ping_passes_at_once_while_a_text_waits() {
     let mut view = view();
-    let first = view
-        .push(event(&json!({"type": "text_delta", "text": "key AKIAIOS"})).as_bytes())
-        .unwrap();
-    assert!(texts(&first)[0].contains(r#""text":"key ""#));
-    assert_eq!(texts(&view.push(PING.as_bytes()).unwrap()), [PING]);
-    let last = view
-        .push(event(&json!({"type": "text_delta", "text": "FODNN7EXAMPLE."})).as_bytes())
-        .unwrap();
+    let delta = |text: &str| event(&json!({"type": "text_delta", "text": text}));
+    assert!(
+        view.push(delta("key AKIAIOS").as_bytes())
+            .unwrap()
+            .is_empty()
+    );
+    for sign_of_life in [PING, ": still here\n\n"] {
+        let parts = view.push(sign_of_life.as_bytes()).unwrap();
+        let parts = texts(&parts);
+        if sign_of_life == PING {
+            assert!(parts[0].contains(r#""text":"key ""#), "{parts:?}");
+        }
+        assert_eq!(parts.last(), Some(&sign_of_life));
+    }
+    let last = view.push(delta("FODNN7EXAMPLE.").as_bytes()).unwrap();
     assert!(texts(&last)[0].contains(r#""text":"[REDACTED:aws-access-key-id].""#));
     assert_eq!(view.found()[0].place, "response.body:delta.text");
 }
@@ -157,20 +200,25 @@ fn what_waits_comes_before_whatever_ends_the_block() {
         STOP.to_owned(),
         "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n".to_owned(),
     ];
+    let began = event(&json!({"type": "thinking_delta", "thinking": "see ghp_"}));
     for end in ends {
         let mut view = view();
-        view.push(event(&json!({"type": "thinking_delta", "thinking": "see ghp_"})).as_bytes())
-            .unwrap();
+        assert!(view.push(began.as_bytes()).unwrap().is_empty());
         let parts = view.push(end.as_bytes()).unwrap();
-        let synthetic = event(&json!({"type": "thinking_delta", "thinking": "ghp_"}));
-        assert_eq!(texts(&parts).len(), 2);
-        let data = |text: &str| {
-            serde_json::from_str::<Value>(text.split_once("data: ").unwrap().1).unwrap()
-        };
-        assert_eq!(data(texts(&parts)[0]), data(&synthetic));
-        assert_eq!(texts(&parts)[1], end);
+        assert_eq!(texts(&parts), [&began, &end]);
         assert!(view.finish().unwrap().is_empty());
     }
+    // What a ping has gone past comes in a delta of its own.
+    let mut view = view();
+    view.push(began.as_bytes()).unwrap();
+    view.push(PING.as_bytes()).unwrap();
+    let parts = view.push(STOP.as_bytes()).unwrap();
+    let synthetic = event(&json!({"type": "thinking_delta", "thinking": "ghp_"}));
+    let data =
+        |text: &str| serde_json::from_str::<Value>(text.split_once("data: ").unwrap().1).unwrap();
+    assert_eq!(texts(&parts).len(), 2);
+    assert_eq!(data(texts(&parts)[0]), data(&synthetic));
+    assert_eq!(texts(&parts)[1], STOP);
 }
 
 /// The beginning of a secret whose end never comes is as good as most of it.
@@ -178,15 +226,19 @@ fn what_waits_comes_before_whatever_ends_the_block() {
 fn what_waits_in_a_block_that_is_cut_off_stays_back() {
     let error = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"m\"}}\n\n";
     let began = event(&json!({"type": "text_delta", "text": "see ghp_c4N4ryc4N4ryc4N4ry"}));
+    let see = began.replace("ghp_c4N4ryc4N4ryc4N4ry", "");
     let mut by_error = view();
     by_error.push(began.as_bytes()).unwrap();
-    assert_eq!(texts(&by_error.push(error.as_bytes()).unwrap()), [error]);
+    assert_eq!(
+        texts(&by_error.push(error.as_bytes()).unwrap()),
+        [&*see, error]
+    );
     let mut by_end = view();
     by_end.push(began.as_bytes()).unwrap();
-    assert!(by_end.finish().unwrap().is_empty());
+    assert_eq!(texts(&by_end.finish().unwrap()), [&see]);
     let mut by_fault = view();
     by_fault.push(began.as_bytes()).unwrap();
-    assert!(by_fault.abort().is_empty());
+    assert_eq!(texts(&by_fault.abort()), [&see]);
     for view in [by_end, by_fault] {
         assert_eq!(
             view.coverage().uninspected,
@@ -299,7 +351,8 @@ fn secrets_outside_of_deltas_are_masked() {
         ),
     ] {
         let mut view = view();
-        let parts = view.push(event.as_bytes()).unwrap();
+        let mut parts = view.push(event.as_bytes()).unwrap();
+        parts.extend(view.finish().unwrap());
         let out = texts(&parts).concat();
         assert_eq!(out != event, masked, "{event}");
         if masked {

@@ -1,8 +1,9 @@
 //! What holds for every text.
 
+use base64::prelude::*;
 use proptest::prelude::*;
 use serde_json::Value;
-use tollbook_masking::{MaskStream, Masker};
+use tollbook_masking::{MaskStream, Masker, view::BodyMasker};
 
 use crate::corpus::{strict, texts, whole};
 
@@ -20,6 +21,16 @@ pub(crate) fn text() -> impl Strategy<Value = Vec<u8>> {
             }
         },
     );
+    let encoded = (vector.clone(), 0usize..4, any::<bool>()).prop_map(|(text, before, hex)| {
+        let text = [&b">\n ="[..before], &text].concat();
+        if hex {
+            text.iter()
+                .flat_map(|byte| format!("{byte:02x}").into_bytes())
+                .collect()
+        } else {
+            BASE64_STANDARD.encode(text).into_bytes()
+        }
+    });
     let glue = prop::sample::select(vec![
         " ",
         "\n",
@@ -76,7 +87,7 @@ pub(crate) fn text() -> impl Strategy<Value = Vec<u8>> {
     )
         .prop_map(|(byte, count)| vec![byte; count]);
     let noise = prop::collection::vec(any::<u8>(), 0..24);
-    let piece = prop_oneof![4 => vector, 4 => cut, 8 => glue, 1 => run, 1 => noise];
+    let piece = prop_oneof![4 => vector, 4 => cut, 1 => encoded, 8 => glue, 1 => run, 1 => noise];
     prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
@@ -136,6 +147,61 @@ proptest! {
         let masked = crate::events::through_deltas(&masker, "input_json_delta", "partial_json", &parts);
         let whole = masker.json(input.as_bytes(), "").masked.into_inner();
         prop_assert_eq!(masked, String::from_utf8(whole.to_vec()).unwrap());
+    }
+
+    /// P6: the events stay as many and as they are called, in their order, and one whose text is as
+    /// it was passes as its bytes; P1: however the bytes came.
+    #[test]
+    fn a_stream_of_events_changes_where_something_is_masked_and_nowhere_else(
+        text in text(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+        size in 1usize..400,
+        between in prop::collection::vec(0usize..6, 0..12),
+    ) {
+        let masker = Masker::builtin();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).filter(|cut| text.is_char_boundary(*cut)).collect();
+        cuts.extend([0, text.len()]);
+        cuts.sort_unstable();
+        let mut events = Vec::new();
+        for (at, cut) in cuts.windows(2).enumerate() {
+            let delta = serde_json::json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text[cut[0]..cut[1]]}});
+            events.push(format!("event: content_block_delta\ndata: {delta}\n\n"));
+            match between.get(at) {
+                Some(1) => events.push("event: x\ndata: {\"type\":\"x\"}\n\n".to_owned()),
+                Some(2) => events.push("data: {\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\"word\"}}\n\n".to_owned()),
+                _ => {}
+            }
+        }
+        events.push("event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n".to_owned());
+        events.push("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n".to_owned());
+        let masked = |size: usize| {
+            let mut view = BodyMasker::new(&masker, Some("text/event-stream"), "");
+            let mut out = Vec::new();
+            for chunk in events.concat().as_bytes().chunks(size) {
+                out.extend(view.push(chunk).unwrap());
+            }
+            out.extend(view.finish().unwrap());
+            let texts = out.iter().map(|part| String::from_utf8(part.as_inner().to_vec()).unwrap());
+            texts.collect::<Vec<String>>()
+        };
+        let out = masked(usize::MAX);
+        prop_assert_eq!(&masked(size), &out);
+        prop_assert_eq!(out.len(), events.len());
+        let parse = |event: &str| serde_json::from_str::<Value>(event.split_once("data: ").unwrap().1).unwrap();
+        let (mut together, mut all) = (String::new(), true);
+        for (came, goes) in events.iter().zip(&out) {
+            let (before, after) = (parse(came), parse(goes));
+            prop_assert_eq!(came.split_once("data: ").unwrap().0, goes.split_once("data: ").unwrap().0);
+            prop_assert!(before != after || came == goes);
+            all &= before == after;
+            if before["index"] == 0 {
+                together.push_str(after["delta"]["text"].as_str().unwrap_or_default());
+            }
+        }
+        let whole = String::from_utf8(whole(&masker, text.as_bytes())).unwrap();
+        prop_assert_eq!(all, whole == text);
+        prop_assert_eq!(together, whole);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    io::Write as _,
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
@@ -9,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
@@ -87,12 +89,17 @@ async fn answer(
     head: &'static [(&'static str, &'static str)],
     frames: Vec<Result<Frame<Bytes>, &'static str>>,
     exchange: &Exchange,
-) -> (
-    Response<()>,
-    String,
-    Option<HeaderMap>,
-    Option<&'static str>,
-) {
+) -> (Response<()>, String, Option<HeaderMap>, Option<String>) {
+    let layer = MaskLayer::new(Masker::builtin()).responses(true);
+    answer_by(layer, head, frames, exchange).await
+}
+
+async fn answer_by(
+    layer: MaskLayer,
+    head: &'static [(&'static str, &'static str)],
+    frames: Vec<Result<Frame<Bytes>, &'static str>>,
+    exchange: &Exchange,
+) -> (Response<()>, String, Option<HeaderMap>, Option<String>) {
     let frames = Arc::new(Mutex::new(Some(frames)));
     let inner = service_fn(move |_: Request<Full<Bytes>>| {
         let mut response = Response::new(Frames(frames.lock().unwrap().take().unwrap()));
@@ -103,7 +110,6 @@ async fn answer(
         }
         async move { Ok::<_, Infallible>(response) }
     });
-    let layer = MaskLayer::new(Masker::builtin()).responses(true);
     let mut request = request(String::new());
     request.extensions_mut().insert(exchange.clone());
     let response = layer.layer(inner).oneshot(request).await.unwrap();
@@ -115,7 +121,7 @@ async fn answer(
                 text.push_str(std::str::from_utf8(&frame.into_data().unwrap()).unwrap());
             }
             Ok(frame) => trailers = frame.into_trailers().ok(),
-            Err(broken) => error = Some(broken),
+            Err(broken) => error = Some(broken.to_string()),
         }
     }
     (Response::from_parts(head, ()), text, trailers, error)
@@ -240,44 +246,121 @@ async fn a_response_that_breaks_off_is_masked_up_to_there() {
     let exchange = exchange();
     let frames = vec![data("a AKIAIOSFODNN7EXAMPLE"), Err("gone")];
     let (_, text, _, error) = answer(&[("content-type", "text/plain")], frames, &exchange).await;
-    assert_eq!((text, error), (format!("a {MASKED}"), Some("gone")));
+    assert_eq!(
+        (text, error),
+        (format!("a {MASKED}"), Some("gone".to_owned()))
+    );
     assert_eq!(exchange.draft(|draft| draft.outcome), None);
 }
 
 #[tokio::test]
-async fn events_that_cannot_be_masked_end_in_an_error_event() {
-    let exchange = exchange();
-    let frames = vec![
+async fn what_cannot_be_masked_on_is_cut_off() {
+    let events = &[("content-type", "text/event-stream")];
+    let broken = vec![
         data("data: {}\n\ndata: nonsense AKIAIOSFODNN7EXAMPLE\n\n"),
         data("data: {}\n\n"),
     ];
-    let (_, text, _, error) =
-        answer(&[("content-type", "text/event-stream")], frames, &exchange).await;
-    let rest = text
-        .strip_prefix("data: {}\n\nevent: error\ndata: ")
-        .unwrap();
-    let event: serde_json::Value = serde_json::from_str(rest.trim_end()).unwrap();
-    assert_eq!(
-        (&event["type"], &event["error"]["type"]),
-        (&json!("error"), &json!("api_error"))
+    let exchange_of_events = exchange();
+    let (_, text, _, error) = answer(events, broken, &exchange_of_events).await;
+    assert_eq!(text, "data: {}\n\n");
+    assert_eq!(error.unwrap(), "the answer was cut off: upstream_invalid");
+    let ended = |exchange: &Exchange| {
+        exchange.draft(|draft| (draft.outcome, draft.refusal.clone().map(|it| it.reason)))
+    };
+    let cut = (Some(Outcome::PolicyCut), Some("unmaskable"));
+    assert_eq!(ended(&exchange_of_events), cut);
+
+    // A line that is not held leaves a hole, which the caller must not take for the whole.
+    let exchange_of_lines = exchange();
+    let layer = MaskLayer::new(Masker::builtin())
+        .responses(true)
+        .max_body(20);
+    let lines = vec![data("{\"a\":1}\n{\"b\":\"too long by far\"}\n{\"c\":3}\n")];
+    let head = &[("content-type", "application/x-jsonl")];
+    let (_, text, _, error) = answer_by(layer, head, lines, &exchange_of_lines).await;
+    assert!(
+        text.starts_with("{\"a\":1}\n") && !text.contains("far"),
+        "{text}"
     );
-    assert_eq!(error, None);
-    assert_eq!(
-        exchange.draft(|draft| draft.outcome),
-        Some(Outcome::PolicyCut)
-    );
+    assert!(error.is_some());
+    assert_eq!(ended(&exchange_of_lines), cut);
+}
+
+fn gzipped(text: &str) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap().into()
+}
+
+/// It was not asked for, but some upstreams compress all the same, and not all say so.
+#[tokio::test]
+async fn a_compressed_response_is_masked_and_comes_plain() {
+    const JSON: (&str, &str) = ("content-type", "application/json");
+    const EVENTS: (&str, &str) = ("content-type", "text/event-stream");
+    const GZIP: (&str, &str) = ("content-encoding", "gzip");
+    let document = format!("{{\"a\":\"{KEY}\"}}");
+    let event = format!("data: {document}\n\n");
+    for (text, head) in [
+        (&document, &[JSON, GZIP][..]),
+        (&document, &[JSON]),
+        (&event, &[EVENTS, GZIP]),
+        (&event, &[EVENTS]),
+    ] {
+        let coded = gzipped(text);
+        let frames = coded
+            .chunks(7)
+            .map(|part| Ok(Frame::data(part.to_vec().into())));
+        let (head, out, _, error) = answer(head, frames.collect(), &exchange()).await;
+        assert_eq!((out, error), (text.replace(KEY, MASKED), None), "{head:?}");
+        assert!(!head.headers().contains_key(header::CONTENT_ENCODING));
+    }
+    // Broken, and far too much.
+    let mut broken = gzipped(&document).to_vec();
+    broken.truncate(20);
+    for coded in [broken.into(), gzipped(&"0".repeat(20 << 20))] {
+        let exchange = exchange();
+        let frames = vec![Ok(Frame::data(coded))];
+        let (head, out, ..) = answer(&[JSON, GZIP], frames, &exchange).await;
+        assert_eq!(head.status(), 502, "{out}");
+        let outcome = exchange.draft(|draft| draft.outcome);
+        assert_eq!(outcome, Some(Outcome::UpstreamError));
+    }
 }
 
 #[tokio::test]
-async fn an_encoded_response_is_refused() {
+async fn a_response_in_another_coding_is_refused() {
     let exchange = exchange();
-    let (head, text, ..) =
-        answer(&[("content-encoding", "gzip")], vec![data("x")], &exchange).await;
+    let (head, text, ..) = answer(&[("content-encoding", "br")], vec![data("x")], &exchange).await;
     assert_eq!(head.status(), 502);
     assert!(text.contains("upstream_invalid"));
     assert_eq!(
         exchange.draft(|draft| draft.outcome),
         Some(Outcome::UpstreamError)
+    );
+}
+
+#[tokio::test]
+async fn a_document_that_may_not_pass_is_refused_before_anything_of_it_passes() {
+    let head = &[("content-type", "application/json")];
+    let layer = MaskLayer::new(badges_as(Operator::Block)).responses(true);
+    let frames = vec![data("{\"a\":\"badge-1234"), data("5678\"}")];
+    let exchange = exchange();
+    // As whoever reads answers further in leaves it.
+    exchange.conclude(Outcome::Complete);
+    let (answer, text, ..) = answer_by(layer.clone(), head, frames, &exchange).await;
+    assert_eq!(answer.status(), 403, "{text}");
+    assert!(
+        text.contains("masking_blocked") && !text.contains("badge-"),
+        "{text}"
+    );
+    let refused = exchange.draft(|draft| (draft.outcome, draft.refusal.clone().unwrap().code));
+    assert_eq!(refused, (Some(Outcome::Denied), Code::MaskingBlocked));
+    // And what may pass comes as it is, with its length.
+    let frames = vec![data("{\"a\":"), data("\"badge-1\"}")];
+    let (answer, text, ..) = answer_by(layer, head, frames, &self::exchange()).await;
+    assert_eq!(
+        (answer.status().as_u16(), &*text),
+        (200, "{\"a\":\"badge-1\"}")
     );
 }
 
@@ -324,7 +407,7 @@ async fn what_may_not_pass_is_refused_on_its_way_out() {
     .await;
     assert!(seen.is_none());
     let refusal = response.extensions().get::<Refusal>().unwrap();
-    assert_eq!(refusal.code, Code::PolicyDenied);
+    assert_eq!(refusal.code, Code::MaskingBlocked);
     assert_eq!(response.status(), 403);
     let (seen, _) = send(layer, request(json!(["badge"]).to_string())).await;
     assert!(seen.is_some());
@@ -343,8 +426,15 @@ async fn answered(wire: Wire, content_type: &'static str, parts: &[String]) -> S
     });
     let layer = MaskResponseLayer::choosing(wire);
     let response = layer.layer(inner).oneshot(request(String::new())).await;
-    let body = response.unwrap().into_body().collect().await.unwrap();
-    String::from_utf8(body.to_bytes().to_vec()).unwrap()
+    let mut body = response.unwrap().into_body();
+    let mut answer = Vec::new();
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => answer.extend_from_slice(&frame.into_data().unwrap()),
+            Err(error) => answer.extend_from_slice(error.to_string().as_bytes()),
+        }
+    }
+    String::from_utf8(answer).unwrap()
 }
 
 fn delta(index: u32, kind: &str, member: &str, text: &str) -> String {
@@ -366,7 +456,7 @@ async fn a_stream_ends_where_something_may_not_pass() {
     let wire = Wire::default().responses(badges_as(Operator::Block));
     let answer = answered(wire, "text/event-stream", &parts).await;
     assert!(
-        answer.contains("first") && answer.contains("event: error"),
+        answer.contains("first") && answer.ends_with("cut off: masking_blocked"),
         "{answer}"
     );
     assert!(

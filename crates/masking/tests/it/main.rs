@@ -4,12 +4,14 @@
 
 mod bodies;
 mod corpus;
+mod encoded;
 mod events;
 mod import;
 mod json;
 mod laws;
 #[cfg(feature = "tower")]
 mod layer;
+mod linear;
 mod operators;
 mod rows;
 mod rules;

@@ -249,3 +249,70 @@ fn a_full_vault_redacts() {
     let other = vault.session(&["you"], later);
     assert!(whole(&badges().session(&other), b"badge-12345678").starts_with(b"BADGE_"));
 }
+
+/// Sessions are named by callers, so many of them must not take more memory than few.
+#[test]
+fn sessions_share_their_room() {
+    let mut limits = VaultLimits::default();
+    // Of one token and its value.
+    limits.total = "BADGE_".len() + 16 + "badge-12345678".len();
+    let vault = Vault::new(&MaskKey::new([9; 32]), limits);
+    let now = Instant::now();
+    let masked = |session: &str, now| {
+        let session = vault.session(&[session], now);
+        whole(&badges().session(&session), b"badge-12345678")
+    };
+    assert!(masked("one", now).starts_with(b"BADGE_"));
+    assert!(masked("one", now).starts_with(b"BADGE_"));
+    assert_eq!(masked("two", now), b"[REDACTED:badge]");
+    let later = now + limits.idle * 2;
+    vault.sweep(later);
+    assert!(masked("two", later).starts_with(b"BADGE_"));
+}
+
+/// A match that goes on beyond what a decision looks at is not known whole.
+#[test]
+fn what_is_longer_than_a_decision_looks_has_no_token() {
+    let rule = r#"
+        [[rule]]
+        id = "note"
+        kind = "personal"
+        description = "A note of our house"
+        source = "https://wiki.example.com/notes"
+        literals = ["note-"]
+        body = { class = "digit", min = 8 }
+        positive = ["my note-12345678"]
+        negative = ["my note-1234567"]
+    "#;
+    let masker = Masker::builder().rules("house.toml", rule).build().unwrap();
+    let key = MaskKey::new([1; 32]);
+    for (operator, begins) in [
+        (Operator::Token, "NOTE_"),
+        (Operator::Hash, "[REDACTED:note#"),
+    ] {
+        let profile = masker.profile(Base::Strict).key(key.clone());
+        let masker = profile.rule("note", operator).build().unwrap();
+        let masker = masker.session(&vault().session(&["me"], Instant::now()));
+        for (length, is_told) in [
+            (13, true),
+            (111, true),
+            (112, false),
+            (113, false),
+            (500, false),
+        ] {
+            let value = format!("note-{}", "7".repeat(length - 5));
+            let masked = String::from_utf8(whole(&masker, value.as_bytes())).unwrap();
+            assert_eq!(masked.starts_with(begins), is_told, "{length}: {masked}");
+            assert!(is_told || masked == "[REDACTED:note]", "{length}: {masked}");
+            assert!(!masked.contains("77"), "{length}: {masked}");
+            // The same in pieces.
+            let (mut stream, mut out) = (masker.stream(), Vec::new());
+            value
+                .as_bytes()
+                .chunks(3)
+                .for_each(|piece| stream.push(piece, &mut out));
+            stream.finish(&mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), masked, "{length}");
+        }
+    }
+}

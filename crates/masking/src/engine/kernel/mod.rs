@@ -5,6 +5,7 @@
 //! made is the only thing that differs from machine to machine; the portable way is the twin that
 //! the others are tested against, and [`places`] says byte by byte what must come out.
 
+pub(crate) mod encoded;
 mod fingerprint;
 #[cfg(test)]
 mod tests;
@@ -125,6 +126,9 @@ pub(crate) struct Places {
     /// For each block, the places that are in any lane.
     pub any: [u64; BLOCKS],
     lanes: [[u64; Lane::COUNT]; BLOCKS],
+    /// Where a group of letters may stand for text; once they are sifted, where a literal begins in
+    /// one.
+    pub encoded: [u64; BLOCKS],
     /// Words, tokens, digits and upper-case letters, and those of the block behind.
     kinds: [[u64; 4]; BLOCKS + 1],
 }
@@ -134,6 +138,7 @@ impl Default for Places {
         Self {
             any: [0; BLOCKS],
             lanes: [[0; Lane::COUNT]; BLOCKS],
+            encoded: [0; BLOCKS],
             kinds: [[0; 4]; BLOCKS + 1],
         }
     }
@@ -192,8 +197,10 @@ impl Places {
 
     /// Sees what is left in any lane of the first blocks.
     pub(crate) fn count_in(&mut self, blocks: usize) {
-        for (any, lanes) in self.any.iter_mut().zip(&self.lanes).take(blocks) {
-            *any = lanes.iter().fold(0, |any, lane| any | lane);
+        let encoded = self.encoded;
+        let all = self.any.iter_mut().zip(&self.lanes).zip(encoded);
+        for ((any, lanes), encoded) in all.take(blocks) {
+            *any = lanes.iter().fold(encoded, |any, lane| any | lane);
         }
     }
 
@@ -364,7 +371,7 @@ fn sweep(text: Text<'_>, places: &mut Places, masks: impl Fn(&Block) -> Masks) -
     for block in 0..blocks {
         let at = from + block * BLOCK;
         let next = masks_at(text, at + BLOCK, &masks);
-        let lanes = lanes(&last, &here, &next);
+        let (lanes, encoded) = lanes(&last, &here, &next);
         let known = bytes.len() - at;
         let inside = if known < BLOCK {
             (1 << known) - 1
@@ -377,6 +384,7 @@ fn sweep(text: Text<'_>, places: &mut Places, masks: impl Fn(&Block) -> Masks) -
             any |= *lane;
         }
         places.any[block] = any;
+        places.encoded[block] = encoded & inside;
         places.kinds[block] = ALONE.map(|kind| here.kinds[kind]);
         places.kinds[block + 1] = ALONE.map(|kind| next.kinds[kind]);
         last = Last::of(&here, &last);
@@ -456,7 +464,7 @@ fn slashes(last: &Last, here: &Masks) -> u64 {
 }
 
 #[inline(always)]
-fn lanes(last: &Last, here: &Masks, next: &Masks) -> [u64; Lane::COUNT] {
+fn lanes(last: &Last, here: &Masks, next: &Masks) -> ([u64; Lane::COUNT], u64) {
     let here_is = |kind: Kind| here.kinds[kind];
     let ahead = |kind: Kind, by: u32| here.kinds[kind] >> by | next.kinds[kind] << (BITS - by);
     let back = |here: u64, last: u64, by: u32| here << by | last >> (BITS - by);
@@ -503,7 +511,7 @@ fn lanes(last: &Last, here: &Masks, next: &Masks) -> [u64; Lane::COUNT] {
     lanes[Lane::Upper as usize] = begins & here_is(UPPER) & behind_upper;
     lanes[Lane::Hex as usize] = (begins & here_is(HEX) & behind_hex) | colons;
     lanes[Lane::At as usize] = local_parts(here, next) & begins;
-    lanes
+    (lanes, encoded::places(here, next, run))
 }
 
 /// The lower half.

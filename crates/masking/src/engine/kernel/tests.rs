@@ -39,6 +39,7 @@ fn expected(text: Text<'_>, has: impl Fn(&[u8]) -> bool) -> Vec<Lanes> {
 fn check(text: Text<'_>, literals: &Fingerprint) {
     let by_halves = expected(text, |first| literals.has(first));
     let by_pairs = expected(text, |first| literals.has_pairs(first));
+    let bytes_end = text.bytes.len();
     for kernel in kernels() {
         let expected = match kernel {
             #[cfg(target_arch = "x86_64")]
@@ -59,6 +60,10 @@ fn check(text: Text<'_>, literals: &Fingerprint) {
                 text.from,
                 text.bytes.escape_ascii()
             );
+            let is_encoded = places.encoded[at / BLOCK] >> bit & 1 != 0;
+            let place = text.from + at;
+            let wants = place < bytes_end && encoded::is_place(text.bytes, place, text.end);
+            assert_eq!(is_encoded, wants, "{kernel:?} at {at}");
             let any = places.any[at / BLOCK] >> bit & 1 != 0;
             assert_eq!(any, !wanted.is_empty());
         }

@@ -1,9 +1,8 @@
-//! Undoing the content coding of an answer, for the record's eyes only.
+//! Undoing the content coding of a body, so that it can be scanned.
 
 use std::io::{self, Write};
 
 use flate2::write::MultiGzDecoder;
-use http::HeaderMap;
 
 /// First bytes of a gzip member (RFC 1952 §2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -17,53 +16,74 @@ const FREE: u64 = 8 << 20;
 /// deflate's best ratio of about 1:1030, to 4 MiB.
 const SLICE: usize = 4 << 10;
 
-/// How an answer is coded.
+/// Undoes the content coding of a body that comes in pieces: none, or gzip (RFC 1952).
+///
+/// A little that becomes far too much is refused: two hundred times as much is allowed, and 8 MiB in
+/// any case.
 #[derive(Debug)]
-pub(crate) enum Decoder {
-    /// Not at all.
+pub struct Decoder(Coding);
+
+#[derive(Debug)]
+enum Coding {
+    /// None at all.
     Identity,
     /// Not known yet: the head does not say, and some upstreams compress without saying so.
     Unsaid,
-    /// With gzip.
     Gzip(Box<Gzip>),
 }
 
 /// A gzip stream, and how much of it has come and gone.
 #[derive(Debug)]
-pub(crate) struct Gzip {
+struct Gzip {
     decoder: MultiGzDecoder<Vec<u8>>,
     coded: u64,
     plain: u64,
 }
 
-/// The answer is coded in a way that cannot be undone, so it cannot be recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Undecodable;
+/// The body is coded in a way that cannot be undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the body is coded in a way that cannot be undone")]
+pub struct Undecodable;
 
 impl Decoder {
-    /// The decoder for an answer with this head.
+    /// The decoder for a body whose head names these codings.
+    ///
+    /// Where the head says nothing, the first byte tells, if the body is `sniffed` at all.
     ///
     /// # Errors
     ///
     /// When the head names a coding other than `gzip` or `identity`, or more than one.
-    ///
-    /// Where the head says nothing, the first byte tells, if the answer is `sniffed` at all.
-    pub(crate) fn new(headers: &HeaderMap, sniffed: bool) -> Result<Self, Undecodable> {
-        let mut codings = headers.get_all(http::header::CONTENT_ENCODING).iter();
-        match (
-            codings.next().map(|coding| coding.as_bytes()),
-            codings.next(),
-        ) {
-            (None, _) if sniffed => Ok(Self::Unsaid),
-            (None, _) => Ok(Self::Identity),
-            (Some(one), None) if one.eq_ignore_ascii_case(b"identity") => Ok(Self::Identity),
+    pub fn new<'a>(
+        codings: impl IntoIterator<Item = &'a [u8]>,
+        sniffed: bool,
+    ) -> Result<Self, Undecodable> {
+        let mut codings = codings.into_iter();
+        match (codings.next(), codings.next()) {
+            (None, _) if sniffed => Ok(Self(Coding::Unsaid)),
+            (None, _) => Ok(Self::identity()),
+            (Some(one), None) if one.eq_ignore_ascii_case(b"identity") => Ok(Self::identity()),
             (Some(one), None)
                 if one.eq_ignore_ascii_case(b"gzip") || one.eq_ignore_ascii_case(b"x-gzip") =>
             {
-                Ok(Self::gzip())
+                Ok(Self(Coding::gzip()))
             }
             _ => Err(Undecodable),
         }
+    }
+
+    /// The decoder for a body that is not coded.
+    pub const fn identity() -> Self {
+        Self(Coding::Identity)
+    }
+
+    /// Whether the body is known not to be coded.
+    pub const fn is_identity(&self) -> bool {
+        matches!(self.0, Coding::Identity)
+    }
+
+    /// Whether the body is known to be coded.
+    pub const fn is_coded(&self) -> bool {
+        matches!(self.0, Coding::Gzip(_))
     }
 
     /// Hands the plain form of `bytes` to `plain`, piece by piece.
@@ -71,24 +91,24 @@ impl Decoder {
     /// # Errors
     ///
     /// When the bytes are not coded as they should be, or `plain` says so.
-    pub(crate) fn decode<E: From<Undecodable>>(
+    pub fn decode<E: From<Undecodable>>(
         &mut self,
         bytes: &[u8],
         mut plain: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        if let Self::Unsaid = self
-            && !bytes.is_empty()
+        if let Coding::Unsaid = self.0
+            && let Some(first) = bytes.first()
         {
             // One byte is enough: no text begins with it.
-            *self = if bytes[0] == GZIP_MAGIC[0] {
-                Self::gzip()
+            self.0 = if *first == GZIP_MAGIC[0] {
+                Coding::gzip()
             } else {
-                Self::Identity
+                Coding::Identity
             };
         }
-        match self {
-            Self::Identity | Self::Unsaid => plain(bytes),
-            Self::Gzip(gzip) => bytes.chunks(SLICE).try_for_each(|slice| {
+        match &mut self.0 {
+            Coding::Identity | Coding::Unsaid => plain(bytes),
+            Coding::Gzip(gzip) => bytes.chunks(SLICE).try_for_each(|slice| {
                 let decoder = &mut gzip.decoder;
                 decoder
                     .write_all(slice)
@@ -100,18 +120,18 @@ impl Decoder {
         }
     }
 
-    /// Ends the answer.
+    /// Ends the body.
     ///
     /// # Errors
     ///
     /// When the coded bytes break off.
-    pub(crate) fn finish<E: From<Undecodable>>(
+    pub fn finish<E: From<Undecodable>>(
         &mut self,
         plain: impl FnOnce(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        match self {
-            Self::Identity | Self::Unsaid => Ok(()),
-            Self::Gzip(gzip) => {
+        match &mut self.0 {
+            Coding::Identity | Coding::Unsaid => Ok(()),
+            Coding::Gzip(gzip) => {
                 gzip.decoder
                     .try_finish()
                     .map_err(|_: io::Error| Undecodable)?;
@@ -119,7 +139,9 @@ impl Decoder {
             }
         }
     }
+}
 
+impl Coding {
     fn gzip() -> Self {
         let decoder = MultiGzDecoder::new(Vec::new());
         Self::Gzip(Box::new(Gzip {
@@ -149,7 +171,6 @@ impl Gzip {
 #[cfg(test)]
 mod tests {
     use flate2::{Compression, write::GzEncoder};
-    use http::HeaderValue;
 
     use super::*;
 
@@ -177,10 +198,8 @@ mod tests {
     #[test]
     fn gzip_is_undone_whether_or_not_the_head_says_so() {
         let coded = gzipped(b"event: ping\n\n");
-        let mut said = HeaderMap::new();
-        said.insert("content-encoding", HeaderValue::from_static("gzip"));
-        for headers in [said, HeaderMap::new()] {
-            let mut decoder = Decoder::new(&headers, true).unwrap();
+        for codings in [&[&b"gzip"[..]][..], &[]] {
+            let mut decoder = Decoder::new(codings.iter().copied(), true).unwrap();
             let bytes: Vec<&[u8]> = coded.chunks(1).collect();
             assert_eq!(
                 decoded(&mut decoder, &bytes),
@@ -194,7 +213,7 @@ mod tests {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(b"first").unwrap();
         encoder.flush().unwrap();
-        let mut decoder = Decoder::gzip();
+        let mut decoder = Decoder(Coding::gzip());
         let mut seen = Vec::new();
         decoder
             .decode(encoder.get_ref(), |plain| {
@@ -208,10 +227,10 @@ mod tests {
     #[test]
     fn a_little_that_becomes_far_too_much_is_refused() {
         let bomb = gzipped(&vec![0; 64 << 20]);
-        let mut decoder = Decoder::gzip();
+        let mut decoder = Decoder(Coding::gzip());
         assert_eq!(decoded(&mut decoder, &[&bomb]), Err(Undecodable));
         // A file is what it is, whatever its first byte.
-        let mut decoder = Decoder::new(&HeaderMap::new(), false).unwrap();
+        let mut decoder = Decoder::new([], false).unwrap();
         assert_eq!(
             decoded(&mut decoder, &[b"\x1fnot gzip"]),
             Ok(b"\x1fnot gzip".to_vec())
@@ -220,17 +239,18 @@ mod tests {
 
     #[test]
     fn other_codings_and_broken_ones_are_refused() {
-        let mut brotli = HeaderMap::new();
-        brotli.insert("content-encoding", HeaderValue::from_static("br"));
-        assert_eq!(Decoder::new(&brotli, true).err(), Some(Undecodable));
+        for codings in [&[&b"br"[..]][..], &[b"gzip", b"gzip"], &[b"gzip, br"]] {
+            let decoder = Decoder::new(codings.iter().copied(), true);
+            assert_eq!(decoder.err(), Some(Undecodable));
+        }
 
         let coded = gzipped(b"text");
-        let mut decoder = Decoder::gzip();
+        let mut decoder = Decoder(Coding::gzip());
         assert_eq!(
             decoded(&mut decoder, &[&coded[..coded.len() - 4]]),
             Err(Undecodable)
         );
-        let mut decoder = Decoder::gzip();
+        let mut decoder = Decoder(Coding::gzip());
         assert_eq!(
             decoded(&mut decoder, &[b"\x1f\x8bnonsense here"]),
             Err(Undecodable)
