@@ -57,6 +57,8 @@ pub fn check(
         exchanges: None,
         open: None,
         records: 0,
+        session: None,
+        pulse: None,
         kept: Vec::new(),
         faults: Vec::new(),
         fault_count: 0,
@@ -103,7 +105,8 @@ fn contents(
     }
     strays(bundle, manifest, faults);
     let tree = tree::check(bundle, key, head, manifest, kept, faults);
-    report.records = record::check(bundle, note, head, manifest, faults);
+    (report.records, report.session) = record::check(bundle, note, head, manifest, faults);
+    report.pulse = tree.pulse;
     report.kept = tree.kept;
     if let Some((exchanges, open)) = tree.exchanges {
         report.exchanges = Some(exchanges);

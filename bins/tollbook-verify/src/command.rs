@@ -20,7 +20,9 @@ use crate::{check::check, print};
 ///
 ///  - each record is, byte for byte, what the gateway signed when it was written (integrity),
 ///
-///  - no record is missing that the folder says it holds (completeness),
+///  - no record is missing that the folder says it holds, and no session has a gap (completeness),
+///
+///  - when the gateway did not run, as its heartbeats show (silent),
 ///
 ///  - the log was never rewritten since you last saw a checkpoint of it (--checkpoint).
 ///

@@ -10,6 +10,9 @@ use crate::report::Report;
 /// The most faults that are shown; `--json` has more.
 const FAULTS: usize = 20;
 
+/// The most silences that are shown.
+const SILENCES: usize = 10;
+
 /// The report as a person reads it. `checkpoints` are the names of those that were kept.
 pub(crate) fn page(report: &Report, checkpoints: &[String]) -> String {
     let mut page = String::new();
@@ -52,6 +55,28 @@ pub(crate) fn page(report: &Report, checkpoints: &[String]) -> String {
         };
         line("contents", contents);
         line("written by", &manifest.writer);
+    }
+    if let Some(chain) = &report.session {
+        let what = match (chain.closed, chain.open) {
+            (true, _) => "no gap from its first record to the one that closed it",
+            (false, 0) => "no gap from its first record to its last here; it was not closed yet",
+            (false, _) => "no gap from its first record to its last here; exchanges are open",
+        };
+        line("session", &format!("{} records, {what}", chain.entries));
+    }
+    if let Some(pulse) = &report.pulse {
+        for silence in pulse.silences().iter().take(SILENCES) {
+            line("silent", &silence.to_string());
+        }
+        let shown = pulse.silences().len().min(SILENCES) as u64;
+        if pulse.count() > shown {
+            line("", &format!("and {} more", pulse.count() - shown));
+        }
+        match pulse.last() {
+            Some((at, true)) => line("last sign", &format!("stopped at {}", time_to_text(at))),
+            Some((at, false)) => line("last sign", &format!("running at {}", time_to_text(at))),
+            None => {}
+        }
     }
     for (kept, name) in report.kept.iter().zip(checkpoints) {
         let size = kept

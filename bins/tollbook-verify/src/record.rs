@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Read};
 
 use serde_json::Value;
 use tollbook_ledger::{
-    Checkpoint, ContentDigest, Kind, Leaf, LogProof, TiledTree,
+    BOOK, Chain, Chains, Checkpoint, ContentDigest, Header, Kind, Leaf, LogProof, TiledTree,
     evidence::{Manifest, Opening, Part, RECORDS, id_to_text, record_file},
     leaf_hash, verify_inclusion,
 };
@@ -15,19 +15,23 @@ use crate::{
     report::Faults,
 };
 
-/// Checks each record by itself. Returns how many are what was signed.
+/// Checks each record by itself. Returns how many are what was signed, and, where nothing else shows
+/// it, how the chain of the session ends that was asked for.
 pub(crate) fn check(
     bundle: &Bundle,
     note: &str,
     head: &Checkpoint,
     manifest: &Manifest,
     faults: &mut Faults,
-) -> u64 {
+) -> (u64, Option<Chain>) {
     let tile = |tile: tollbook_ledger::Tile| {
         let bytes = bundle.read(&tile.to_string(), 256 * 32);
         bytes.map_err(|_| tollbook_ledger::Error::Tile)
     };
     let mut tree = TiledTree::new(head.size, tile);
+    // Of a session that was asked for as a whole, the records themselves show a gap.
+    let follow = manifest.selection.is_session();
+    let mut chains = Chains::new();
     let mut good = 0;
     for index in manifest.records.iter() {
         let before = faults.count;
@@ -39,7 +43,10 @@ pub(crate) fn check(
                 faults.wrong(Some(index), "tile/0", what);
             }
             meaning(index, &leaf, &envelope, faults);
-            if manifest.contents {
+            if !manifest.leaves && follow {
+                chain(index, &leaf, &mut chains, faults);
+            }
+            if manifest.contents && matches!(leaf.header.kind, Kind::Intent | Kind::Outcome) {
                 content(bundle, index, &leaf, &salt, &envelope, faults);
             }
         }
@@ -53,7 +60,17 @@ pub(crate) fn check(
             break;
         }
     }
-    good
+    let session = manifest.selection.session.filter(|_| follow);
+    let chain = session.and_then(|session| chains.session(&session).copied());
+    (good, chain.filter(|_| !manifest.leaves))
+}
+
+/// Goes on in the chain of the session.
+fn chain(index: u64, leaf: &Leaf, chains: &mut Chains, faults: &mut Faults) {
+    let hash = leaf_hash(&leaf.to_bytes());
+    if let Err(broken) = chains.entry(&leaf.header, hash) {
+        faults.session(index, &record_file(index, "tlog-proof"), broken);
+    }
 }
 
 /// Leaf, salt and envelope of a record, if they are what was signed.
@@ -125,17 +142,24 @@ fn opened(
 
 /// Whether the envelope speaks of what its leaf speaks of.
 fn meaning(index: u64, leaf: &Leaf, envelope: &Value, faults: &mut Faults) {
-    let kind = match leaf.header.kind {
-        Kind::Outcome => "outcome",
-        _ => "intent",
+    let Header {
+        kind,
+        exchange,
+        session,
+        link,
+        ..
+    } = &leaf.header;
+    let told = match kind {
+        Kind::Intent => {
+            envelope["id"] == id_to_text(exchange) && envelope["session"] == id_to_text(session)
+        }
+        Kind::Outcome => envelope["id"] == id_to_text(exchange),
+        Kind::Close => {
+            envelope["session"] == id_to_text(session) && envelope["entries"] == link.ordinal
+        }
+        _ => *session == BOOK,
     };
-    let session =
-        leaf.header.kind != Kind::Intent || envelope["session"] == id_to_text(&leaf.header.session);
-    let fits = envelope["v"] == 1
-        && envelope["kind"] == kind
-        && envelope["id"] == id_to_text(&leaf.header.exchange)
-        && session;
-    if !fits {
+    if !told || envelope["v"] != 2 || envelope["kind"] != kind.as_str() {
         let what = "the record is not that of its leaf, or of a version not known here";
         faults.wrong(Some(index), &record_file(index, "json"), what);
     }

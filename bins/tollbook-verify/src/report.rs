@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tollbook_ledger::{
-    Completeness, Integrity, Kept, MAX_FAULTS, Past,
+    Broken, Chain, Completeness, Integrity, Kept, MAX_FAULTS, Past, Pulse,
     evidence::{Manifest, id_to_text, time_to_text},
 };
 
@@ -32,6 +32,11 @@ pub struct Report {
     pub open: Option<u64>,
     /// The number of records that were checked and are what was signed.
     pub records: u64,
+    /// How the chain of the session ends that was asked for, where the leaves of the whole log are
+    /// not there: its records are without a gap up to that one.
+    pub session: Option<Chain>,
+    /// When nobody wrote, and why, if the leaves of the whole log are there.
+    pub pulse: Option<Pulse>,
     /// What the checkpoints say that the auditor kept, in the order in which they were given.
     pub kept: Vec<Kept>,
     /// What is wrong; at most [`MAX_FAULTS`].
@@ -70,6 +75,14 @@ impl Faults {
     pub(crate) fn wrong(&mut self, index: Option<u64>, file: &str, what: impl ToString) {
         self.broken = true;
         self.add(index, file, what.to_string());
+    }
+
+    /// A record does not come next in its session.
+    pub(crate) fn session(&mut self, index: u64, file: &str, broken: Broken) {
+        match broken {
+            Broken::Missing { .. } => self.missing(Some(index), file, broken),
+            _ => self.wrong(Some(index), file, broken),
+        }
     }
 
     /// Something is not there.
@@ -157,11 +170,35 @@ impl Report {
             "exchanges": self.exchanges,
             "open": self.open,
             "records": self.records,
+            "session": self.session.map(|chain| json!({
+                "records": chain.entries,
+                "last": chain.last,
+                "open": chain.open,
+                "closed": chain.closed,
+            })),
+            "silences": self.pulse.as_ref().map(silences),
+            "silence_count": self.pulse.as_ref().map(Pulse::count),
+            "last_sign": self.pulse.as_ref().and_then(Pulse::last).map(|(at, stopped)| json!({
+                "at": time_to_text(at),
+                "stopped": stopped,
+            })),
             "checkpoints": kept.collect::<Vec<_>>(),
             "faults": faults.collect::<Vec<_>>(),
             "fault_count": self.fault_count,
         })
     }
+}
+
+fn silences(pulse: &Pulse) -> Value {
+    let silences = pulse.silences().iter().map(|silence| {
+        json!({
+            "from": time_to_text(silence.from),
+            "to": time_to_text(silence.to),
+            "index": silence.index,
+            "why": silence.why.as_str(),
+        })
+    });
+    silences.collect()
 }
 
 fn selection(manifest: &Manifest) -> Value {

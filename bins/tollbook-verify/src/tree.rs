@@ -1,8 +1,8 @@
 //! The whole tree, out of its tiles and leaves.
 
 use tollbook_ledger::{
-    Checkpoint, Frontier, Hash, History, Kept, Leaf, Level, Past, TILE_WIDTH, Tile, Tiler,
-    VerifierKey,
+    Chains, Checkpoint, Frontier, Hash, History, Kept, Leaf, Level, Past, Pulse, TILE_WIDTH, Tile,
+    Tiler, VerifierKey,
     evidence::{Manifest, Selector, record_file},
     leaf_hash,
 };
@@ -18,12 +18,14 @@ pub(crate) struct Found {
     /// How many exchanges the selection takes and how many of them are open, if all leaves are
     /// there and are those of the signed head.
     pub(crate) exchanges: Option<(u64, u64)>,
+    /// When nobody wrote, under the same condition.
+    pub(crate) pulse: Option<Pulse>,
     pub(crate) kept: Vec<Kept>,
 }
 
 /// Goes through the tree from left to right: every hash tile must be what the level below it makes
 /// it, every leaf must be the one of its hash, and the root must be the one that was signed.
-/// Meanwhile it looks which records the selection takes, and compares the checkpoints that were
+/// Meanwhile it looks which records the selection takes, that no session has a gap, and compares the checkpoints that were
 /// kept.
 pub(crate) fn check(
     bundle: &Bundle,
@@ -38,6 +40,7 @@ pub(crate) fn check(
     kept.iter().for_each(|note| history.keep(note, key, &tree));
     let mut tiler = Tiler::new();
     let mut selector = Selector::new(&manifest.selection);
+    let (mut chains, mut pulse) = (Chains::new(), Pulse::new());
     // Whether each leaf was there and whole.
     let mut all_leaves = manifest.leaves;
 
@@ -65,6 +68,10 @@ pub(crate) fn check(
                     Ok(leaf) => {
                         let taken = selector.entry(&leaf.header);
                         selected(index, taken, manifest, faults);
+                        pulse.entry(&leaf.header);
+                        if let Err(broken) = chains.entry(&leaf.header, hash) {
+                            faults.session(index, &bundle_of(index, head.size), broken);
+                        }
                     }
                     Err(what) => {
                         all_leaves = false;
@@ -90,6 +97,7 @@ pub(crate) fn check(
         }
     }
     Found {
+        pulse: (whole && all_leaves).then_some(pulse),
         exchanges: (whole && all_leaves).then(|| (selector.exchanges(), selector.open())),
         kept: judged(history.finish(), head, whole),
     }

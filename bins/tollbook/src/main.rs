@@ -51,6 +51,7 @@ enum Command {
     Mask(command::mask::Mask),
     Doctor(command::doctor::Doctor),
     Verify(command::verify::Verify),
+    Recover(command::recover::Recover),
     Export(command::export::Export),
     Completions(command::completions::Completions),
 }
@@ -83,6 +84,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Mask(mask) => mask.run(),
         Command::Doctor(doctor) => command::block_on(doctor.run()),
         Command::Verify(verify) => verify.run(),
+        Command::Recover(recover) => recover.run(),
         Command::Export(export) => export.run(),
         Command::Completions(completions) => completions.run(),
     }

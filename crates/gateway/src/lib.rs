@@ -37,6 +37,7 @@ pub mod config;
 mod edge;
 mod events;
 mod masks;
+mod monitor;
 mod mounts;
 mod oauth;
 mod opening;

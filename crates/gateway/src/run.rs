@@ -26,6 +26,7 @@ use crate::{
     edge::{Edge, EdgeError},
     events::{Event, Events},
     masks::ConnectionMasks,
+    monitor::{self, Alarm},
     mounts::{Mount, Mounts, OAUTH},
     oauth,
     plan::{Channels, Plan},
@@ -113,7 +114,7 @@ impl Gateway {
     /// When the book, the state or a listener cannot be had. Nothing is left running then.
     pub async fn start(plan: Plan) -> Result<Self, StartError> {
         let config = plan.config.gateway.clone();
-        let book = tollbook_recording::Config::new(&config.data, &config.name);
+        let book = plan.config.book();
         let opened = tokio::task::spawn_blocking(move || Recorder::open(book)).await;
         let recorder = opened.map_err(io::Error::from)?.map_err(StartError::Book)?;
         let folder = config.data.clone();
@@ -158,6 +159,12 @@ impl Gateway {
             .with("policies", policies.len());
         events.note(started).await.map_err(StartError::Recorded)?;
 
+        let alarm = Alarm::default();
+        tasks.spawn(monitor::watch(
+            config.data.clone(),
+            alarm.clone(),
+            events.clone(),
+        ));
         let gate = GateAuthenticator::builder(authenticator)
             .rules(rules)
             .store(state.tokens())
@@ -196,6 +203,7 @@ impl Gateway {
         let replies = TaskTracker::new();
         let router = admin::router(Admin {
             recorder: recorder.clone(),
+            alarm,
             stop: stop.clone(),
             masker: masker.clone(),
             gate,

@@ -2,25 +2,32 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Hash};
+use crate::{Error, Hash, Link};
 
-/// The length of a leaf of version 1.
+/// The length of a leaf of version 2.
 pub const LEAF_BYTES: usize = HEADER_BYTES + 32;
 
 /// One leaf of the log: a small fixed record that commits to an entry without telling about it.
 ///
-/// Version 1, all numbers most significant byte first:
+/// Version 2, all numbers most significant byte first:
 ///
 /// | offset | bytes | field |
 /// |---|---|---|
-/// | 0 | 1 | version, 1 |
+/// | 0 | 1 | version, 2 |
 /// | 1 | 1 | [`Kind`] |
-/// | 2 | 2 | flags, 0 |
+/// | 2 | 2 | in a start, heartbeat or state the seconds until the next heartbeat, else 0 |
 /// | 4 | 8 | sequence: the leaf's index in the log |
 /// | 12 | 8 | time in microseconds since 1970-01-01T00:00:00Z, signed |
-/// | 20 | 16 | id of the exchange |
-/// | 36 | 16 | id of the session |
-/// | 52 | 32 | [`commitment`] to the 52 bytes before, the salt and the envelope |
+/// | 20 | 16 | id of the exchange; zeros in an entry of no exchange |
+/// | 36 | 16 | id of the session; zeros in the book's own entries |
+/// | 52 | 8 | ordinal: the number of entries of the session before this one |
+/// | 60 | 4 | exchanges of the session without an outcome after this entry |
+/// | 64 | 32 | leaf hash of the session's entry before this one; zeros in the first |
+/// | 96 | 32 | [`commitment`] to the 96 bytes before, the salt and the envelope |
+///
+/// Sequence and tree tie the leaf to the log as a whole; ordinal, count and previous hash tie it to
+/// its session, so that the records of one session are seen to be without a gap also where
+/// the others are not there to look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leaf {
     /// All of the leaf but the commitment.
@@ -34,14 +41,18 @@ pub struct Leaf {
 pub struct Header {
     /// What kind of entry this is.
     pub kind: Kind,
+    /// In a start, heartbeat or state the seconds within which the next heartbeat comes, else 0.
+    pub period: u16,
     /// The leaf's index in the log.
     pub sequence: u64,
     /// Microseconds since 1970-01-01T00:00:00Z.
     pub time: i64,
-    /// The id of the exchange.
+    /// The id of the exchange; zeros in an entry of no exchange.
     pub exchange: [u8; 16],
-    /// The id of the session.
+    /// The id of the session; [`BOOK`](crate::BOOK) in the book's own entries.
     pub session: [u8; 16],
+    /// Its place in the session.
+    pub link: Link,
 }
 
 /// What kind of entry a leaf stands for.
@@ -52,9 +63,19 @@ pub enum Kind {
     Intent,
     /// How it ended. In a leaf: 2.
     Outcome,
+    /// A session has been idle, and its records are counted. It may go on later. In a leaf: 3.
+    Close,
+    /// The recorder lives, and counts what is open. In a leaf: 4.
+    Heartbeat,
+    /// A recorder began to write the book. In a leaf: 5.
+    Start,
+    /// It stopped in good order. In a leaf: 6.
+    Stop,
+    /// The room on its disk became little, or enough again. In a leaf: 7.
+    State,
 }
 
-/// Commits to an entry: SHA-256 over the tag `tollbook-envelope-v1` and a zero byte, the leaf's
+/// Commits to an entry: SHA-256 over the tag `tollbook-envelope-v2` and a zero byte, the leaf's
 /// header, the salt and the envelope.
 ///
 /// All but the envelope have a fixed length, so no two entries have the same input. The header is
@@ -62,7 +83,7 @@ pub enum Kind {
 /// wrong root. Without the salt nobody can test guesses about the envelope.
 pub fn commitment(header: &Header, salt: &[u8; 32], envelope: &[u8]) -> Hash {
     let mut hasher = Sha256::new();
-    hasher.update(b"tollbook-envelope-v1\0");
+    hasher.update(b"tollbook-envelope-v2\0");
     hasher.update(header.to_bytes());
     hasher.update(salt);
     hasher.update(envelope);
@@ -82,26 +103,35 @@ impl Leaf {
     ///
     /// # Errors
     ///
-    /// [`Error::Leaf`] for another length, version or kind, and for flags, of which this version
-    /// has none.
+    /// [`Error::Leaf`] for another length, version or kind.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         let bytes: &[u8; LEAF_BYTES] = bytes.try_into().map_err(|_| Error::Leaf)?;
-        let (&[version, kind, ref flags @ ..], rest) = split::<4>(bytes)?;
+        let (&[version, kind], rest) = split::<2>(bytes)?;
+        let (period, rest) = split::<2>(rest)?;
         let (sequence, rest) = split::<8>(rest)?;
         let (time, rest) = split::<8>(rest)?;
         let (exchange, rest) = split::<16>(rest)?;
         let (session, rest) = split::<16>(rest)?;
+        let (ordinal, rest) = split::<8>(rest)?;
+        let (open, rest) = split::<4>(rest)?;
+        let (previous, rest) = split::<32>(rest)?;
         let (commitment, _) = split::<32>(rest)?;
-        if version != VERSION || *flags != [0, 0] {
+        if version != VERSION {
             return Err(Error::Leaf);
         }
         Ok(Self {
             header: Header {
                 kind: Kind::from_byte(kind).ok_or(Error::Leaf)?,
+                period: u16::from_be_bytes(*period),
                 sequence: u64::from_be_bytes(*sequence),
                 time: i64::from_be_bytes(*time),
                 exchange: *exchange,
                 session: *session,
+                link: Link {
+                    ordinal: u64::from_be_bytes(*ordinal),
+                    open: u32::from_be_bytes(*open),
+                    previous: Hash(*previous),
+                },
             },
             commitment: Hash(*commitment),
         })
@@ -123,14 +153,23 @@ impl Leaf {
 }
 
 impl Header {
+    /// Whether the entry belongs to the only exchange of its session.
+    pub fn is_alone(&self) -> bool {
+        self.session == self.exchange && self.session != crate::BOOK
+    }
+
     fn to_bytes(self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[0] = VERSION;
         bytes[1] = self.kind.to_byte();
+        bytes[2..4].copy_from_slice(&self.period.to_be_bytes());
         bytes[4..12].copy_from_slice(&self.sequence.to_be_bytes());
         bytes[12..20].copy_from_slice(&self.time.to_be_bytes());
         bytes[20..36].copy_from_slice(&self.exchange);
         bytes[36..52].copy_from_slice(&self.session);
+        bytes[52..60].copy_from_slice(&self.link.ordinal.to_be_bytes());
+        bytes[60..64].copy_from_slice(&self.link.open.to_be_bytes());
+        bytes[64..96].copy_from_slice(&self.link.previous.0);
         bytes
     }
 }
@@ -141,6 +180,11 @@ impl Kind {
         match self {
             Self::Intent => 1,
             Self::Outcome => 2,
+            Self::Close => 3,
+            Self::Heartbeat => 4,
+            Self::Start => 5,
+            Self::Stop => 6,
+            Self::State => 7,
         }
     }
 
@@ -149,7 +193,25 @@ impl Kind {
         match byte {
             1 => Some(Self::Intent),
             2 => Some(Self::Outcome),
+            3 => Some(Self::Close),
+            4 => Some(Self::Heartbeat),
+            5 => Some(Self::Start),
+            6 => Some(Self::Stop),
+            7 => Some(Self::State),
             _ => None,
+        }
+    }
+
+    /// The name that an envelope of this kind has.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Intent => "intent",
+            Self::Outcome => "outcome",
+            Self::Close => "close",
+            Self::Heartbeat => "heartbeat",
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::State => "state",
         }
     }
 }
@@ -158,8 +220,8 @@ fn split<const N: usize>(bytes: &[u8]) -> Result<(&[u8; N], &[u8]), Error> {
     bytes.split_first_chunk().ok_or(Error::Leaf)
 }
 
-const VERSION: u8 = 1;
-const HEADER_BYTES: usize = 52;
+const VERSION: u8 = 2;
+const HEADER_BYTES: usize = 96;
 
 #[cfg(test)]
 mod tests {
@@ -168,17 +230,23 @@ mod tests {
     fn leaf() -> Leaf {
         let header = Header {
             kind: Kind::Outcome,
+            period: 0x0d0e,
             sequence: 0x0102_0304_0506_0708,
             time: -2,
             exchange: [0xaa; 16],
             session: [0xbb; 16],
+            link: Link {
+                ordinal: 0x1112_1314_1516_1718,
+                open: 0x2122_2324,
+                previous: Hash([0xdd; 32]),
+            },
         };
         Leaf::seal(header, &[0xcc; 32], b"envelope")
     }
 
     /// The layout is read by verifiers that other people keep: it never changes.
     #[test]
-    fn the_layout_of_version_1_is_fixed() {
+    fn the_layout_of_version_2_is_fixed() {
         let hex: String = leaf()
             .to_bytes()
             .iter()
@@ -186,12 +254,15 @@ mod tests {
             .collect();
         assert_eq!(
             hex,
-            "01020000\
+            "02020d0e\
              0102030405060708\
              fffffffffffffffe\
              aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\
              bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\
-             4a86f7422f4816772994a5249785831b8b36bcdd5b4d9fd12020b25eb4274777"
+             1112131415161718\
+             21222324\
+             dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd\
+             b04b6cd1afe8af2ddc762e8992ebf75874ab7f6e16f1a8d23e59f8b279625a65"
         );
         assert_eq!(Leaf::from_bytes(&leaf().to_bytes()), Ok(leaf()));
     }

@@ -11,6 +11,10 @@
 //! holds both the disk *and* the key can rewrite everything that no outsider has seen a checkpoint
 //! of: keep checkpoints elsewhere.
 //!
+//! The leaves of one session form a [`Chain`], with their number, so that a session is seen to be
+//! without gaps by itself. The book's own entries (starts, stops, heartbeats) do as well: a
+//! [`Pulse`] tells when nobody wrote, and why.
+//!
 //! [`Tile`]s and [`LogProof`]s (<https://c2sp.org/tlog-tiles>, <https://c2sp.org/tlog-proof>) carry
 //! a log, or one record of it, to somebody else; [`evidence`] is a folder of both.
 //!
@@ -19,11 +23,20 @@
 //!
 //! ```
 //! use tollbook_ledger::{
-//!     Checkpoint, Entry, Frontier, Header, Kind, Leaf, SigningKey, Verdict, Verifier, leaf_hash,
+//!     Chain, Checkpoint, Entry, Frontier, Header, Kind, Leaf, SigningKey, Verdict, Verifier,
+//!     leaf_hash,
 //! };
 //!
 //! let key = SigningKey::from_seed("log.example/gw1", &[7; 32])?;
-//! let header = Header { kind: Kind::Intent, sequence: 0, time: 0, exchange: [1; 16], session: [2; 16] };
+//! let header = Header {
+//!     kind: Kind::Intent,
+//!     period: 0,
+//!     sequence: 0,
+//!     time: 0,
+//!     exchange: [1; 16],
+//!     session: [2; 16],
+//!     link: Chain::new().next(Kind::Intent),
+//! };
 //! let leaf = Leaf::seal(header, &[3; 32], b"{}").to_bytes();
 //!
 //! let mut frontier = Frontier::new();
@@ -44,6 +57,7 @@
 //! # Ok::<(), tollbook_ledger::Error>(())
 //! ```
 
+mod chain;
 mod checkpoint;
 mod digest;
 mod error;
@@ -54,12 +68,14 @@ mod leaf;
 mod note;
 mod past;
 mod proof;
+mod pulse;
 mod tile;
 mod tiled;
 mod tlog_proof;
 mod tree;
 mod verify;
 
+pub use chain::{BOOK, Broken, Chain, Chains, Link};
 pub use checkpoint::Checkpoint;
 pub use digest::ContentDigest;
 pub use error::Error;
@@ -69,6 +85,7 @@ pub use leaf::{Header, Kind, LEAF_BYTES, Leaf, commitment};
 pub use note::Note;
 pub use past::{History, Kept, Past};
 pub use proof::{consistency_proof, inclusion_proof, verify_consistency, verify_inclusion};
+pub use pulse::{Pulse, Silence, Why};
 pub use tile::{Level, TILE_WIDTH, Tile, Tiler};
 pub use tiled::TiledTree;
 pub use tlog_proof::LogProof;

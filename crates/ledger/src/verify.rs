@@ -3,17 +3,29 @@
 use std::fmt;
 
 use crate::{
-    Checkpoint, Error, Frontier, Hash, Header, History, Kept, Leaf, Past, VerifierKey, leaf_hash,
+    Broken, Chains, Checkpoint, Error, Frontier, Hash, Header, History, Kept, Leaf, Past, Pulse,
+    VerifierKey, leaf_hash,
 };
 
 /// Checks a log of which it is given the entries in order, and checkpoints of it.
 ///
-/// It holds one [`Frontier`] and so needs the same memory for a log of any length. See the
-/// [crate documentation](crate) for an example.
+/// It holds one [`Frontier`] and the end of each session's [`Chain`](crate::Chain): about a hundred
+/// bytes for each session. See the [crate documentation](crate) for an example.
+///
+/// Where entries are missing it names them and goes on: what is there is still held against its
+/// commitment and its session, but no root can be computed any more, so that [`Integrity`] is
+/// [`Unknown`](Integrity::Unknown).
 #[derive(Debug)]
 pub struct Verifier {
     key: VerifierKey,
     tree: Frontier,
+    /// The index of the entry that comes next.
+    next: u64,
+    /// Whether the tree is one over all entries so far.
+    whole: bool,
+    chains: Chains,
+    pulse: Pulse,
+    count: u64,
     /// Checkpoints of sizes that the tree has not reached.
     ahead: Vec<Checkpoint>,
     history: History,
@@ -38,7 +50,7 @@ pub struct Entry<'a> {
 }
 
 /// What a [`Verifier`] found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
     /// The short answer.
@@ -51,6 +63,8 @@ pub struct Report {
     pub kept: Vec<Kept>,
     /// The number of entries that were given.
     pub size: u64,
+    /// When nobody wrote, and why.
+    pub pulse: Pulse,
     /// The root of the tree over them.
     pub root: Hash,
     /// The largest size for which a checkpoint was signed and true.
@@ -113,8 +127,15 @@ pub struct Fault {
 pub enum What {
     /// The leaf cannot be read.
     Leaf,
-    /// The leaf belongs to another index: entries are missing, doubled or in another order.
+    /// The leaf belongs to a lower index: entries are doubled or in another order.
     Sequence,
+    /// Entries are missing from this index on, to the one given.
+    Lost {
+        /// The index of the last one missing.
+        last: u64,
+    },
+    /// The entry does not come next in its session.
+    Session(Broken),
     /// Leaf, salt and envelope do not belong together.
     Commitment,
     /// The checkpoint cannot be read, or the key did not sign it.
@@ -132,10 +153,15 @@ pub const MAX_FAULTS: usize = 1000;
 
 impl Verifier {
     /// A verifier of the log that signs with this key.
-    pub const fn new(key: VerifierKey) -> Self {
+    pub fn new(key: VerifierKey) -> Self {
         Self {
             key,
             tree: Frontier::new(),
+            next: 0,
+            whole: true,
+            chains: Chains::new(),
+            pulse: Pulse::new(),
+            count: 0,
             ahead: Vec::new(),
             history: History::new(),
             proven: None,
@@ -148,15 +174,50 @@ impl Verifier {
 
     /// Takes the next entry. Returns the leaf's header if all of the entry belongs together.
     pub fn entry(&mut self, entry: &Entry<'_>) -> Option<Header> {
-        let index = self.tree.size();
-        let checked = self.check(index, entry);
-        if let Err(what) = checked {
-            self.fault(Some(index), what);
+        self.count += 1;
+        let hash = leaf_hash(entry.leaf);
+        let checked = self.check(entry);
+        match checked {
+            Ok(header) => {
+                self.place(&header);
+                if let Err(broken) = self.chains.entry(&header, hash) {
+                    self.fault(Some(header.sequence), What::Session(broken));
+                }
+                self.pulse.entry(&header);
+            }
+            Err(what) => {
+                self.fault(Some(self.next), what);
+                match Leaf::from_bytes(entry.leaf) {
+                    Ok(leaf) if leaf.header.sequence == self.next => {
+                        self.chains.doubt(&leaf.header, hash);
+                    }
+                    _ => self.chains.lost(),
+                }
+                self.next += 1;
+            }
         }
-        self.tree.append(leaf_hash(entry.leaf));
-        self.history.grown(&self.tree);
-        self.compare();
+        if self.whole {
+            self.tree.append(hash);
+            self.history.grown(&self.tree);
+            self.compare();
+        }
         checked.ok()
+    }
+
+    /// Holds the index of an entry against that which comes next.
+    fn place(&mut self, header: &Header) {
+        let (expected, found) = (self.next, header.sequence);
+        if found == expected {
+            self.next += 1;
+        } else if found > expected {
+            self.whole = false;
+            self.chains.lost();
+            self.fault(Some(expected), What::Lost { last: found - 1 });
+            self.next = found.saturating_add(1);
+        } else {
+            self.whole = false;
+            self.fault(Some(expected), What::Sequence);
+        }
     }
 
     /// Takes a checkpoint: a note about the entries so far, or about some still to come. Give a
@@ -178,23 +239,49 @@ impl Verifier {
         self.history.keep(note, &self.key, &self.tree);
     }
 
-    /// The number of entries so far.
+    /// The index of the entry that comes next if none is missing.
     pub const fn size(&self) -> u64 {
-        self.tree.size()
+        self.next
     }
 
-    /// The growing edge of the tree so far.
+    /// Whether no entry was missing or in another's place so far.
+    pub const fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// What is wrong so far, as in a [`Report`].
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    /// The chains of the sessions so far.
+    pub const fn chains(&self) -> &Chains {
+        &self.chains
+    }
+
+    /// The growing edge of the tree over all entries before the first that is missing.
     pub const fn tree(&self) -> &Frontier {
         &self.tree
     }
 
     /// Ends the log.
     pub fn finish(mut self) -> Report {
-        let size = self.tree.size();
-        if !self.ahead.is_empty() {
-            self.fault(Some(size), What::Missing);
+        let next = self.next;
+        if self
+            .ahead
+            .iter()
+            .any(|ahead| self.whole || ahead.size > next)
+        {
+            self.fault(Some(next), What::Missing);
         }
-        let kept = self.history.finish();
+        let mut kept = self.history.finish();
+        for kept in &mut kept {
+            // Without the entries before it nobody can tell what it says.
+            let within = kept.size.is_some_and(|size| size <= next);
+            if !self.whole && within && kept.past == Past::Behind {
+                kept.past = Past::Unknown;
+            }
+        }
         for kept in &kept {
             if kept.past == Past::Consistent {
                 self.proven = self.proven.max(kept.size);
@@ -203,7 +290,7 @@ impl Verifier {
         let says = |found: fn(&Past) -> bool| kept.iter().any(|kept| found(&kept.past));
         let broken = self.broken || says(|past| matches!(past, Past::Fork | Past::Foreign(_)));
         let lacks = self.lacks || says(|past| matches!(past, Past::Fork | Past::Behind));
-        let proven = self.proven == Some(size);
+        let proven = self.whole && self.proven == Some(next);
         let integrity = match (broken, proven) {
             (true, _) => Integrity::Broken,
             (false, true) => Integrity::Proven,
@@ -226,7 +313,8 @@ impl Verifier {
             integrity,
             completeness,
             kept,
-            size,
+            size: self.count,
+            pulse: self.pulse,
             root: self.tree.root(),
             proven: self.proven,
             faults: self.faults,
@@ -256,18 +344,19 @@ impl Verifier {
 
     fn fault(&mut self, index: Option<u64>, what: What) {
         self.fault_count += 1;
-        self.lacks |= matches!(what, What::Missing | What::Sequence);
-        self.broken |= !matches!(what, What::Missing);
+        let lacks = matches!(
+            what,
+            What::Missing | What::Lost { .. } | What::Session(Broken::Missing { .. })
+        );
+        self.lacks |= lacks;
+        self.broken |= !lacks;
         if self.faults.len() < MAX_FAULTS {
             self.faults.push(Fault { index, what });
         }
     }
 
-    fn check(&self, index: u64, entry: &Entry<'_>) -> Result<Header, What> {
+    fn check(&self, entry: &Entry<'_>) -> Result<Header, What> {
         let leaf = Leaf::from_bytes(entry.leaf).map_err(|_| What::Leaf)?;
-        if leaf.header.sequence != index {
-            return Err(What::Sequence);
-        }
         let salt = entry.salt.try_into().map_err(|_| What::Commitment)?;
         if leaf.opens_with(salt, entry.envelope) {
             Ok(leaf.header)
@@ -315,6 +404,8 @@ impl fmt::Display for What {
         match self {
             Self::Leaf => f.write_str("the leaf cannot be read"),
             Self::Sequence => f.write_str("the leaf belongs to another index"),
+            Self::Lost { last } => write!(f, "entries are missing, to index {last}"),
+            Self::Session(broken) => write!(f, "{broken}"),
             Self::Commitment => f.write_str("leaf, salt and envelope do not belong together"),
             Self::Checkpoint(error) => write!(f, "{error}"),
             Self::Late => f.write_str("the checkpoint was given after its entries"),
@@ -335,7 +426,7 @@ impl fmt::Debug for Entry<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Kind, SigningKey};
+    use crate::{Chain, Kind, SigningKey};
 
     type Stored = (Vec<u8>, Vec<u8>, Vec<u8>);
 
@@ -348,17 +439,21 @@ mod tests {
         let mut tree = Frontier::new();
         let mut notes = vec![Checkpoint::of("log.example", &tree).sign(&key()).unwrap()];
         let mut entries = Vec::new();
+        let mut chain = Chain::new();
         for n in 0..size {
             let header = Header {
                 kind: Kind::Intent,
+                period: 0,
                 sequence: n.into(),
                 time: 7,
                 exchange: [n; 16],
                 session: [9; 16],
+                link: chain.next(Kind::Intent),
             };
             let envelope = format!("{{\"n\":{n}}}").into_bytes();
             let leaf = Leaf::seal(header, &[n; 32], &envelope).to_bytes();
             tree.append(leaf_hash(&leaf));
+            chain.push(&header, leaf_hash(&leaf));
             notes.push(Checkpoint::of("log.example", &tree).sign(&key()).unwrap());
             entries.push((leaf.to_vec(), vec![n; 32], envelope));
         }
@@ -422,16 +517,41 @@ mod tests {
     fn missing_doubled_and_moved_entries_are_found() {
         let (entries, notes) = log(4);
         let without = [&entries[..1], &entries[2..]].concat();
-        assert_eq!(
-            first_fault(&verify(&without, &notes[4..])),
-            (Some(1), What::Sequence)
-        );
+        let report = verify(&without, &notes[4..]);
+        assert_eq!(first_fault(&report), (Some(1), What::Lost { last: 1 }));
+        let named = Broken::Missing {
+            session: [9; 16],
+            first: 1,
+            last: 1,
+        };
+        assert_eq!(report.faults[1].what, What::Session(named));
+        assert_eq!((report.faults[1].index, report.fault_count), (Some(2), 2));
+        assert_eq!(report.integrity, Integrity::Unknown);
+        assert_eq!(report.completeness, Completeness::Incomplete);
 
         let doubled = [&entries[..2], &entries[1..]].concat();
-        assert_eq!(
-            first_fault(&verify(&doubled, &notes[4..])),
-            (Some(2), What::Sequence)
-        );
+        let report = verify(&doubled, &notes[4..]);
+        assert_eq!(first_fault(&report), (Some(2), What::Sequence));
+        assert_eq!(report.integrity, Integrity::Broken);
+
+        let mut moved = entries.clone();
+        moved.swap(1, 2);
+        let report = verify(&moved, &notes[4..]);
+        assert_eq!(first_fault(&report), (Some(1), What::Lost { last: 1 }));
+        let reordered = |fault: &Fault| matches!(fault.what, What::Session(Broken::Order { .. }));
+        assert!(report.faults.iter().any(reordered), "{:?}", report.faults);
+
+        // Nothing is accused of having two histories because a copy lacks an entry.
+        let mut verifier = Verifier::new(key().verifier_key());
+        verifier.keep(&notes[3]);
+        for (leaf, salt, envelope) in &without {
+            verifier.entry(&Entry {
+                leaf,
+                salt,
+                envelope,
+            });
+        }
+        assert_eq!(verifier.finish().kept[0].past, Past::Unknown);
 
         let cut = verify(&entries[..3], &notes[4..]);
         assert_eq!(cut.completeness, Completeness::Incomplete);
@@ -449,10 +569,12 @@ mod tests {
         entries[2].0 = Leaf::seal(header, &[0; 32], b"forged").to_bytes().to_vec();
         entries[2].1 = vec![0; 32];
         entries[2].2 = b"forged".to_vec();
-        assert_eq!(
-            first_fault(&verify(&entries, &notes[4..])),
-            (None, What::Root)
-        );
+        let report = verify(&entries, &notes[4..]);
+        assert_eq!(report.faults.last().unwrap().what, What::Root);
+        // The next of its session knows which record stood there.
+        let session = [9; 16];
+        let other = What::Session(Broken::Previous { session });
+        assert_eq!(first_fault(&report), (Some(3), other));
         // A checkpoint kept from before the forgery narrows it down.
         assert_eq!(verify(&entries, &notes[2..]).proven, Some(2));
     }

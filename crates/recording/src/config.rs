@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use crate::FreeSpace;
+
 /// Where a [`Recorder`](crate::Recorder) writes and how much it may hold.
 ///
 /// The memory it can take is at most `queue` and, for each of `exchanges`, `step` and one part.
@@ -23,6 +25,24 @@ pub struct Config {
     /// Bytes of a response that may gather before they are handed to the journal. 256 KiB unless
     /// told.
     pub step: usize,
+    /// How often a heartbeat is written, which shows that the book lives when nothing comes. In
+    /// whole seconds, at least one. A minute unless told.
+    pub heartbeat: Duration,
+    /// How long a session may be without a request before its records are counted and it is
+    /// closed; it can go on later. Half an hour unless told.
+    pub idle: Duration,
+    /// The file that the newest checkpoint is kept in, apart from the book: on another disk or
+    /// machine, and in no backup. A book that is older than it is not continued. None unless told.
+    pub anchor: Option<PathBuf>,
+    /// Free bytes on the disk of the book below which [`Health`](crate::Health) warns. 1 GiB unless
+    /// told.
+    pub low_space: u64,
+    /// Free bytes below which nothing new begins, so that what is open can be recorded to its end.
+    /// A file of this size is kept in the folder, where the system can set it aside, and given up
+    /// then. 32 MiB unless told; 0 for none.
+    pub reserve: u64,
+    /// How the free bytes are found out; the system is asked unless told.
+    pub free_space: FreeSpace,
     /// Bytes that the journal may grow to, if there is to be a limit. Nothing is recorded, and so
     /// nothing passes, beyond it.
     pub limit: Option<u64>,
@@ -38,7 +58,19 @@ impl Config {
             exchanges: 8192,
             deadline: Duration::from_secs(2),
             step: 256 << 10,
+            heartbeat: Duration::from_secs(60),
+            idle: Duration::from_secs(30 * 60),
+            anchor: None,
+            low_space: 1 << 30,
+            reserve: 32 << 20,
+            free_space: FreeSpace::default(),
             limit: None,
         }
+    }
+
+    /// The seconds between heartbeats, as leaves have them.
+    pub(crate) fn period(&self) -> u16 {
+        let seconds = self.heartbeat.as_millis().div_ceil(1000).max(1);
+        u16::try_from(seconds).unwrap_or(u16::MAX)
     }
 }

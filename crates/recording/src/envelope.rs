@@ -1,12 +1,14 @@
 //! Envelopes: what an entry of the log says, as JSON.
 //!
 //! An envelope is stored and committed to byte for byte, so it is never written a second time and
-//! needs no canonical form. Every envelope has `"v": 1`; a reader refuses versions it does not
+//! needs no canonical form. Every envelope has `"v": 2`; a reader refuses versions it does not
 //! know. A body is not in the envelope: its digest is, salted with the salt of the entry.
 
 use serde_json::{Map, Value, json};
-use tollbook_exchange::{Coverage, Draft, Exchange, Outcome, ResponseShape, SessionId, Timestamp};
-use tollbook_ledger::{ContentDigest, Kind};
+use tollbook_exchange::{
+    Coverage, Draft, Exchange, ExchangeId, Outcome, ResponseShape, SessionId, Timestamp,
+};
+use tollbook_ledger::{BOOK, Chain, ContentDigest, Kind};
 
 use crate::{Error, ErrorKind, queue::Entry, row::Row};
 
@@ -14,15 +16,16 @@ use crate::{Error, ErrorKind, queue::Entry, row::Row};
 pub(crate) fn intent(
     exchange: &Exchange,
     draft: &Draft,
+    session: SessionId,
     salt: [u8; 32],
     body: &ContentDigest,
 ) -> Result<Entry, Error> {
     let time = exchange.started().after_micros(exchange.elapsed());
     let envelope = json!({
-        "v": 1,
+        "v": VERSION,
         "kind": "intent",
         "id": exchange.id(),
-        "session": session(exchange, draft),
+        "session": session,
         "connection": exchange.connection(),
         "protocol": exchange.protocol(),
         "started": exchange.started(),
@@ -39,19 +42,14 @@ pub(crate) fn intent(
             "body": content(body),
         },
     });
-    entry(
-        Kind::Intent,
-        time,
-        session(exchange, draft),
-        salt,
-        &envelope,
-    )
+    entry(Kind::Intent, time, session, salt, &envelope)
 }
 
 /// The entry that says how it ended.
 pub(crate) fn outcome(
     exchange: &Exchange,
     draft: &Draft,
+    session: SessionId,
     outcome: Outcome,
     salt: [u8; 32],
     shape: ResponseShape,
@@ -75,7 +73,7 @@ pub(crate) fn outcome(
         body,
         result: draft.result.as_inner().clone(),
     }
-    .entry(session(exchange, draft), salt)
+    .entry(session, salt)
 }
 
 /// The entry for an exchange whose end nobody saw. `asked` is the envelope of its intent.
@@ -140,7 +138,7 @@ struct Closing<'a> {
 impl Closing<'_> {
     fn entry(self, session: SessionId, salt: [u8; 32]) -> Result<Entry, Error> {
         let envelope = json!({
-            "v": 1,
+            "v": VERSION,
             "kind": "outcome",
             "id": self.id,
             "ended": self.ended,
@@ -172,17 +170,97 @@ fn entry(
     let row = Row::read(envelope).ok_or(ErrorKind::Corrupt)?;
     Ok(Entry {
         kind,
+        period: 0,
         time: time.as_micros(),
         exchange: row.id(),
         session,
         salt,
         envelope: envelope.to_string().into_bytes(),
-        row,
+        row: Some(row),
     })
 }
 
-fn session(exchange: &Exchange, draft: &Draft) -> SessionId {
+/// The session of an exchange, from what is known so far.
+pub(crate) fn session(exchange: &Exchange, draft: &Draft) -> SessionId {
     draft
         .session
         .unwrap_or_else(|| SessionId::alone(exchange.id()))
 }
+
+/// The entry of a recorder that begins to write. `before` is the kind of the book's own entry that
+/// came last, and `epoch` what is known of a book that this one comes after.
+pub(crate) fn start(
+    period: u16,
+    before: Option<Kind>,
+    epoch: Option<&Value>,
+) -> Result<Entry, Error> {
+    let before = before.map(|kind| match kind {
+        Kind::Stop => "stopped",
+        _ => "crashed",
+    });
+    own(
+        Kind::Start,
+        period,
+        json!({
+            "program": concat!("tollbook-recording ", env!("CARGO_PKG_VERSION")),
+            "before": before,
+            "epoch": epoch,
+            "period": period,
+        }),
+    )
+}
+
+/// The entry that shows that the recorder lives. `uptime` is in milliseconds of a clock that
+/// nobody sets, so that a jump of the other one is seen.
+pub(crate) fn heartbeat(period: u16, open: u32, uptime: u64) -> Result<Entry, Error> {
+    let told = json!({ "open": open, "uptime_ms": uptime, "period": period });
+    own(Kind::Heartbeat, period, told)
+}
+
+/// The entry of a disk that has little room, or enough again. `refused` counts the exchanges that
+/// were not begun in the state before.
+pub(crate) fn state(period: u16, state: &str, free: u64, refused: u64) -> Result<Entry, Error> {
+    let told = json!({ "state": state, "free": free, "refused": refused, "period": period });
+    own(Kind::State, period, told)
+}
+
+/// The last entry of a recorder that ends in good order.
+pub(crate) fn stop(open: u32) -> Result<Entry, Error> {
+    own(Kind::Stop, 0, json!({ "open": open }))
+}
+
+/// The entry that counts the records of a session that has been idle.
+pub(crate) fn close(session: [u8; 16], chain: &Chain) -> Result<Entry, Error> {
+    let told = json!({
+        "session": SessionId::from_bytes(session),
+        "entries": chain.entries,
+        "exchanges": chain.exchanges,
+    });
+    let mut entry = own(Kind::Close, 0, told)?;
+    entry.session = SessionId::from_bytes(session);
+    Ok(entry)
+}
+
+/// An entry of no exchange.
+fn own(kind: Kind, period: u16, told: Value) -> Result<Entry, Error> {
+    let time = Timestamp::now();
+    let mut envelope = json!({ "v": VERSION, "kind": kind.as_str(), "time": time });
+    if let (Value::Object(envelope), Value::Object(told)) = (&mut envelope, told) {
+        envelope.extend(told);
+    }
+    let mut salt = [0; 32];
+    getrandom::fill(&mut salt).map_err(|_| ErrorKind::Random)?;
+    Ok(Entry {
+        kind,
+        period,
+        time: time.as_micros(),
+        exchange: ExchangeId::from_bytes(BOOK),
+        session: SessionId::from_bytes(BOOK),
+        salt,
+        envelope: envelope.to_string().into_bytes(),
+        row: None,
+    })
+}
+
+/// The version of the envelopes that are written and read.
+pub(crate) const VERSION: u64 = 2;

@@ -35,10 +35,14 @@ pub enum ErrorKind {
     Database,
     /// What the journal holds does not fit together.
     Corrupt,
+    /// The journal was deleted or replaced while it was open.
+    Gone,
     /// The system gives no random bytes.
     Random,
     /// Nothing is recorded any more, for this reason.
     Blocked(Arc<str>),
+    /// The disk is almost full: what is open is recorded to its end, and nothing new begins.
+    Space,
     /// It was not written in time.
     Deadline,
     /// The exchange is not open with this recorder, or already closed.
@@ -51,6 +55,26 @@ pub enum ErrorKind {
     Ambiguous,
     /// The evidence cannot be written.
     Evidence,
+    /// The anchor cannot be read or written.
+    AnchorUnusable,
+    /// The anchor is a checkpoint of another log, or none.
+    AnchorForeign,
+    /// The book had an anchor, and there is none now.
+    AnchorLost,
+    /// The book is older than its anchor: it was restored from a copy, or its end is lost.
+    Behind {
+        /// The number of entries of the book.
+        book: u64,
+        /// The number of entries that the anchor is about.
+        anchor: u64,
+    },
+    /// The book has other entries than those that the anchor is about.
+    Forked {
+        /// The number of entries that the anchor is about.
+        anchor: u64,
+    },
+    /// Nothing keeps the book from being continued, so there is nothing to accept.
+    NothingToRecover,
 }
 
 impl Error {
@@ -97,20 +121,51 @@ impl fmt::Display for ErrorKind {
             Self::Key => f.write_str("the log's key cannot be used"),
             Self::Origin => f.write_str("the book has another origin than the one configured"),
             Self::Engine => f.write_str("SQLite is older than 3.51.3"),
-            Self::Schema(version) => write!(f, "the journal has the unknown schema {version}"),
+            Self::Schema(version) => write!(
+                f,
+                "the journal has schema {version}, which this build does not read: begin a new book \
+                 in another folder and keep this one with the program that wrote it"
+            ),
             Self::Database => f.write_str("the journal cannot be read or written"),
             Self::Corrupt => f.write_str("what the journal holds does not fit together"),
+            Self::Gone => f.write_str("the journal was deleted or replaced while it was written"),
             Self::Random => f.write_str("the system gives no random bytes"),
             Self::Blocked(reason) => write!(f, "nothing is recorded any more: {reason}"),
+            Self::Space => f.write_str("the disk of the book is almost full"),
             Self::Deadline => f.write_str("the record was not written in time"),
             Self::NotOpen => f.write_str("the exchange is not open with this recorder"),
             Self::Twice => f.write_str("the exchange is already open with this recorder"),
             Self::Id => f.write_str("not an exchange id, nor eight or more of its first digits"),
             Self::Ambiguous => f.write_str("several exchanges have ids that begin like this"),
             Self::Evidence => f.write_str("the evidence cannot be written"),
+            Self::AnchorUnusable => f.write_str("the anchor cannot be read or written"),
+            Self::AnchorForeign => write!(
+                f,
+                "the anchor is not a checkpoint of this book: another book lies here than the one \
+                 that was anchored. {WAYS_OUT}"
+            ),
+            Self::AnchorLost => write!(
+                f,
+                "the book had an anchor, which is gone: nothing shows any more that the book is the \
+                 newest. Bring the anchor back, or accept it: `tollbook recover --accept-gap`"
+            ),
+            Self::Behind { book, anchor } => write!(
+                f,
+                "the book has {book} entries and its anchor is about {anchor}: it was restored from \
+                 a copy, or its end is lost. {WAYS_OUT}"
+            ),
+            Self::Forked { anchor } => write!(
+                f,
+                "the first {anchor} entries of the book are not those of its anchor: it went on \
+                 from a copy. {WAYS_OUT}"
+            ),
+            Self::NothingToRecover => f.write_str("the book can be continued as it is"),
         }
     }
 }
+
+const WAYS_OUT: &str = "Put the newest copy of the book back, or accept the loss, which begins a new \
+     epoch that says so: `tollbook recover --accept-gap`";
 
 /// An error of SQLite without the statement, which its own error may quote.
 #[derive(Debug)]

@@ -73,7 +73,7 @@ impl Folder {
             }
             Err(error) => return Err(Error::because(ErrorKind::Key, error)),
         };
-        if key.name() != origin {
+        if epoch(key.name(), origin).is_none() {
             return Err(ErrorKind::Origin.into());
         }
         match verifier_key(&self.path)? {
@@ -84,15 +84,78 @@ impl Folder {
         Ok(key)
     }
 
-    /// Writes a new file that survives a power cut.
+    /// Puts the book aside, into a folder of its own below this one, with what the anchor held. What
+    /// was put aside by an attempt before that was cut off stays there. Returns the folder.
+    pub(crate) fn put_aside(&self, epoch: u32, anchor: Option<&str>) -> Result<PathBuf, Error> {
+        let aside = self.path.join(format!("epoch-{epoch}"));
+        let put = || {
+            fs::create_dir_all(&aside)?;
+            if let Some(anchor) = anchor {
+                fs::write(aside.join("anchor"), anchor)?;
+            }
+            // The key last: it tells which epoch is put aside.
+            for name in [
+                "journal.db-wal",
+                "journal.db-shm",
+                "journal.db",
+                "log.vkey",
+                "log.key",
+            ] {
+                match fs::rename(self.path.join(name), aside.join(name)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+            File::open(&aside)?.sync_all()?;
+            File::open(&self.path)?.sync_all()
+        };
+        put().map_err(folder)?;
+        Ok(aside)
+    }
+
+    /// The number of the epoch whose key lies in the folder, or else of the newest that was put
+    /// aside.
+    pub(crate) fn newest_epoch(&self, origin: &str) -> Result<u32, Error> {
+        let key = verifier_key(&self.path).ok().flatten();
+        let mut newest = key.and_then(|key| epoch(key.name(), origin)).unwrap_or(0);
+        for entry in fs::read_dir(&self.path).map_err(folder)? {
+            let name = entry.map_err(folder)?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix("epoch-"));
+            newest = newest.max(number.and_then(|n| n.parse().ok()).unwrap_or(0));
+        }
+        Ok(newest.max(1))
+    }
+
+    /// Writes a new file that survives a power cut, and of which no power cut leaves a part.
     fn write(&self, name: &str, text: &str) -> Result<(), Error> {
         let write = || {
-            let mut file = owner_only().create_new(true).open(self.path.join(name))?;
+            let fresh = self.path.join(format!("{name}.new"));
+            let mut file = owner_only().create(true).truncate(true).open(&fresh)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
+            fs::rename(fresh, self.path.join(name))?;
             File::open(&self.path)?.sync_all()
         };
         write().map_err(folder)
+    }
+}
+
+/// The number of the epoch that a log of this name has in the book with this origin. The first has
+/// the origin's own name, and those after it a number in theirs.
+pub(crate) fn epoch(name: &str, origin: &str) -> Option<u32> {
+    if name == origin {
+        return Some(1);
+    }
+    let number = name.strip_prefix(origin)?.strip_prefix("/e")?;
+    let parsed = number.parse().ok().filter(|epoch| *epoch > 1)?;
+    (epoch_name(origin, parsed) == name).then_some(parsed)
+}
+
+/// The name of the log of an epoch.
+pub(crate) fn epoch_name(origin: &str, epoch: u32) -> String {
+    match epoch {
+        0 | 1 => origin.to_owned(),
+        epoch => format!("{origin}/e{epoch}"),
     }
 }
 
@@ -174,6 +237,18 @@ mod tests {
         folder.key("log.example", true).unwrap();
         let other = folder.key("log.example/2", false).unwrap_err();
         assert_eq!(other.kind(), &ErrorKind::Origin);
+    }
+
+    #[test]
+    fn an_epoch_has_one_name() {
+        for number in [1, 2, 17] {
+            let name = epoch_name("log.example/gw1", number);
+            assert_eq!(epoch(&name, "log.example/gw1"), Some(number));
+        }
+        for other in ["/e1", "/e02", "/e", "/e2/e3", "1", "/gw"] {
+            let name = format!("log.example/gw1{other}");
+            assert_eq!(epoch(&name, "log.example/gw1"), None, "{name}");
+        }
     }
 
     #[test]

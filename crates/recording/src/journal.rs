@@ -1,30 +1,50 @@
 //! The journal: entries, tree and signed head, changed in one transaction or not at all.
 
+use std::time::{Duration, Instant};
+
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde_json::Value;
-use tollbook_exchange::{ExchangeId, ResponseShape, SessionId};
+use tollbook_exchange::{ExchangeId, ResponseShape, SessionId, Timestamp};
 use tollbook_ledger::{
-    Checkpoint, ContentDigest, Frontier, Header, Leaf, SigningKey, VerifierKey, leaf_hash,
+    BOOK, Checkpoint, ContentDigest, Frontier, Header, Kind, Leaf, SigningKey, VerifierKey,
+    leaf_hash,
 };
 
 use crate::{
     Config, Error, ErrorKind,
+    anchor::{Anchor, Head, SharedHead},
     database::{self, signed, unsigned},
     envelope,
     folder::Folder,
     queue::{Entry, Job, Part},
+    sessions::Sessions,
+    space::Space,
 };
 
 /// The journal as its one writer sees it.
 pub(crate) struct Journal {
     connection: Connection,
     tree: Frontier,
+    sessions: Sessions,
     key: SigningKey,
+    /// The signed head; empty in a book that was not begun.
+    note: String,
+    /// What the anchor holds by now, and the book does not know yet.
+    anchored: Option<SharedHead>,
+    period: u16,
+    idle: Duration,
+    opened: Instant,
 }
 
 impl Journal {
     /// Opens the journal of a folder, and begins one in a folder that has none.
-    pub(crate) fn open(folder: &Folder, config: &Config) -> Result<Self, Error> {
+    ///
+    /// A journal that is not the one that was anchored is refused before anything is written.
+    pub(crate) fn open(
+        folder: &Folder,
+        config: &Config,
+        anchor: Option<&Anchor>,
+    ) -> Result<Self, Error> {
         let connection = database::open(&folder.journal()?, config.limit)?;
         let head: Option<(i64, Vec<u8>, String)> = connection
             .query_row("SELECT size, frontier, note FROM head", [], |row| {
@@ -35,19 +55,90 @@ impl Journal {
             connection.query_row("SELECT max(seq) FROM entry", [], |row| row.get(0))?;
         let new = head.is_none() && last.is_none();
         let mut journal = Self {
+            sessions: Sessions::load(&connection)?,
             connection,
             tree: Frontier::new(),
+            note: String::new(),
             key: folder.key(&config.origin, new)?,
+            anchored: None,
+            period: config.period(),
+            idle: config.idle,
+            opened: Instant::now(),
         };
-        if new {
-            // Even an empty book has a signed head.
-            journal.append(&[])?;
-        } else {
+        if !new {
             let (size, frontier, note) = head.ok_or(ErrorKind::Corrupt)?;
             journal.tree = Frontier::from_bytes(&frontier).map_err(corrupt)?;
             journal.check(size, last, &note)?;
+            journal.note = note;
+        }
+        if let Some(anchor) = anchor {
+            journal.anchored = journal.compare(anchor.held())?.map(SharedHead::new);
         }
         Ok(journal)
+    }
+
+    /// Writes that a recorder begins. Without it a new book has no signed head.
+    pub(crate) fn start(&mut self) -> Result<(), Error> {
+        let own = self.sessions.chain(&BOOK);
+        let before = match own {
+            Some(chain) => self.kind(chain.last)?,
+            None => None,
+        };
+        self.write(vec![envelope::start(self.period, before, None)?])
+    }
+
+    /// Writes that a book begins in the place of one that could not be continued.
+    pub(crate) fn begin_epoch(&mut self, epoch: &Value) -> Result<(), Error> {
+        self.write(vec![envelope::start(self.period, None, Some(epoch))?])
+    }
+
+    /// The end of the log, for the anchor.
+    pub(crate) fn head(&self) -> Head {
+        Head {
+            size: self.tree.size(),
+            frontier: self.tree.to_bytes(),
+            note: self.note.clone(),
+        }
+    }
+
+    /// Notes what the anchor holds, with what is written next.
+    pub(crate) fn note_anchored(&mut self, head: SharedHead) {
+        self.anchored = Some(head);
+    }
+
+    /// Writes a heartbeat, and closes the sessions that have been idle.
+    pub(crate) fn beat(&mut self) -> Result<(), Error> {
+        let uptime = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let open = self.sessions.open();
+        self.write(vec![envelope::heartbeat(self.period, open, uptime)?])?;
+        let idle = i64::try_from(self.idle.as_micros()).unwrap_or(i64::MAX);
+        let since = Timestamp::now().as_micros().saturating_sub(idle);
+        let idle = self.sessions.idle(since);
+        for some in idle.chunks(MAX_CLOSED) {
+            let closed = some
+                .iter()
+                .map(|(session, chain)| envelope::close(*session, chain));
+            self.write(closed.collect::<Result<_, _>>()?)?;
+        }
+        Ok(())
+    }
+
+    /// Writes that the room on the disk is another.
+    pub(crate) fn state(&mut self, space: Space, free: u64, refused: u64) -> Result<(), Error> {
+        let entry = envelope::state(self.period, space.as_str(), free, refused)?;
+        self.write(vec![entry])
+    }
+
+    /// Writes that the recorder ends in good order.
+    pub(crate) fn stop(&mut self) -> Result<(), Error> {
+        self.write(vec![envelope::stop(self.sessions.open())?])
+    }
+
+    fn write(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
+        self.append(&[Job {
+            entries,
+            ..Job::default()
+        }])
     }
 
     /// Writes jobs and the head over them. Durable when this returns.
@@ -61,12 +152,13 @@ impl Journal {
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         for job in jobs {
             for entry in &job.entries {
-                append_entry(&write, &mut tree, entry)?;
+                append_entry(&write, &mut tree, &mut self.sessions, entry)?;
             }
             for part in &job.parts {
                 append_part(&write, part)?;
             }
         }
+        self.sessions.keep(&write)?;
         let note = Checkpoint::of(self.key.name(), &tree)
             .sign(&self.key)
             .map_err(corrupt)?;
@@ -76,7 +168,16 @@ impl Journal {
                  ON CONFLICT (one) DO UPDATE SET size = ?1, frontier = ?2, note = ?3",
             )?
             .execute(params![signed(tree.size())?, tree.to_bytes(), note])?;
+        if let Some(anchored) = self.anchored.take() {
+            write
+                .prepare_cached(
+                    "INSERT INTO anchored (one, size, frontier) VALUES (1, ?1, ?2)
+                     ON CONFLICT (one) DO UPDATE SET size = ?1, frontier = ?2",
+                )?
+                .execute(params![signed(anchored.size)?, anchored.frontier])?;
+        }
         write.commit()?;
+        self.note = note;
         self.tree = tree;
         Ok(())
     }
@@ -121,6 +222,20 @@ impl Journal {
         self.key.verifier_key()
     }
 
+    /// The kind of the entry at this index.
+    fn kind(&self, index: u64) -> Result<Option<Kind>, Error> {
+        let leaf: Option<Vec<u8>> = self
+            .connection
+            .query_row(
+                "SELECT leaf FROM entry WHERE seq = ?1",
+                [signed(index)?],
+                |row| row.get(0),
+            )
+            .optional()?;
+        let leaf = leaf.map(|leaf| Leaf::from_bytes(&leaf)).transpose()?;
+        Ok(leaf.map(|leaf| leaf.header.kind))
+    }
+
     fn abandoned(&self, id: ExchangeId, session: SessionId, asked: &[u8]) -> Result<Entry, Error> {
         let asked: Value = serde_json::from_slice(asked).map_err(corrupt)?;
         let mut salt = [0; 32];
@@ -140,6 +255,64 @@ impl Journal {
         envelope::abandoned(&asked, session, salt, shape, &digest)
     }
 
+    /// Refuses a journal that is not the one that was anchored. Gives the head that was.
+    fn compare(&self, held: Option<&str>) -> Result<Option<Head>, Error> {
+        let known: Option<(i64, Vec<u8>)> = self
+            .connection
+            .query_row("SELECT size, frontier FROM anchored", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        let Some(held) = held else {
+            // A book that begins to be anchored is as it is.
+            return match known {
+                Some(_) => Err(ErrorKind::AnchorLost.into()),
+                None => Ok(None),
+            };
+        };
+        let anchor = Checkpoint::open(held, &self.key.verifier_key())
+            .map_err(|error| Error::because(ErrorKind::AnchorForeign, error))?;
+        let (book, size) = (self.tree.size(), anchor.size);
+        if book < size {
+            return Err(ErrorKind::Behind { book, anchor: size }.into());
+        }
+        let fits = |from: Frontier| -> Result<Option<Head>, Error> {
+            let tree = self.grow(from, size)?;
+            let same = tree.size() == size && tree.root() == anchor.root;
+            let head = Head {
+                size,
+                frontier: tree.to_bytes(),
+                note: held.to_owned(),
+            };
+            // The tree that the book signed must be the one that grows out of the anchored one.
+            let grown = same && self.grow(tree, book)?.root() == self.tree.root();
+            Ok(grown.then_some(head))
+        };
+        if let Some((_, known)) = known
+            && let Ok(known) = Frontier::from_bytes(&known)
+            && known.size() <= size
+            && let Some(head) = fits(known)?
+        {
+            return Ok(Some(head));
+        }
+        match fits(Frontier::new())? {
+            Some(head) => Ok(Some(head)),
+            None => Err(ErrorKind::Forked { anchor: size }.into()),
+        }
+    }
+
+    /// The tree with the leaves that follow up to `size`.
+    fn grow(&self, mut tree: Frontier, size: u64) -> Result<Frontier, Error> {
+        let mut leaves = self
+            .connection
+            .prepare_cached("SELECT leaf FROM entry WHERE seq >= ?1 AND seq < ?2 ORDER BY seq")?;
+        let mut leaves = leaves.query([signed(tree.size())?, signed(size)?])?;
+        while let Some(leaf) = leaves.next()? {
+            tree.append(leaf_hash(leaf.get_ref(0)?.as_blob().map_err(corrupt)?));
+        }
+        Ok(tree)
+    }
+
     /// Refuses a journal whose head does not fit its key, its tree or its last entry.
     fn check(&self, size: i64, last: Option<i64>, note: &str) -> Result<(), Error> {
         let signed = Checkpoint::open(note, &self.key.verifier_key())
@@ -154,6 +327,9 @@ impl Journal {
         }
     }
 }
+
+/// As many sessions as are closed in one transaction.
+const MAX_CLOSED: usize = 256;
 
 /// How the parts of a body are numbered by kind.
 pub(crate) const REQUEST: i64 = 0;
@@ -174,21 +350,34 @@ pub(crate) const fn shape_of(kind: i64) -> ResponseShape {
     }
 }
 
-fn append_entry(write: &Transaction<'_>, tree: &mut Frontier, entry: &Entry) -> Result<(), Error> {
+fn append_entry(
+    write: &Transaction<'_>,
+    tree: &mut Frontier,
+    sessions: &mut Sessions,
+    entry: &Entry,
+) -> Result<(), Error> {
     let sequence = tree.size();
+    let (exchange, session) = (*entry.exchange.as_bytes(), *entry.session.as_bytes());
     let header = Header {
         kind: entry.kind,
+        period: entry.period,
         sequence,
         time: entry.time,
-        exchange: *entry.exchange.as_bytes(),
-        session: *entry.session.as_bytes(),
+        exchange,
+        session,
+        link: sessions.link(write, entry.kind, &exchange, &session)?,
     };
     let leaf = Leaf::seal(header, &entry.salt, &entry.envelope).to_bytes();
-    tree.append(leaf_hash(&leaf));
+    let hash = leaf_hash(&leaf);
+    tree.append(hash);
+    sessions.push(&header, hash);
     write
-        .prepare_cached("INSERT INTO entry (seq, salt, envelope, leaf) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![signed(sequence)?, entry.salt, entry.envelope, leaf])?;
-    entry.row.write(write, sequence)
+        .prepare_cached("INSERT INTO entry (seq, leaf, salt, envelope) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![signed(sequence)?, leaf, entry.salt, entry.envelope])?;
+    match &entry.row {
+        Some(row) => row.write(write, sequence),
+        None => Ok(()),
+    }
 }
 
 fn append_part(write: &Transaction<'_>, part: &Part) -> Result<(), Error> {

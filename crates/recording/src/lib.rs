@@ -10,13 +10,17 @@
 //! - **An outcome for every exchange.** Its [`Recording`] writes one when it is dropped, however
 //!   that comes about, and the next start writes the ones that a crash left out.
 //! - **Tamper evidence.** Rows, Merkle tree and signed checkpoint change in one transaction.
-//!   [`Reader::verify`] names the entry in which a byte was changed. See [`tollbook_ledger`] for
-//!   what that proves, and against whom.
+//!   [`Reader::verify`] names the entry in which a byte was changed, and the record of a session
+//!   that is missing. See [`tollbook_ledger`] for what that proves, and against whom.
+//! - **Silence is shown.** Starts, stops and heartbeats are entries, so that a time in which nothing
+//!   was asked is told from one in which nobody wrote.
+//! - **An older copy is not written on.** [`Config::anchor`] keeps the newest checkpoint apart from
+//!   the book. [`recover`] begins a new epoch where the newest copy is lost.
 //! - **Evidence for others.** [`Reader::evidence`] writes some of the book into a folder that
 //!   somebody can check offline, who has neither the book nor a key: `tollbook-verify`.
 //! - **A failed sync is never retried.** Linux may drop what it could not write and report the next
 //!   sync as a success, so after any error of the database nothing is recorded any more, and
-//!   [`Recorder::health`] says why.
+//!   [`Recorder::health`] says why. A disk that is almost full is told before that happens.
 //!
 //! What is not here yet: encryption of what is stored, full-text search, retention and erasure,
 //! and witnesses.
@@ -61,6 +65,7 @@
 //! # }
 //! ```
 
+mod anchor;
 mod config;
 mod database;
 mod envelope;
@@ -74,7 +79,10 @@ mod queue;
 mod reader;
 mod recorder;
 mod recording;
+mod recover;
 mod row;
+mod sessions;
+mod space;
 mod writer;
 
 pub use config::Config;
@@ -82,6 +90,8 @@ pub use error::{Error, ErrorKind};
 pub use evidence::{Evidence, EvidenceOptions};
 #[cfg(feature = "tower")]
 pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, ResponseBody};
-pub use reader::{Fault, Filter, Kept, Reader, Summary, Verification};
+pub use reader::{Fault, Filter, Kept, LastSign, Monitor, Reader, Silence, Summary, Verification};
 pub use recorder::{Health, Recorder, Stats};
 pub use recording::Recording;
+pub use recover::{Recovered, recover};
+pub use space::FreeSpace;

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -40,15 +40,28 @@ pub(crate) struct Job {
     pub(crate) admitted: Option<OwnedSemaphorePermit>,
 }
 
+/// What [`Queue::take`] gives.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    Jobs(Vec<Job>),
+    /// Nothing came in time.
+    Nothing,
+    /// The queue is closed and empty.
+    Closed,
+}
+
 /// An entry of the log before it has its place in it.
 pub(crate) struct Entry {
     pub(crate) kind: Kind,
+    /// The seconds within which the next heartbeat comes, in entries that say so.
+    pub(crate) period: u16,
     pub(crate) time: i64,
     pub(crate) exchange: ExchangeId,
     pub(crate) session: SessionId,
     pub(crate) salt: [u8; 32],
     pub(crate) envelope: Vec<u8>,
-    pub(crate) row: Row,
+    /// What it puts into the table of exchanges, if it belongs to one.
+    pub(crate) row: Option<Row>,
 }
 
 /// A piece of a body.
@@ -73,17 +86,25 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for jobs and takes the oldest, as many as fit into one transaction. `None` when the
-    /// queue is closed and empty.
+    /// Waits until then for jobs and takes the oldest, as many as fit into one transaction.
     ///
     /// Jobs that nobody waits for, such as outcomes, give others a moment to come along: otherwise
     /// each request that follows on another would wait for two syncs, that of the outcome before
     /// it and its own.
-    pub(crate) fn take(&self) -> Option<Vec<Job>> {
-        let lane = self
+    pub(crate) fn take(&self, until: Instant) -> Taken {
+        let time = until.saturating_duration_since(Instant::now());
+        let (lane, _) = self
             .ready
-            .wait_while(self.lane(), |lane| lane.jobs.is_empty() && !lane.closed)
+            .wait_timeout_while(self.lane(), time, |lane| {
+                lane.jobs.is_empty() && !lane.closed
+            })
             .unwrap_or_else(PoisonError::into_inner);
+        if lane.jobs.is_empty() {
+            return match lane.closed {
+                true => Taken::Closed,
+                false => Taken::Nothing,
+            };
+        }
         let idle =
             |lane: &mut Lane| lane.awaited == 0 && !lane.closed && lane.jobs.len() < MAX_JOBS;
         let (mut lane, _) = self
@@ -100,7 +121,7 @@ impl Queue {
             lane.awaited -= usize::from(job.waiting.is_some());
             taken.push(job);
         }
-        (!taken.is_empty()).then_some(taken)
+        Taken::Jobs(taken)
     }
 
     /// Takes no more. What is in the queue can still be taken out.
@@ -168,6 +189,13 @@ const LINGER: Duration = Duration::from_millis(2);
 mod tests {
     use super::*;
 
+    fn take(queue: &Queue) -> Option<usize> {
+        match queue.take(Instant::now() + Duration::from_secs(10)) {
+            Taken::Jobs(jobs) => Some(jobs.len()),
+            _ => None,
+        }
+    }
+
     fn job(bytes: usize) -> Job {
         let part = Part {
             exchange: ExchangeId::generate(),
@@ -188,13 +216,13 @@ mod tests {
         for _ in 0..MAX_JOBS + 1 {
             queue.push(job(1)).unwrap();
         }
-        assert_eq!(queue.take().map(|jobs| jobs.len()), Some(MAX_JOBS));
-        assert_eq!(queue.take().map(|jobs| jobs.len()), Some(1));
+        assert_eq!(take(&queue), Some(MAX_JOBS));
+        assert_eq!(take(&queue), Some(1));
 
         for _ in 0..3 {
             queue.push(job(MAX_BYTES / 2)).unwrap();
         }
-        assert_eq!(queue.take().map(|jobs| jobs.len()), Some(2));
+        assert_eq!(take(&queue), Some(2));
     }
 
     #[test]
@@ -203,8 +231,14 @@ mod tests {
         queue.push(job(1)).unwrap();
         queue.close();
         assert!(queue.push(job(1)).is_err());
-        assert_eq!(queue.take().map(|jobs| jobs.len()), Some(1));
-        assert!(queue.take().is_none());
+        assert_eq!(take(&queue), Some(1));
+        assert!(matches!(queue.take(Instant::now()), Taken::Closed));
+    }
+
+    #[test]
+    fn nothing_comes_in_time() {
+        let queue = Queue::default();
+        assert!(matches!(queue.take(Instant::now()), Taken::Nothing));
     }
 
     #[test]
@@ -213,7 +247,7 @@ mod tests {
         queue.push(job(1)).unwrap();
         let taker = std::thread::spawn({
             let queue = std::sync::Arc::clone(&queue);
-            move || queue.take().map(|jobs| jobs.len())
+            move || take(&queue)
         });
         let (waiting, _answer) = oneshot::channel();
         let awaited = Job {
@@ -224,6 +258,6 @@ mod tests {
         assert_eq!(taker.join().unwrap(), Some(2));
         // And without one they do not wait for ever.
         queue.push(job(1)).unwrap();
-        assert_eq!(queue.take().map(|jobs| jobs.len()), Some(1));
+        assert_eq!(take(&queue), Some(1));
     }
 }

@@ -14,9 +14,11 @@ use tollbook_ledger::VerifierKey;
 
 use crate::{
     Config, Error, ErrorKind, Recording,
+    anchor::Anchor,
     folder::Folder,
     journal::Journal,
     recording::Open,
+    space::{Space, Watch},
     writer::{self, Shared},
 };
 
@@ -49,6 +51,17 @@ pub(crate) struct Inner {
 pub enum Health {
     /// It is.
     Healthy,
+    /// It is, and the disk has little room.
+    LowSpace {
+        /// Free bytes.
+        free: u64,
+    },
+    /// What is open is recorded to its end, and nothing new begins: the disk is almost full. It
+    /// goes on by itself when there is room.
+    Reserve {
+        /// Free bytes.
+        free: u64,
+    },
     /// A write takes longer than its deadline. Whoever waits for it is refused; when it comes to
     /// its end, the book is written again.
     Stalled,
@@ -71,6 +84,9 @@ pub struct Stats {
     pub open: usize,
     /// Bytes that wait to be written.
     pub queued: usize,
+    /// The number of entries that the anchor was brought up to; `None` without an anchor, zero
+    /// before this recorder first did. What is above it a copy that is put back could hide.
+    pub anchored: Option<u64>,
 }
 
 impl Recorder {
@@ -79,20 +95,37 @@ impl Recorder {
     ///
     /// # Errors
     ///
-    /// When the folder is in use or not usable, its key is not private, or the journal is not one
-    /// that this key signed.
+    /// When the folder is in use or not usable, its key is not private, the journal is not one
+    /// that this key signed, or it is not the one that was anchored: an older copy of it, or one
+    /// that went on from such a copy. [`recover`](crate::recover) is the way out of the last.
     pub fn open(config: Config) -> Result<Self, Error> {
         let folder = Folder::claim(&config.folder)?;
-        let mut journal = Journal::open(&folder, &config)?;
+        let mut anchor = config.anchor.as_deref().map(Anchor::claim).transpose()?;
+        let mut journal = Journal::open(&folder, &config, anchor.as_ref())?;
+        journal.start()?;
         let swept = journal.sweep()?;
         if swept > 0 {
             tracing::warn!(exchanges = swept, "closed exchanges whose end nobody saw");
         }
+        if let Some(anchor) = &mut anchor {
+            // From here on the book says that it has an anchor, so that one is.
+            let head = journal.head();
+            anchor.swap(&head.note)?;
+            journal.note_anchored(head.into());
+        }
+        let watch = Watch::new(&config, folder.journal()?)?;
         let room = config.queue.clamp(1, Semaphore::MAX_PERMITS.min(MAX_ROOM));
         let slots = config.exchanges.clamp(1, Semaphore::MAX_PERMITS);
         let shared = Arc::new(Shared::new(room, slots, journal.size()));
         let key = journal.verifier_key();
-        let threads = writer::start(journal, folder.journal()?, &shared)?;
+        let threads = writer::start(
+            journal,
+            folder.journal()?,
+            config.heartbeat,
+            anchor,
+            watch,
+            &shared,
+        )?;
         Ok(Self(Arc::new(Inner {
             shared,
             config: Config {
@@ -102,7 +135,7 @@ impl Recorder {
             },
             open: Mutex::default(),
             key,
-            threads: Mutex::new(threads.into()),
+            threads: Mutex::new(threads),
             folder,
         })))
     }
@@ -111,8 +144,13 @@ impl Recorder {
     ///
     /// # Errors
     ///
-    /// When nothing is recorded any more, or no other exchange ended in time.
+    /// When nothing is recorded any more, the disk is almost full, or no other exchange ended in
+    /// time.
     pub async fn begin(&self, exchange: &Exchange) -> Result<Recording, Error> {
+        if self.0.shared.space().0 == Space::Reserve {
+            self.0.shared.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(ErrorKind::Space.into());
+        }
         let mut salts = [[0; 32]; 2];
         for salt in &mut salts {
             getrandom::fill(salt).map_err(|_| ErrorKind::Random)?;
@@ -159,7 +197,14 @@ impl Recorder {
             None if (self.0.shared.writing()).is_some_and(|time| time > self.0.config.deadline) => {
                 Health::Stalled
             }
-            None => Health::Healthy,
+            None => {
+                let (space, free) = self.0.shared.space();
+                match space {
+                    Space::Enough => Health::Healthy,
+                    Space::Low => Health::LowSpace { free },
+                    Space::Reserve => Health::Reserve { free },
+                }
+            }
             Some(reason) => Health::Blocked {
                 reason: reason.as_ref().to_owned(),
             },
@@ -174,6 +219,8 @@ impl Recorder {
             commits: shared.commits.load(Ordering::Relaxed),
             open: self.0.open().len(),
             queued: (self.0.config.queue).saturating_sub(shared.room.available_permits()),
+            anchored: (self.0.config.anchor.as_ref())
+                .map(|_| shared.anchor_size.load(Ordering::Relaxed)),
         }
     }
 

@@ -7,13 +7,13 @@ use std::{
 };
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use tollbook_exchange::{Draft, Exchange, Outcome, ResponsePart, ResponseShape};
+use tollbook_exchange::{Draft, Exchange, Outcome, ResponsePart, ResponseShape, SessionId};
 use tollbook_ledger::ContentDigest;
 
 use crate::{
     Error, ErrorKind, envelope,
     journal::{REQUEST, response_kind},
-    queue::{Entry, Job, Part},
+    queue::{Job, Part},
     recorder::Inner,
     writer::Shared,
 };
@@ -113,6 +113,8 @@ struct Progress {
     intent: Option<[u8; 32]>,
     /// The salt of the outcome, until that is handed over.
     outcome: Option<[u8; 32]>,
+    /// Fixed when the intent is handed over: both entries stand in one chain.
+    session: Option<SessionId>,
     /// Fixed when the first part comes.
     shape: Option<ResponseShape>,
     response: ContentDigest,
@@ -125,6 +127,7 @@ impl Open {
             progress: Mutex::new(Progress {
                 intent: Some(intent),
                 outcome: Some(outcome),
+                session: None,
                 shape: None,
                 response: ContentDigest::new(&outcome),
             }),
@@ -202,6 +205,12 @@ impl Progress {
         }
     }
 
+    fn session(&mut self, exchange: &Exchange, draft: &Draft) -> SessionId {
+        *self
+            .session
+            .get_or_insert_with(|| envelope::session(exchange, draft))
+    }
+
     fn ask(&mut self, exchange: &Exchange, draft: &mut Draft, job: &mut Job) -> Result<(), Error> {
         let Some(salt) = self.intent else {
             return Ok(());
@@ -221,8 +230,9 @@ impl Progress {
                 data,
             });
         }
+        let session = self.session(exchange, draft);
         job.entries
-            .push(envelope::intent(exchange, draft, salt, &digest)?);
+            .push(envelope::intent(exchange, draft, session, salt, &digest)?);
         self.intent = None;
         Ok(())
     }
@@ -262,8 +272,9 @@ impl Progress {
         };
         let outcome = draft.outcome.unwrap_or(otherwise);
         let shape = self.shape.unwrap_or(draft.response.shape);
-        let entry: Entry =
-            envelope::outcome(exchange, draft, outcome, salt, shape, &self.response)?;
+        let session = self.session(exchange, draft);
+        let body = &self.response;
+        let entry = envelope::outcome(exchange, draft, session, outcome, salt, shape, body)?;
         job.entries.push(entry);
         Ok(())
     }

@@ -4,7 +4,7 @@ use rusqlite::{Transaction, params};
 use serde_json::Value;
 use tollbook_exchange::{ExchangeId, SessionId, Timestamp};
 
-use crate::{Error, ErrorKind, database::signed};
+use crate::{Error, ErrorKind, database::signed, envelope::VERSION};
 
 /// What one entry puts into the table of exchanges.
 ///
@@ -40,9 +40,9 @@ pub(crate) struct OutcomeRow {
 }
 
 impl Row {
-    /// Reads an envelope of version 1.
+    /// Reads an envelope of version 2.
     pub(crate) fn read(envelope: &Value) -> Option<Self> {
-        if envelope.get("v")?.as_u64() != Some(1) {
+        if envelope.get("v")?.as_u64() != Some(VERSION) {
             return None;
         }
         match envelope.get("kind")?.as_str()? {

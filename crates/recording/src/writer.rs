@@ -1,4 +1,5 @@
-//! The two threads behind a recorder: one writes, the other keeps the write-ahead log short.
+//! The threads behind a recorder: one writes, one keeps the write-ahead log short, and one the
+//! anchor close behind the book.
 
 use std::{
     io,
@@ -17,9 +18,11 @@ use tokio::sync::Semaphore;
 
 use crate::{
     Error, ErrorKind,
+    anchor::{Anchor, Head, SharedHead, follow},
     database::{connect, with_suffix},
     journal::Journal,
-    queue::{Job, Queue},
+    queue::{Job, Queue, Taken},
+    space::{Space, Watch},
 };
 
 /// What the recorder's handles and its threads share.
@@ -32,6 +35,16 @@ pub(crate) struct Shared {
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) entries: AtomicU64,
     pub(crate) commits: AtomicU64,
+    /// The end of the log, where there is an anchor to keep it.
+    head: Mutex<Option<SharedHead>>,
+    /// What the anchor holds and the journal does not know yet.
+    anchored: Mutex<Option<SharedHead>>,
+    /// The number of entries that the anchor is about.
+    pub(crate) anchor_size: AtomicU64,
+    /// The room on the disk, and its free bytes.
+    space: Mutex<(Space, u64)>,
+    /// Exchanges that were not begun for want of room.
+    pub(crate) refused: AtomicU64,
     /// When the write began that is under way.
     writing: Mutex<Option<Instant>>,
     /// Why nothing is written any more.
@@ -46,6 +59,11 @@ impl Shared {
             slots: Arc::new(Semaphore::new(slots)),
             entries: AtomicU64::new(entries),
             commits: AtomicU64::new(0),
+            head: Mutex::default(),
+            anchored: Mutex::default(),
+            anchor_size: AtomicU64::new(0),
+            space: Mutex::new((Space::Enough, u64::MAX)),
+            refused: AtomicU64::new(0),
             writing: Mutex::default(),
             stopped: OnceLock::new(),
         }
@@ -67,7 +85,7 @@ impl Shared {
         self.room.close();
         self.slots.close();
         let kind = self.blocked();
-        while let Some(jobs) = self.queue.take() {
+        while let Taken::Jobs(jobs) = self.queue.take(Instant::now()) {
             jobs.into_iter().for_each(|job| job.fail(&kind));
         }
     }
@@ -78,12 +96,32 @@ impl Shared {
 
     /// For how long the write that is under way has been so.
     pub(crate) fn writing(&self) -> Option<Duration> {
-        let began = *self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = *lock(&self.writing);
         began.map(|began| began.elapsed())
     }
 
+    /// The room on the disk, and its free bytes.
+    pub(crate) fn space(&self) -> (Space, u64) {
+        *lock(&self.space)
+    }
+
+    /// The end of the log.
+    pub(crate) fn head(&self) -> Option<SharedHead> {
+        lock(&self.head).clone()
+    }
+
+    pub(crate) fn set_head(&self, head: Head) {
+        *lock(&self.head) = Some(Arc::new(head));
+    }
+
+    /// Notes that the anchor holds this.
+    pub(crate) fn anchored(&self, head: SharedHead) {
+        self.anchor_size.store(head.size, Ordering::Relaxed);
+        *lock(&self.anchored) = Some(head);
+    }
+
     fn set_writing(&self, began: Option<Instant>) {
-        *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = began;
+        *lock(&self.writing) = began;
     }
 
     /// The error of everything that is refused because writing ended.
@@ -93,12 +131,29 @@ impl Shared {
     }
 }
 
-/// Starts both threads.
+/// Starts the threads. The last one is the writer's end: the others end after it.
 pub(crate) fn start(
     journal: Journal,
     path: PathBuf,
+    heartbeat: Duration,
+    anchor: Option<Anchor>,
+    watch: Watch,
     shared: &Arc<Shared>,
-) -> Result<[JoinHandle<()>; 2], Error> {
+) -> Result<Vec<JoinHandle<()>>, Error> {
+    let thread = |error: io::Error| Error::because(ErrorKind::Folder, error);
+    // Held by the writer: its end is how the anchor's thread learns of it.
+    let (writing, written) = sync_channel::<()>(0);
+    let mut threads = Vec::new();
+    if let Some(anchor) = anchor {
+        shared.set_head(journal.head());
+        let follow = thread::Builder::new()
+            .name("tollbook-anchor".into())
+            .spawn({
+                let shared = Arc::clone(shared);
+                move || follow(anchor, &written, &shared)
+            });
+        threads.push(follow.map_err(thread)?);
+    }
     let connection = connect(&path)?;
     // A checkpoint that meets a reader or the writer is simply tried again later.
     connection.busy_timeout(Duration::ZERO)?;
@@ -112,23 +167,62 @@ pub(crate) fn start(
         .name("tollbook-writer".into())
         .spawn({
             let shared = Arc::clone(shared);
-            move || write(journal, &shared, &call)
+            move || {
+                write(journal, heartbeat, watch, &shared, &call);
+                drop(writing);
+            }
         });
-    let thread = |error: io::Error| Error::because(ErrorKind::Folder, error);
-    Ok([writer.map_err(thread)?, keeper.map_err(thread)?])
+    threads.push(writer.map_err(thread)?);
+    threads.push(keeper.map_err(thread)?);
+    Ok(threads)
 }
 
-/// Writes what comes, in groups: all that waits when a group begins shares one sync.
-fn write(mut journal: Journal, shared: &Arc<Shared>, call: &SyncSender<()>) {
+/// Writes what comes, in groups: all that waits when a group begins shares one sync. At the end of
+/// each period it writes a heartbeat, and a last entry when it is told to end.
+fn write(
+    mut journal: Journal,
+    heartbeat: Duration,
+    mut watch: Watch,
+    shared: &Arc<Shared>,
+    call: &SyncSender<()>,
+) {
     // Also if this thread panics, nobody waits for it in vain.
     let _stop = StopOnDrop(Arc::clone(shared));
-    while let Some(jobs) = shared.queue.take() {
+    let mut due = Instant::now() + heartbeat;
+    loop {
+        let taken = shared.queue.take(due.min(watch.next()));
+        let (jobs, over) = match taken {
+            Taken::Jobs(jobs) => (jobs, false),
+            Taken::Nothing => (Vec::new(), false),
+            Taken::Closed => (Vec::new(), true),
+        };
+        let before = journal.size();
         shared.set_writing(Some(Instant::now()));
-        let written = journal.append(&jobs);
+        if let Some(anchored) = lock(&shared.anchored).take() {
+            journal.note_anchored(anchored);
+        }
+        let mut written = match jobs.is_empty() {
+            true => Ok(()),
+            false => journal.append(&jobs),
+        };
+        if over {
+            written = written.and_then(|()| journal.stop());
+        } else if watch.next() <= Instant::now() {
+            written = written.and_then(|()| look(&mut watch, &mut journal, shared));
+        }
+        if !over && due <= Instant::now() {
+            written = written.and_then(|()| journal.beat());
+            due = Instant::now() + heartbeat;
+        }
         shared.set_writing(None);
         match written {
+            // A look that found nothing.
+            Ok(()) if jobs.is_empty() && journal.size() == before => {}
             Ok(()) => {
                 shared.entries.store(journal.size(), Ordering::Relaxed);
+                if shared.head().is_some() {
+                    shared.set_head(journal.head());
+                }
                 shared.commits.fetch_add(1, Ordering::Relaxed);
                 jobs.into_iter().for_each(Job::done);
                 // Full means that the other thread has been called already.
@@ -142,7 +236,31 @@ fn write(mut journal: Journal, shared: &Arc<Shared>, call: &SyncSender<()>) {
                 return;
             }
         }
+        if over {
+            return;
+        }
     }
+}
+
+/// Looks whether the journal is still the file that is written, and how much room it has.
+fn look(watch: &mut Watch, journal: &mut Journal, shared: &Shared) -> Result<(), Error> {
+    if watch.is_gone() {
+        return Err(ErrorKind::Gone.into());
+    }
+    let Some((space, free)) = watch.look() else {
+        return Ok(());
+    };
+    let before = std::mem::replace(&mut *lock(&shared.space), (space, free)).0;
+    if before == space {
+        return Ok(());
+    }
+    tracing::warn!(
+        free,
+        state = space.as_str(),
+        "the room on the disk of the book"
+    );
+    watch.enter(space);
+    journal.state(space, free, shared.refused.swap(0, Ordering::Relaxed))
 }
 
 /// Moves the write-ahead log into the database until the writer is gone.
@@ -208,6 +326,10 @@ fn checkpoint(connection: &Connection, mode: &str) -> Result<bool, Error> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn size(file: &Path) -> u64 {

@@ -14,8 +14,8 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tollbook_ledger::{
-    Checkpoint, ContentDigest, Frontier, Hash, Header, Kind, Leaf, Level, LogProof, SigningKey,
-    Tile,
+    Chain, Checkpoint, ContentDigest, Frontier, Hash, Header, Kind, Leaf, Level, LogProof,
+    SigningKey, Tile,
     evidence::{Indexes, Manifest, Opening, Selection, id_to_text},
     inclusion_proof, leaf_hash,
 };
@@ -40,30 +40,34 @@ fn evidence(folder: &Path) -> String {
         json!({ "parts": 1, "bytes": bytes.len(), "digest": digest.finish().to_string() })
     };
     let (mut tree, mut notes) = (Frontier::new(), Vec::new());
+    let mut chain = Chain::new();
     let (mut hashes, mut openings, mut bundle) = (Vec::new(), Vec::new(), Vec::new());
     for (sequence, kind) in [(0, Kind::Intent), (1, Kind::Outcome)] {
         let salt = [u8::try_from(sequence).unwrap(); 32];
         let body = body(&salt, b"words");
         let envelope = match kind {
             Kind::Intent => json!({
-                "v": 1, "kind": "intent", "id": id, "session": id, "request": { "body": body },
+                "v": 2, "kind": "intent", "id": id, "session": id, "request": { "body": body },
             }),
-            _ => json!({ "v": 1, "kind": "outcome", "id": id, "response": { "body": body } }),
+            _ => json!({ "v": 2, "kind": "outcome", "id": id, "response": { "body": body } }),
         };
         let envelope = envelope.to_string().into_bytes();
         let header = Header {
             kind,
+            period: 0,
             sequence,
             time: 7,
             exchange: [1; 16],
             session: [1; 16],
+            link: chain.next(kind),
         };
         let leaf = Leaf::seal(header, &salt, &envelope).to_bytes();
         tree.append(leaf_hash(&leaf));
         hashes.push(leaf_hash(&leaf));
         openings.push(Opening { leaf, salt });
         notes.push(Checkpoint::of(NAME, &tree).sign(&key()).unwrap());
-        bundle.extend([0, 84]);
+        chain.push(&header, leaf_hash(&leaf));
+        bundle.extend([0, 128]);
         bundle.extend(leaf);
         put(&format!("records/{sequence}.json"), &envelope);
         put(&format!("records/{sequence}.body"), b"words");

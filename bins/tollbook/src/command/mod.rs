@@ -9,6 +9,7 @@ pub(crate) mod export;
 pub(crate) mod mask;
 pub(crate) mod policy;
 pub(crate) mod quickstart;
+pub(crate) mod recover;
 pub(crate) mod remote;
 pub(crate) mod search;
 pub(crate) mod serve;

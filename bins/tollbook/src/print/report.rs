@@ -1,11 +1,15 @@
 //! What `verify` found.
 
+use tollbook_exchange::Timestamp;
 use tollbook_recording::Verification;
 
-use super::{Tone, field, inert, tone};
+use super::{Tone, field, inert, local, tone};
 
 /// The most faults that are shown; `--json` has more.
 const FAULTS: usize = 20;
+
+/// The most silences that are shown, the newest; `--json` has more.
+const SILENCES: usize = 5;
 
 /// The page of a verification.
 pub(crate) fn report(report: &Verification) -> Vec<String> {
@@ -16,6 +20,8 @@ pub(crate) fn report(report: &Verification) -> Vec<String> {
     };
     let mut page = vec![
         field("book", &tone(word, meant)),
+        field("integrity", integrity(report.integrity)),
+        field("complete", completeness(report.completeness)),
         field("log", &inert(&report.origin)),
         field(
             "entries",
@@ -40,6 +46,23 @@ pub(crate) fn report(report: &Verification) -> Vec<String> {
             ),
         ));
     }
+    for silence in report.silences.iter().rev().take(SILENCES).rev() {
+        let why = match silence.why {
+            "stopped" => "it was stopped",
+            "crashed" => "it ended without a word",
+            _ => "heartbeats are missing",
+        };
+        let (from, to) = (time(silence.from), time(silence.to));
+        page.push(field("silent", &format!("{from} to {to}: {why}")));
+    }
+    if report.silence_count > SILENCES as u64 {
+        let more = report.silence_count - SILENCES as u64;
+        page.push(field("", &format!("and {more} earlier")));
+    }
+    if let Some(sign) = report.last_sign {
+        let word = if sign.stopped { "stopped" } else { "running" };
+        page.push(field("last sign", &format!("{word} at {}", time(sign.at))));
+    }
     for fault in report.faults.iter().take(FAULTS) {
         let place = fault
             .index
@@ -57,6 +80,26 @@ pub(crate) fn report(report: &Verification) -> Vec<String> {
         ));
     }
     page
+}
+
+fn time(time: Timestamp) -> String {
+    local(&time.to_string())
+}
+
+fn integrity(verdict: &str) -> &'static str {
+    match verdict {
+        "proven" => "proven: each record is, byte for byte, what the log's key signed",
+        "broken" => "BROKEN: something is not what the log's key signed",
+        _ => "unknown: not all is there that shows it",
+    }
+}
+
+fn completeness(verdict: &str) -> &'static str {
+    match verdict {
+        "complete" => "yes: no record is missing, and no session has a gap",
+        "incomplete" => "NO: records are missing that were signed",
+        _ => "not shown",
+    }
 }
 
 const fn exchanges(count: u64) -> &'static str {

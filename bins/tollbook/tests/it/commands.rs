@@ -45,7 +45,7 @@ fn quickstart_once_shows_a_masked_record_and_verifies() {
     assert_eq!(code(&once), 0, "{}", text(&once.stderr));
     let page = text(&once.stdout);
     assert!(page.contains("verified"), "{page}");
-    assert!(page.contains("entries    4, for 2 exchanges\n"), "{page}");
+    assert!(page.contains("entries    6, for 2 exchanges\n"), "{page}");
     assert!(
         page.contains("repo:acme/payments:ref:refs/heads/main (developers)"),
         "{page}"
@@ -80,7 +80,7 @@ fn quickstart_once_shows_a_masked_record_and_verifies() {
     assert_eq!(code(&again), 0, "{}", text(&again.stderr));
     let value: Value = serde_json::from_slice(&again.stdout).unwrap();
     assert_eq!(value["exchange"]["outcome"], "complete");
-    assert_eq!(value["exchange"]["ledger"]["index"], 7);
+    assert_eq!(value["exchange"]["ledger"]["index"], 10);
 
     let listed = tollbook(
         &folder,
@@ -110,13 +110,13 @@ fn a_changed_book_is_told_by_exit_code_one() {
     let verified = tollbook(&folder, &["verify", "--data", "tollbook-data"]);
     assert_eq!(code(&verified), 1, "{}", text(&verified.stdout));
     assert!(
-        text(&verified.stdout).contains("index 2"),
+        text(&verified.stdout).contains("index 3"),
         "{}",
         text(&verified.stdout)
     );
     let verified = tollbook(&folder, &["verify", "--json", "--data", "tollbook-data"]);
     let report: Value = serde_json::from_slice(&verified.stdout).unwrap();
-    assert_eq!(report["faults"][0]["index"], 2, "{report}");
+    assert_eq!(report["faults"][0]["index"], 3, "{report}");
 }
 
 #[test]
@@ -466,15 +466,75 @@ fn one_open_exchange_is_counted_in_the_singular() {
         scope.spawn(|| stage.ask(&stage.token("open"), "claude-haiku-4-5", "wait"));
         let begun = Instant::now();
         let mut page = String::new();
-        while !page.contains("entries    3, ") && begun.elapsed() < Duration::from_secs(10) {
+        while !page.contains("entries    4, ") && begun.elapsed() < Duration::from_secs(10) {
             thread::sleep(Duration::from_millis(50));
             page = text(&stage.read(&["verify"]).stdout);
         }
-        assert!(page.contains("entries    3, for 2 exchanges\n"), "{page}");
+        assert!(page.contains("entries    4, for 2 exchanges\n"), "{page}");
         assert!(
             page.contains("open       1 exchange has no outcome yet\n"),
             "{page}"
         );
     });
     stage.end();
+}
+
+#[test]
+fn a_book_put_back_from_a_copy_is_continued_only_in_a_new_epoch() {
+    let folder = TempDir::new().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    assert_eq!(code(&tollbook(&folder, &["quickstart", "--once"])), 0);
+    fs::create_dir(at("copy")).unwrap();
+    for file in ["journal.db", "log.key", "log.vkey"] {
+        fs::copy(at("tollbook-data").join(file), at("copy").join(file)).unwrap();
+    }
+    assert_eq!(code(&tollbook(&folder, &["quickstart", "--once"])), 0);
+    let verified = tollbook(&folder, &["verify", "--json", "--data", "tollbook-data"]);
+    let newest: Value = serde_json::from_slice(&verified.stdout).unwrap();
+    fs::create_dir(at("elsewhere")).unwrap();
+    fs::write(
+        at("elsewhere/anchor"),
+        newest["checkpoint"].as_str().unwrap(),
+    )
+    .unwrap();
+    for file in ["journal.db-wal", "journal.db-shm"] {
+        let _missing = fs::remove_file(at("tollbook-data").join(file));
+    }
+    fs::copy(at("copy/journal.db"), at("tollbook-data/journal.db")).unwrap();
+
+    let name = newest["origin"].as_str().unwrap();
+    let config = format!(
+        "[gateway]\ndata = \"tollbook-data\"\nname = \"{name}\"\n\
+         [record]\nanchor = \"elsewhere/anchor\"\n\
+         [[issuer]]\nname = \"ci\"\npreset = \"github-actions\"\naudience = \"tollbook\"\n\
+         [[connection]]\nname = \"claude\"\nprotocol = \"claude\"\n\
+         upstream = \"https://api.anthropic.com\"\n\
+         credential = {{ header = \"x-api-key\", env = \"SOME_KEY\" }}\nallow = [\"all\"]\n"
+    );
+    fs::write(at("c.toml"), config).unwrap();
+    let bare = tollbook(&folder, &["recover", "--config", "c.toml"]);
+    assert_eq!(code(&bare), 2, "{}", text(&bare.stderr));
+    let recover = [
+        "recover",
+        "--accept-gap",
+        "--reason",
+        "disk",
+        "--config",
+        "c.toml",
+    ];
+    let done = tollbook(&folder, &recover);
+    assert_eq!(code(&done), 0, "{}", text(&done.stderr));
+    let page = text(&done.stdout);
+    assert!(
+        page.contains("epoch      2\n") && page.contains("/e2"),
+        "{page}"
+    );
+    assert_eq!(
+        code(&tollbook(&folder, &["verify", "--config", "c.toml"])),
+        0
+    );
+    let aside = ["verify", "--data", "tollbook-data/epoch-1"];
+    assert_eq!(code(&tollbook(&folder, &aside)), 0);
+    let again = tollbook(&folder, &recover);
+    assert_eq!(code(&again), 1, "{}", text(&again.stderr));
 }

@@ -39,26 +39,26 @@ fn evidence_of_the_quickstart_is_checked_by_those_who_have_nothing_else() {
     let at = |name: &str| folder.path().join(name);
 
     let page = said(&folder, "export evidence all --data tollbook-data", 0);
-    assert!(page.contains("4 of 2 exchanges"), "{page}");
+    assert!(page.contains("6 of 2 exchanges"), "{page}");
     let key = fs::read_to_string(at("tollbook-data/log.vkey")).unwrap();
     let key = key.trim_end().parse().unwrap();
     let report = check(at("all"), Some(&key), &[]).unwrap();
     assert!(report.is_verified(), "{:?}", report.faults);
-    assert_eq!((report.records, report.exchanges), (4, Some(2)));
+    assert_eq!((report.records, report.exchanges), (6, Some(2)));
 
     let one = format!("export evidence one --json --data tollbook-data --exchange {id}");
     let written: Value = serde_json::from_str(&said(&folder, &one, 0)).unwrap();
     assert_eq!(
         (&written["records"], &written["size"]),
-        (&2.into(), &4.into())
+        (&2.into(), &6.into())
     );
     let report = check(at("one"), Some(&key), &[]).unwrap();
     assert!(report.is_verified(), "{:?}", report.faults);
-    let record = fs::read_to_string(at("one/records/2.json")).unwrap();
+    let record = fs::read_to_string(at("one/records/3.json")).unwrap();
     let record: Value = serde_json::from_str(&record).unwrap();
     assert_eq!(record["id"], id);
     // What is handed on is masked, as the book is.
-    let prompt = fs::read_to_string(at("one/records/2.body")).unwrap();
+    let prompt = fs::read_to_string(at("one/records/3.body")).unwrap();
     assert!(
         prompt.contains("[REDACTED:") && !prompt.contains("ghp_"),
         "{prompt}"

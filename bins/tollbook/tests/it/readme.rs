@@ -375,6 +375,7 @@ fn the_reference_of_the_configuration_is_whole() {
     let sections = [
         "[gateway]",
         "[gateway.tls]",
+        "[record]",
         "[[issuer]]",
         "[[federation]]",
         "[[connection]]",

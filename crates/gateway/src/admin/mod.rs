@@ -29,7 +29,7 @@ use tollbook_recording::{RecordLayer, Recorder};
 use tower::ServiceBuilder;
 
 use self::auth::Roles;
-use crate::{config::AdminConfig, policies::LivePolicies};
+use crate::{config::AdminConfig, monitor::Alarm, policies::LivePolicies};
 
 /// The connection under which calls of the API stand in the book.
 const CONNECTION: &str = "(admin)";
@@ -40,6 +40,7 @@ const MAX_BODY: usize = 64 << 10;
 #[derive(Clone)]
 pub(crate) struct Admin {
     pub(crate) recorder: Recorder,
+    pub(crate) alarm: Alarm,
     pub(crate) stop: CancellationToken,
     pub(crate) masker: Masker,
     pub(crate) gate: GateAuthenticator,

@@ -476,6 +476,7 @@ fn size(text: &str) -> Option<usize> {
     match unit {
         "KiB" => number.checked_mul(1 << 10),
         "MiB" => number.checked_mul(1 << 20),
+        "GiB" => number.checked_mul(1 << 30),
         _ => None,
     }
 }
@@ -493,6 +494,7 @@ mod tests {
             (None, None, None)
         );
         assert_eq!(size("32MiB"), Some(32 << 20));
+        assert_eq!(size("2GiB"), Some(2 << 30));
         assert_eq!((size("32"), size("32MB")), (None, None));
     }
 }

@@ -14,6 +14,7 @@ mod issuer;
 mod limits;
 mod masking;
 mod mistake;
+mod record;
 
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,7 @@ pub use limits::{BudgetConfig, LimitsConfig};
 pub use masking::{MaskConfig, MaskProfiles, MaskingConfig, ProfileConfig};
 pub(crate) use mistake::nearest;
 pub use mistake::{Located, Mistake, Mistakes};
+pub use record::RecordConfig;
 use toml::de::DeTable;
 
 use self::document::{Notes, Section};
@@ -39,6 +41,8 @@ use self::document::{Notes, Section};
 pub struct Config {
     /// `[gateway]`: where the gateway listens and keeps its book.
     pub gateway: GatewayConfig,
+    /// `[record]`: how the book is written.
+    pub record: RecordConfig,
     /// `[[issuer]]`: who may vouch for callers.
     pub issuers: Vec<IssuerConfig>,
     /// `[[connection]]`: what can be reached through the gate.
@@ -66,6 +70,20 @@ pub struct Config {
 }
 
 impl Config {
+    /// How the book is written that this configuration is about.
+    pub fn book(&self) -> tollbook_recording::Config {
+        let mut book = tollbook_recording::Config::new(&self.gateway.data, &self.gateway.name);
+        let record = &self.record;
+        book.anchor = record.anchor.clone();
+        book.heartbeat = record.heartbeat.unwrap_or(book.heartbeat);
+        book.idle = record.session_idle.unwrap_or(book.idle);
+        let size = |size: Option<usize>, usual| size.map_or(usual, |size| size as u64);
+        book.low_space = size(record.low_space, book.low_space);
+        book.reserve = size(record.reserve, book.reserve);
+        book.deadline = record.deadline.unwrap_or(book.deadline);
+        book
+    }
+
     /// Reads a configuration. Relative paths in it are resolved against `folder`;
     /// `environment` holds the variables that may override single keys, such as
     /// `TOLLBOOK_GATEWAY__LISTEN` or, for the connection of that name,
@@ -97,8 +115,10 @@ impl Config {
         }
 
         let root = Section::root(&notes, document.get_ref());
+        let gateway = GatewayConfig::read(root.table("gateway"), folder);
         let mut config = Self {
-            gateway: GatewayConfig::read(root.table("gateway"), folder),
+            record: RecordConfig::read(root.table("record"), folder, &gateway.data),
+            gateway,
             issuers: named(root.tables("issuer"), "issuer", |section| {
                 IssuerConfig::read(section, folder)
             }),

@@ -263,3 +263,22 @@ fn nothing_to_reach_is_a_mistake() {
         ]
     );
 }
+
+#[test]
+fn how_the_book_is_written_can_be_told() {
+    let told = "[gateway]\ndata = \"book\"\nname = \"log.example\"\n[record]\n\
+                anchor = \"../elsewhere/anchor\"\nheartbeat = \"30s\"\nsession_idle = \"5m\"\n\
+                deadline = \"1s\"\nlow_space = \"2GiB\"\nreserve = \"64MiB\"\n";
+    let (config, _) = read(told);
+    let book = config.book();
+    assert_eq!(book.folder, Path::new("/etc/tollbook/book"));
+    let anchor = Path::new("/etc/tollbook/../elsewhere/anchor");
+    assert_eq!(book.anchor.as_deref(), Some(anchor));
+    let times = [book.heartbeat, book.idle, book.deadline];
+    assert_eq!(times.map(|time| time.as_secs()), [30, 300, 1]);
+    assert_eq!((book.low_space, book.reserve), (2 << 30, 64 << 20));
+
+    let (_, mistakes) = read("[gateway]\ndata = \"book\"\n[record]\nanchor = \"book/anchor\"\n");
+    let within = |mistake: &String| mistake.contains("lies in the folder of the book");
+    assert!(mistakes.iter().any(within), "{mistakes:?}");
+}

@@ -6,7 +6,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `MANIFEST` | what the folder says that it holds: a [`Manifest`], version 1 |
+//! | `MANIFEST` | what the folder says that it holds: a [`Manifest`], version 2 |
 //! | `vkey` | the log's public key in the form of signed-note, and a line feed |
 //! | `checkpoint` | the signed head of the log, as <https://c2sp.org/tlog-checkpoint> has it |
 //! | `tile/<L>/<N>` | the hash tiles of the whole tree, as <https://c2sp.org/tlog-tiles> has them |
@@ -23,8 +23,9 @@
 //!
 //! *Integrity*: each record is, byte for byte, what the log's key signed. *Completeness*: no record
 //! is missing that the selection asks for. The second needs the leaves of the whole log. A leaf
-//! tells kind, time and the random ids of exchange and session, so whoever has them all sees by
-//! himself which records a selection takes. They tell nothing of what was recorded, but they do
+//! tells kind, time, the random ids of exchange and session and its place in that session, so
+//! whoever has them all sees by himself which records a selection takes, that no session has a gap,
+//! and when the recorder was not running. They tell nothing of what was recorded, but they do
 //! tell how often the gate was used, and when: so they can be left out, and then completeness
 //! cannot be shown.
 //!
@@ -56,7 +57,7 @@ pub const RECORDS: &str = "records";
 
 /// What opens a leaf's commitment: the extra data of a record's proof.
 ///
-/// A byte that is the version, 1, then the leaf and the salt.
+/// A byte that is the version, 2, then the leaf and the salt.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Opening {
     /// The leaf.
@@ -164,34 +165,36 @@ pub fn id_from_text(text: &str) -> Option<[u8; 16]> {
     (id_to_text(&id) == text).then_some(id)
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Header, Kind};
+    use crate::{Chain, Header, Kind};
 
     #[test]
     fn an_opening_is_version_leaf_and_salt() {
         let header = Header {
             kind: Kind::Intent,
+            period: 0,
             sequence: 3,
             time: 4,
             exchange: [5; 16],
             session: [6; 16],
+            link: Chain::new().next(Kind::Intent),
         };
         let opening = Opening {
             leaf: Leaf::seal(header, &[7; 32], b"{}").to_bytes(),
             salt: [7; 32],
         };
         let bytes = opening.to_bytes();
-        assert_eq!(bytes.len(), 1 + 84 + 32);
+        assert_eq!(bytes.len(), 1 + 128 + 32);
         assert_eq!(Opening::from_bytes(&bytes), Ok(opening));
         assert_eq!(opening.leaf().unwrap().header, header);
         for cut in 0..bytes.len() {
             assert_eq!(Opening::from_bytes(&bytes[..cut]), Err(Error::LogProof));
         }
-        let other = [&[2], &bytes[1..]].concat();
+        let other = [&[1], &bytes[1..]].concat();
         assert_eq!(Opening::from_bytes(&other), Err(Error::LogProof));
     }
 

@@ -8,7 +8,8 @@ use crate::{Header, Kind};
 ///
 /// It speaks of what stands in leaves and of nothing else, so that whoever has the leaves can see
 /// by himself what it takes. An exchange is taken for what the leaf of its intent says, with all
-/// its entries.
+/// its entries. What closes a session goes with the session, and the book's own entries are taken
+/// by their time, unless exchanges or a session were asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Only these exchanges; if there are none here, any.
@@ -39,12 +40,21 @@ impl Selection {
         *self == Self::default()
     }
 
-    /// Whether it takes the exchange with this intent.
-    fn takes(&self, intent: &Header) -> bool {
-        (self.exchanges.is_empty() || self.exchanges.contains(&intent.exchange))
-            && self.session.is_none_or(|session| session == intent.session)
-            && self.since.is_none_or(|since| since <= intent.time)
-            && self.until.is_none_or(|until| intent.time < until)
+    /// Whether it takes all of one session and nothing else.
+    pub fn is_session(&self) -> bool {
+        let session = Self {
+            session: self.session,
+            ..Self::default()
+        };
+        self.session.is_some() && *self == session
+    }
+
+    /// Whether it takes the entry for what its own leaf says.
+    fn takes(&self, header: &Header) -> bool {
+        (self.exchanges.is_empty() || self.exchanges.contains(&header.exchange))
+            && self.session.is_none_or(|session| session == header.session)
+            && self.since.is_none_or(|since| since <= header.time)
+            && self.until.is_none_or(|until| header.time < until)
     }
 }
 
@@ -63,17 +73,18 @@ impl<'a> Selector<'a> {
     pub fn entry(&mut self, header: &Header) -> bool {
         let all = self.selection.is_all();
         let taken = match header.kind {
-            Kind::Intent => all || self.selection.takes(header),
             Kind::Outcome => all || self.taken.contains(&header.exchange),
+            _ => all || self.selection.takes(header),
         };
-        if taken {
-            match header.kind {
-                Kind::Intent => self.intents += 1,
-                Kind::Outcome => self.outcomes += 1,
+        match header.kind {
+            Kind::Intent if taken => {
+                self.intents += 1;
+                if !all {
+                    self.taken.insert(header.exchange);
+                }
             }
-            if !all {
-                self.taken.insert(header.exchange);
-            }
+            Kind::Outcome if taken => self.outcomes += 1,
+            _ => {}
         }
         taken
     }
@@ -96,10 +107,12 @@ mod tests {
     fn header(kind: Kind, time: i64, exchange: u8, session: u8) -> Header {
         Header {
             kind,
+            period: 0,
             sequence: 0,
             time,
             exchange: [exchange; 16],
             session: [session; 16],
+            link: crate::Chain::new().next(kind),
         }
     }
 
@@ -112,6 +125,8 @@ mod tests {
             header(Kind::Outcome, 50, 1, 9),
             header(Kind::Outcome, 21, 2, 2),
             header(Kind::Intent, 30, 3, 1),
+            header(Kind::Close, 25, 0, 1),
+            header(Kind::Heartbeat, 26, 0, 0),
         ];
         let taken = |selection: &Selection| -> Vec<usize> {
             let mut selector = Selector::new(selection);
@@ -120,18 +135,18 @@ mod tests {
             taken.map(|(place, _)| place).collect()
         };
         let all = Selection::default();
-        assert_eq!(taken(&all), [0, 1, 2, 3, 4]);
+        assert_eq!(taken(&all), [0, 1, 2, 3, 4, 5, 6]);
         let session = Selection {
             session: Some([1; 16]),
             ..all.clone()
         };
-        assert_eq!(taken(&session), [0, 2, 4]);
+        assert_eq!(taken(&session), [0, 2, 4, 5]);
         let times = Selection {
             since: Some(10),
             until: Some(30),
             ..all.clone()
         };
-        assert_eq!(taken(&times), [0, 1, 2, 3]);
+        assert_eq!(taken(&times), [0, 1, 2, 3, 5, 6]);
         let one = Selection {
             exchanges: [[2; 16]].into(),
             ..all.clone()

@@ -50,7 +50,7 @@ pub(crate) fn write(
     let mut tree = TiledTree::new(size, |tile: Tile| tiles(&tile.to_string()));
     for index in records.iter() {
         let leaf = record(book, index, &mut tree, &note, &mut folder)?;
-        if options.contents {
+        if options.contents && matches!(leaf.header.kind, Kind::Intent | Kind::Outcome) {
             content(book, index, &leaf, &mut folder)?;
         }
     }

@@ -17,6 +17,7 @@ use crate::{Error, ErrorKind};
 fn not_recordable(error: &Error) -> Refusal {
     let reason = match error.kind() {
         ErrorKind::Blocked(_) => "journal_blocked",
+        ErrorKind::Space => "journal_space",
         ErrorKind::Deadline => "journal_deadline",
         // Another recorder, or an exchange that is over: the layers were put together wrongly.
         ErrorKind::NotOpen | ErrorKind::Twice => {

@@ -1,12 +1,14 @@
 //! Reading the book.
 
 mod list;
+mod monitor;
 mod show;
 mod verify;
 mod walk;
 
 pub use list::{Filter, Summary};
-pub use verify::{Fault, Kept, Verification};
+pub use monitor::Monitor;
+pub use verify::{Fault, Kept, LastSign, Silence, Verification};
 
 use std::{
     fmt,

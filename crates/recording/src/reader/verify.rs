@@ -3,18 +3,20 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde::Serialize;
 use serde_json::Value;
-use tollbook_exchange::{ExchangeId, SessionId};
+use tollbook_exchange::{ExchangeId, SessionId, Timestamp};
 use tollbook_ledger::{
-    ContentDigest, Entry, Header, Integrity, Kind, MAX_FAULTS, Past, Verifier, VerifierKey,
+    BOOK, Chain, Chains, ContentDigest, Entry, Header, Integrity, Kind, MAX_FAULTS, Past, Pulse,
+    Verifier, VerifierKey,
 };
 
 use super::count;
 use crate::{
     Error, ErrorKind,
     database::signed,
-    envelope::{content, shape_name},
+    envelope::{VERSION, content, shape_name},
     journal::{REQUEST, shape_of},
     row::{IntentRow, OutcomeRow, Row},
+    sessions,
 };
 
 /// What [`Reader::verify`](crate::Reader::verify) found.
@@ -47,6 +49,40 @@ pub struct Verification {
     pub exchanges: u64,
     /// Exchanges that have no outcome yet.
     pub open: u64,
+    /// The sessions of more than one exchange, or that could have more.
+    pub sessions: u64,
+    /// When nobody wrote, and why; at most a thousand times.
+    pub silences: Vec<Silence>,
+    /// How many such times there are, also beyond what `silences` holds.
+    pub silence_count: u64,
+    /// The last sign of life of the recorder: when, and whether it said that it stops.
+    pub last_sign: Option<LastSign>,
+}
+
+/// A time in which nobody wrote. A book that is complete can have them: they show that the gate was
+/// closed, or did not run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Silence {
+    /// The time of the last entry before.
+    pub from: Timestamp,
+    /// The time of the first entry after.
+    pub to: Timestamp,
+    /// The index of that entry.
+    pub index: u64,
+    /// `stopped` if the recorder said that it stops, `crashed` if it ended without a word, `late`
+    /// if it ran on and a heartbeat is missing.
+    pub why: &'static str,
+}
+
+/// The last entry that a recorder wrote of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LastSign {
+    /// When.
+    pub at: Timestamp,
+    /// Whether it said that it stops.
+    pub stopped: bool,
 }
 
 /// One thing that is wrong with the book.
@@ -118,11 +154,17 @@ pub(super) fn verify(
 
     let mut entries = book.prepare("SELECT seq, leaf, salt, envelope FROM entry ORDER BY seq")?;
     let mut entries = entries.query([])?;
-    while let Some(row) = entries.next()? {
-        let index = verifier.size();
-        if row.get::<_, i64>(0)? != signed(index)? {
-            audit.fault(Some(index), "the entry is stored under another index");
-        }
+    loop {
+        let row = match entries.next() {
+            Ok(Some(row)) => row,
+            Ok(None) => break,
+            Err(_) => {
+                let what = "the journal is damaged, and cannot be read from here on";
+                audit.fault(Some(verifier.size()), what);
+                break;
+            }
+        };
+        let place: i64 = row.get(0)?;
         let blob = |column| row.get_ref(column)?.as_blob().map_err(blob_error);
         let entry = Entry {
             leaf: blob(1)?,
@@ -130,17 +172,27 @@ pub(super) fn verify(
             envelope: blob(3)?,
         };
         if let Some(header) = verifier.entry(&entry) {
+            if place != signed(header.sequence)? {
+                let what = "the entry is stored under another index";
+                audit.fault(Some(header.sequence), what);
+            }
             audit.entry(&header, &entry)?;
         }
     }
-    let head_fits = head.is_some_and(|(size, frontier, _)| {
-        signed(verifier.size()).is_ok_and(|entries| entries == size)
-            && frontier == verifier.tree().to_bytes()
-    });
-    if !head_fits {
-        audit.fault(None, "the stored head is not that of the entries");
+    audit.pages()?;
+    // Where entries are missing that is the fault, and not what no longer fits because of it.
+    if verifier.is_whole() {
+        let head_fits = head.is_some_and(|(size, frontier, _)| {
+            signed(verifier.size()).is_ok_and(|entries| entries == size)
+                && frontier == verifier.tree().to_bytes()
+        });
+        if !head_fits {
+            audit.fault(None, "the stored head is not that of the entries");
+        }
+        audit.tables()?;
+        audit.sessions(verifier.chains())?;
     }
-    audit.tables()?;
+    let sessions = agents(verifier.chains()).count() as u64;
 
     let report = verifier.finish();
     let ledger = report.faults.iter().map(|fault| Fault {
@@ -175,7 +227,29 @@ pub(super) fn verify(
         fault_count: report.fault_count + audit.fault_count,
         exchanges: audit.intents,
         open: audit.intents.saturating_sub(audit.outcomes),
+        sessions,
+        silences: silences(&report.pulse),
+        silence_count: report.pulse.count(),
+        last_sign: report.pulse.last().map(|(at, stopped)| LastSign {
+            at: Timestamp::from_micros(at),
+            stopped,
+        }),
     })
+}
+
+fn silences(pulse: &Pulse) -> Vec<Silence> {
+    let silences = pulse.silences().iter().map(|silence| Silence {
+        from: Timestamp::from_micros(silence.from),
+        to: Timestamp::from_micros(silence.to),
+        index: silence.index,
+        why: silence.why.as_str(),
+    });
+    silences.collect()
+}
+
+/// The chains of sessions that the table `session` has, without the book's own.
+fn agents(chains: &Chains) -> impl Iterator<Item = (&[u8; 16], &Chain)> {
+    chains.iter().filter(|(id, _)| **id != BOOK)
 }
 
 /// The checks that need more than the log: bodies, and the table of exchanges.
@@ -213,10 +287,11 @@ impl Audit<'_> {
                 }
                 (same, body)
             }
-            _ => {
+            (Kind::Intent | Kind::Outcome, _) => {
                 self.fault(index, "the envelope is not one that this build reads");
                 return Ok(());
             }
+            (kind, _) => (own(kind, header, &envelope), true),
         };
         if !fits {
             self.fault(index, "the envelope is not that of its leaf");
@@ -315,6 +390,39 @@ impl Audit<'_> {
         Ok(row.optional()?)
     }
 
+    /// Holds indexes against their tables: what is looked up by an index is not read in the row.
+    fn pages(&mut self) -> Result<(), Error> {
+        let mut check = self.book.prepare("PRAGMA integrity_check(20)")?;
+        let mut lines = check.query([])?;
+        while let Ok(Some(line)) = lines.next() {
+            if line.get_ref(0)?.as_str().ok() != Some("ok") {
+                let what = "the database is damaged: its pages, tables and indexes do not fit";
+                self.fault(None, what);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds the table of sessions against the chains of the log.
+    fn sessions(&mut self, chains: &Chains) -> Result<(), Error> {
+        let mut stored = 0;
+        for (id, chain) in chains.iter() {
+            let row = sessions::row(self.book, id)?;
+            stored += u64::from(row.is_some());
+            // That of an exchange that is alone and open needs no row.
+            let alone = row.is_none() && chain.exchanges == 1 && chain.open == 1;
+            if row != Some(*chain) && !alone {
+                let what = "the table of sessions differs from the log";
+                self.fault(Some(chain.last), what);
+            }
+        }
+        if stored != count(self.book, "SELECT count(*) FROM session")? {
+            self.fault(None, "the table of sessions has rows without entries");
+        }
+        Ok(())
+    }
+
     /// Looks for rows that no entry knows of.
     fn tables(&mut self) -> Result<(), Error> {
         let exchanges = count(self.book, "SELECT count(*) FROM exchange")?;
@@ -344,6 +452,25 @@ impl Audit<'_> {
             });
         }
     }
+}
+
+/// Whether the envelope of an entry of no exchange is that of its leaf.
+fn own(kind: Kind, header: &Header, envelope: &Value) -> bool {
+    let time = Timestamp::from_micros(header.time).to_string();
+    let told = match kind {
+        Kind::Close => {
+            envelope["session"] == SessionId::from_bytes(header.session).to_string()
+                && envelope["entries"] == header.link.ordinal
+        }
+        Kind::Start | Kind::State => envelope["period"] == header.period,
+        Kind::Heartbeat => {
+            envelope["period"] == header.period && envelope["open"] == header.link.open
+        }
+        _ => envelope["open"] == header.link.open,
+    };
+    told && envelope["v"] == VERSION
+        && envelope["kind"] == kind.as_str()
+        && envelope["time"] == time
 }
 
 fn blob_error(error: rusqlite::types::FromSqlError) -> Error {

@@ -1,11 +1,18 @@
 //! What is on the disk at the moment something is let through.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use tollbook_exchange::{Exchange, Outcome};
-use tollbook_recording::{ErrorKind, Health};
+use tollbook_recording::{ErrorKind, FreeSpace, Health};
 use tower::{Layer, ServiceExt, service_fn};
 
 use crate::support::{Book, Stall, masked, open};
@@ -149,8 +156,83 @@ async fn a_second_commit_waits_for_the_first() {
     let recording = book.recorder.begin(&exchange).await.unwrap();
     book.recorder.commit(&exchange).await.unwrap();
     book.recorder.commit(&exchange).await.unwrap();
-    assert_eq!(book.recorder.stats().entries, 1);
+    // The start, and the intent once.
+    assert_eq!(book.recorder.stats().entries, 2);
     drop(recording);
     let late = book.recorder.commit(&exchange).await.unwrap_err();
     assert_eq!(late.kind(), &ErrorKind::NotOpen);
+}
+
+#[tokio::test]
+async fn a_disk_that_is_almost_full_takes_what_is_open_and_nothing_new() {
+    let free = Arc::new(AtomicU64::new(1 << 40));
+    let asked = Arc::clone(&free);
+    let book = Book::with(|config| {
+        config.free_space = FreeSpace::new(move |_| Ok(asked.load(Ordering::Relaxed)));
+    });
+    let reserve = book.folder().join("journal.reserve");
+    assert_eq!(std::fs::metadata(&reserve).unwrap().len(), 32 << 20);
+    let exchange = open();
+    let recording = book.recorder.begin(&exchange).await.unwrap();
+    free.store(500 << 20, Ordering::Relaxed);
+    book.becomes(Health::LowSpace { free: 500 << 20 }).await;
+    book.exchange(b"prompt", &[]).await;
+
+    free.store(20 << 20, Ordering::Relaxed);
+    book.becomes(Health::Reserve { free: 20 << 20 }).await;
+    let refused = book.recorder.begin(&open()).await.unwrap_err();
+    assert_eq!(refused.kind(), &ErrorKind::Space);
+    book.recorder.commit(&exchange).await.unwrap();
+    exchange.conclude(Outcome::Complete);
+    drop(recording);
+    assert!(!reserve.exists());
+
+    free.store(1 << 40, Ordering::Relaxed);
+    book.becomes(Health::Healthy).await;
+    book.exchange(b"prompt", &[]).await;
+    let book = book.close();
+    assert!(reserve.exists());
+    let states: Vec<(String, u64)> = book
+        .database()
+        .prepare("SELECT envelope FROM entry ORDER BY seq")
+        .unwrap()
+        .query_map([], |row| row.get::<_, Vec<u8>>(0))
+        .unwrap()
+        .map(|envelope| serde_json::from_slice::<serde_json::Value>(&envelope.unwrap()).unwrap())
+        .filter(|envelope| envelope["kind"] == "state")
+        .map(|envelope| {
+            let state = envelope["state"].as_str().unwrap().to_owned();
+            (state, envelope["refused"].as_u64().unwrap())
+        })
+        .collect();
+    let expected = [("low_space", 0), ("reserve", 0), ("recovered", 1)];
+    assert_eq!(
+        states,
+        expected.map(|(state, refused)| (state.to_owned(), refused))
+    );
+    let found = book.reader().verify(None).unwrap();
+    assert!(found.is_verified(), "{:?}", found.faults);
+    assert_eq!(found.silence_count, 0);
+}
+
+#[tokio::test]
+async fn a_journal_that_is_deleted_or_replaced_stops_recording() {
+    for replaced in [false, true] {
+        let book = Book::new();
+        book.exchange(b"prompt", &[]).await;
+        let journal = book.folder().join("journal.db");
+        std::fs::rename(&journal, book.folder().join("away")).unwrap();
+        if replaced {
+            std::fs::copy(book.folder().join("away"), &journal).unwrap();
+        }
+        let blocked = async {
+            while !matches!(book.recorder.health(), Health::Blocked { .. }) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), blocked)
+            .await
+            .unwrap();
+        assert!(book.recorder.begin(&open()).await.is_err());
+    }
 }

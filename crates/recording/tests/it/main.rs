@@ -6,11 +6,25 @@
     reason = "what the tests themselves set up may fail them"
 )]
 
+mod anchor;
+#[cfg(target_os = "linux")]
+mod disk;
 mod durability;
 mod evidence;
+#[cfg(target_os = "linux")]
+mod faults;
 mod limits;
 mod outcomes;
 mod reading;
 mod restart;
+mod sessions;
 mod support;
 mod tampering;
+
+/// The recorder of a test with a disk of its own; see [`disk`].
+#[cfg(target_os = "linux")]
+#[ignore = "a process that other tests start"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn disk_child() {
+    disk::record().await;
+}

@@ -358,7 +358,7 @@ async fn five_hundred_exchanges_have_five_hundred_outcomes() {
     let book = book.close();
     let found = book.reader().verify(None).unwrap();
     assert!(found.is_verified(), "{found:?}");
-    assert_eq!((found.exchanges, found.open, found.size), (500, 0, 1000));
+    assert_eq!((found.exchanges, found.open, found.size), (500, 0, 1002));
     let count = |outcome| -> i64 {
         let sql = "SELECT count(*) FROM exchange WHERE outcome = ?1";
         book.database()

@@ -71,7 +71,7 @@ async fn an_exchange_has_the_keys_of_the_contract_in_their_order() {
     assert_eq!(shown["findings"].as_array().unwrap().len(), 2);
     assert_eq!(
         shown["ledger"],
-        json!({ "log": "audit.example/gw1", "index": 1, "intent_index": 0 })
+        json!({ "log": "audit.example/gw1", "index": 2, "intent_index": 1 })
     );
 }
 

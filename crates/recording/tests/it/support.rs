@@ -56,6 +56,17 @@ impl Book {
         assert!(become_so.is_ok(), "not {health:?}");
     }
 
+    /// Waits until the log has so many entries.
+    pub(crate) async fn grows_to(&self, entries: u64) {
+        let grow = async {
+            while self.recorder.stats().entries < entries {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let grown = tokio::time::timeout(Duration::from_secs(20), grow).await;
+        assert!(grown.is_ok(), "{:?}", self.recorder.stats());
+    }
+
     pub(crate) fn folder(&self) -> PathBuf {
         self.dir.path().join("book")
     }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, types::Value};
 use tollbook_ledger::SigningKey;
-use tollbook_recording::{Reader, Verification};
+use tollbook_recording::{Monitor, Reader, Verification};
 
 use crate::support::{Book, Closed, ORIGIN, whole};
 
@@ -41,11 +41,20 @@ fn flip(value: &Value, bit: usize) -> Value {
     }
 }
 
+/// The column by which a row is told.
+fn key_of(table: &str) -> &str {
+    match table {
+        "session" => "last",
+        _ => "rowid",
+    }
+}
+
 /// The first index of an entry to which a row of the table belongs.
 fn index_of(database: &Connection, table: &str, rowid: i64) -> i64 {
     let sql = match table {
         "entry" => "SELECT seq FROM entry WHERE rowid = ?1",
         "exchange" => "SELECT intent FROM exchange WHERE rowid = ?1",
+        "session" => "SELECT last FROM session WHERE last = ?1",
         _ => {
             "SELECT iif(part.kind = 0, intent, closed) FROM part JOIN exchange ON id = exchange
              WHERE part.rowid = ?1"
@@ -63,6 +72,10 @@ async fn a_value_changed_in_any_column_is_found_at_its_entry() {
     let mut flips = 0;
     for (table, columns) in [
         ("entry", &["salt", "envelope", "leaf"][..]),
+        (
+            "session",
+            &["id", "entries", "exchanges", "open", "head", "closed"],
+        ),
         ("part", &["exchange", "kind", "ordinal", "at", "data"]),
         (
             "exchange",
@@ -86,7 +99,7 @@ async fn a_value_changed_in_any_column_is_found_at_its_entry() {
         ),
     ] {
         let rows: Vec<i64> = database
-            .prepare(&format!("SELECT rowid FROM {table}"))
+            .prepare(&format!("SELECT {} FROM {table}", key_of(table)))
             .unwrap()
             .query_map([], |row| row.get(0))
             .unwrap()
@@ -95,8 +108,9 @@ async fn a_value_changed_in_any_column_is_found_at_its_entry() {
         for rowid in rows {
             for column in columns {
                 let index = index_of(&database, table, rowid);
-                let read = format!("SELECT {column} FROM {table} WHERE rowid = ?1");
-                let write = format!("UPDATE {table} SET {column} = ?2 WHERE rowid = ?1");
+                let key = key_of(table);
+                let read = format!("SELECT {column} FROM {table} WHERE {key} = ?1");
+                let write = format!("UPDATE {table} SET {column} = ?2 WHERE {key} = ?1");
                 let value: Value = database
                     .query_row(&read, [rowid], |row| row.get(0))
                     .unwrap();
@@ -135,14 +149,17 @@ async fn rows_added_or_removed_are_found() {
         "DELETE FROM entry WHERE seq = 2",
         "DELETE FROM entry WHERE seq = 5",
         "UPDATE entry SET seq = 9 WHERE seq = 5",
-        "INSERT INTO entry SELECT 6, salt, envelope, leaf FROM entry WHERE seq = 5",
+        "INSERT INTO entry SELECT 8, leaf, salt, envelope FROM entry WHERE seq = 5",
         "DELETE FROM part WHERE rowid = 1",
         "INSERT INTO part SELECT exchange, kind, 7, at, data FROM part WHERE rowid = 1",
         "INSERT INTO part SELECT zeroblob(16), kind, ordinal, at, data FROM part WHERE rowid = 1",
-        "DELETE FROM exchange WHERE intent = 2",
-        "UPDATE exchange SET closed = NULL WHERE intent = 2",
+        "DELETE FROM exchange WHERE intent = 3",
+        "UPDATE exchange SET closed = NULL WHERE intent = 3",
         "INSERT INTO exchange (intent, id, session, connection, protocol, started)
          VALUES (99, zeroblob(16), zeroblob(16), 'c', 'p', 1)",
+        "DELETE FROM session",
+        "INSERT INTO session SELECT x'01', entries, exchanges, open, head, last, time, closed
+         FROM session LIMIT 1",
         "DELETE FROM head",
         "UPDATE head SET size = 5",
         "UPDATE head SET frontier = x'00'",
@@ -171,4 +188,89 @@ async fn a_book_replaced_as_a_whole_is_found_by_a_key_that_was_kept() {
         "tampered"
     );
     assert!(kept.reader().verify(Some(&key)).unwrap().is_verified());
+}
+
+/// All that the tables hold.
+fn contents(folder: &std::path::Path) -> Vec<Vec<Value>> {
+    let database = Connection::open(folder.join("journal.db")).unwrap();
+    let mut all = Vec::new();
+    for table in ["entry", "part", "head", "exchange", "session"] {
+        let mut rows = database.prepare(&format!("SELECT * FROM {table}")).unwrap();
+        let columns = rows.column_count();
+        let mut rows = rows.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            all.push(
+                (0..columns)
+                    .map(|column| row.get(column).unwrap())
+                    .collect(),
+            );
+        }
+    }
+    all
+}
+
+/// Not every bit of a database file means something: where `verify` says that all is well, nothing
+/// that was recorded may be another.
+#[tokio::test]
+async fn no_bit_of_a_file_makes_another_book() {
+    let whole = book().await;
+    let expected = contents(&whole.folder());
+    let names = ["journal.db", "log.vkey"];
+    let files = names.map(|name| std::fs::read(whole.folder().join(name)).unwrap());
+    let (mut found, mut unmeant) = (0, 0);
+    for flip in 0..400_usize {
+        let dir = tempfile::tempdir().unwrap();
+        let mut files = files.clone();
+        let file = &mut files[usize::from(flip % 20 == 0)];
+        // Spread over all of it, with the first page in full.
+        let bits = file.len() * 8;
+        let bit = if flip < 40 {
+            flip * 53 % bits
+        } else {
+            flip.wrapping_mul(2_654_435_761) % bits
+        };
+        file[bit / 8] ^= 1 << (bit % 8);
+        for (name, bytes) in names.iter().zip(&files) {
+            std::fs::write(dir.path().join(name), bytes).unwrap();
+        }
+        let verified = Reader::open(dir.path()).and_then(|reader| reader.verify(None));
+        match verified {
+            Ok(report) if report.is_verified() => {
+                assert!(contents(dir.path()) == expected, "bit {bit}");
+                unmeant += 1;
+            }
+            Ok(report) => {
+                assert_ne!(report.fault_count, 0, "bit {bit}");
+                found += 1;
+            }
+            Err(_) => found += 1,
+        }
+    }
+    assert!(found > 60, "{found} found, {unmeant} without a meaning");
+}
+
+#[tokio::test]
+async fn a_monitor_finds_what_was_written_wrongly_and_nothing_else() {
+    let book = Book::new();
+    let mut monitor = Monitor::new(book.reader()).unwrap();
+    for limit in [1, 1000] {
+        for _ in 0..3 {
+            book.exchange(b"prompt", &[b"answer"]).await;
+            while !monitor.look(limit).unwrap() {}
+        }
+    }
+    let written = book.recorder.stats().entries;
+    book.exchange(b"prompt", &[b"answer"]).await;
+    book.recorder.close();
+    assert!(monitor.look(1000).unwrap());
+    assert_eq!(monitor.faults(), []);
+    assert_eq!(monitor.seen(), book.reader().size().unwrap());
+
+    let change = "UPDATE entry SET envelope = CAST(envelope || ' ' AS BLOB) WHERE seq = 2";
+    let closed = book.close();
+    closed.database().execute_batch(change).unwrap();
+    let mut monitor = Monitor::new(closed.reader()).unwrap();
+    assert!(monitor.look(written + 100).unwrap());
+    let faults = monitor.faults();
+    assert_eq!((faults[0].index, faults.len()), (Some(2), 1), "{faults:?}");
 }
