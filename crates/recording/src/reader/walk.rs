@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rusqlite::OptionalExtension;
 use tollbook_exchange::ExchangeId;
+use tollbook_ledger::leaf_hash;
 
 use super::{Reader, Summary, list};
 use crate::{Error, database::signed};
@@ -65,6 +66,22 @@ impl Reader {
                 .query_row([index], |row| row.get(0))
                 .optional()?;
             Ok(id.map(ExchangeId::from_bytes))
+        })
+    }
+
+    /// What the log has at this index, if it goes so far: another book has something else there.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub fn leaf_at(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
+        let index = signed(index)?;
+        self.read(|book| {
+            let leaf: Option<Vec<u8>> = book
+                .prepare_cached("SELECT leaf FROM entry WHERE seq = ?1")?
+                .query_row([index], |row| row.get(0))
+                .optional()?;
+            Ok(leaf.map(|leaf| leaf_hash(&leaf).0))
         })
     }
 }

@@ -47,10 +47,10 @@ pub(super) fn catch_up(
                 caught.exchanges += 1;
             }
             memory.write_uses(&change)?;
-            let anchor = book.exchange_at(to - 1)?;
+            let anchor = book.leaf_at(to - 1)?;
             change.execute(
                 "UPDATE state SET cursor = ?1, anchor = ?2",
-                params![signed(to)?, anchor.map(|id| *id.as_bytes())],
+                params![signed(to)?, anchor],
             )?;
         }
         change.commit()?;
@@ -68,12 +68,12 @@ pub(super) fn forget(index: &mut Connection, intent: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether the index is one of this book: the book still has, where the index ends, the exchange
-/// that it had then.
+/// Whether the index is one of this book: the log still has, where the index ends, the entry that
+/// it had then.
 ///
 /// The index is read before the book: meanwhile both may only grow, by what others take in.
 fn fits(index: &Connection, book: &Reader) -> Result<bool, Error> {
-    let (cursor, anchor): (i64, Option<[u8; 16]>) =
+    let (cursor, anchor): (i64, Option<[u8; 32]>) =
         index.query_row("SELECT cursor, anchor FROM state", [], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;
@@ -83,8 +83,7 @@ fn fits(index: &Connection, book: &Reader) -> Result<bool, Error> {
     if cursor == 0 {
         return Ok(true);
     }
-    let there = book.exchange_at(cursor - 1)?;
-    Ok(cursor <= book.size()? && there.map(|id| *id.as_bytes()) == anchor)
+    Ok(anchor.is_some() && book.leaf_at(cursor - 1)? == anchor)
 }
 
 pub(super) fn cursor(index: &Connection) -> Result<u64, Error> {
