@@ -37,7 +37,12 @@ pub(crate) async fn watch(folder: PathBuf, alarm: Alarm, events: Events) {
                 tracing::warn!(%error, "the book could not be read again");
                 continue;
             }
-            Err(_) => return,
+            Err(_) => {
+                let what = "the reader of what was written has failed";
+                tracing::error!(what, "the book is not watched any more");
+                alarm.0.get_or_init(|| what.to_owned());
+                return;
+            }
         };
         if let Some(fault) = looking.faults().into_iter().next() {
             let what = match fault.index {

@@ -284,9 +284,9 @@ impl Gateway {
             tracing::warn!(%error, "what was spent last could not be kept");
         }
         let (recorder, health) = (self.recorder.clone(), self.recorder.health());
+        let closed = tokio::task::spawn_blocking(move || recorder.close()).await;
         // A panic while closing loses nothing that is not lost already.
-        drop(tokio::task::spawn_blocking(move || recorder.close()).await);
-        health
+        closed.unwrap_or(health)
     }
 }
 

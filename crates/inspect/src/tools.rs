@@ -307,7 +307,7 @@ impl Question {
         }
         let action = detect::with_facts(
             action.with("tool", name),
-            !scan.found.is_empty(),
+            self.masker.has_secret(&scan.found),
             detected.as_ref(),
         );
         let mut findings = scan.found;

@@ -21,6 +21,8 @@ pub(crate) struct Anchor {
     path: PathBuf,
     /// What the file holds, as far as this process knows.
     held: Option<String>,
+    /// What a write that failed would have put there.
+    tried: Option<String>,
     _lock: File,
 }
 
@@ -58,6 +60,7 @@ impl Anchor {
         }
         Ok(Self {
             held: read(path).map_err(unusable)?,
+            tried: None,
             path: path.to_owned(),
             _lock: lock,
         })
@@ -71,11 +74,14 @@ impl Anchor {
     /// Puts a checkpoint in the place of the one that it holds. Durable when this returns.
     pub(crate) fn swap(&mut self, next: &str) -> Result<(), Refused> {
         let found = read(&self.path).map_err(Refused::Unreachable)?;
-        if found != self.held {
+        // A write that failed may have come as far as the name.
+        let is_own = found == self.held || (self.tried.is_some() && found == self.tried);
+        if !is_own {
             return Err(Refused::Moved);
         }
+        self.tried = Some(next.to_owned());
         self.write(next).map_err(Refused::Unreachable)?;
-        self.held = Some(next.to_owned());
+        self.held = self.tried.take();
         Ok(())
     }
 

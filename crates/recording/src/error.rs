@@ -83,6 +83,17 @@ impl Error {
         &self.kind
     }
 
+    /// Whether what was written is there in another form, rather than not to be had just now.
+    pub(crate) fn is_damage(&self) -> bool {
+        const DAMAGED: [i32; 2] = [rusqlite::ffi::SQLITE_CORRUPT, rusqlite::ffi::SQLITE_NOTADB];
+
+        let source = self.source.as_ref();
+        let database = source.and_then(|source| source.downcast_ref::<DatabaseError>());
+        // The lower byte is the kind; what is above it says more.
+        let code = database.and_then(|DatabaseError(code)| Some(code.as_ref()? & 0xff));
+        self.kind == ErrorKind::Corrupt || code.is_some_and(|code| DAMAGED.contains(&code))
+    }
+
     pub(crate) fn because(
         kind: ErrorKind,
         source: impl Into<Box<dyn StdError + Send + Sync>>,

@@ -85,7 +85,8 @@ impl Folder {
     }
 
     /// Puts the book aside, into a folder of its own below this one, with what the anchor held. What
-    /// was put aside by an attempt before that was cut off stays there. Returns the folder.
+    /// was put aside by an attempt before that was cut off stays there, and nothing is put in the
+    /// place of another book. Returns the folder.
     pub(crate) fn put_aside(&self, epoch: u32, anchor: Option<&str>) -> Result<PathBuf, Error> {
         let aside = self.path.join(format!("epoch-{epoch}"));
         let put = || {
@@ -101,7 +102,11 @@ impl Folder {
                 "log.vkey",
                 "log.key",
             ] {
-                match fs::rename(self.path.join(name), aside.join(name)) {
+                let (from, to) = (self.path.join(name), aside.join(name));
+                if from.exists() && to.exists() {
+                    return Err(io::ErrorKind::AlreadyExists.into());
+                }
+                match fs::rename(from, to) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                     _ => {}
                 }
@@ -113,15 +118,20 @@ impl Folder {
         Ok(aside)
     }
 
-    /// The number of the epoch whose key lies in the folder, or else of the newest that was put
-    /// aside.
-    pub(crate) fn newest_epoch(&self, origin: &str) -> Result<u32, Error> {
+    /// The number of the newest epoch that is known of: by the key in the folder, by what the anchor
+    /// holds, and by those that were put aside. Where one was put aside with its key, another followed.
+    pub(crate) fn newest_epoch(&self, origin: &str, anchor: Option<&str>) -> Result<u32, Error> {
         let key = verifier_key(&self.path).ok().flatten();
-        let mut newest = key.and_then(|key| epoch(key.name(), origin)).unwrap_or(0);
+        let of_key = key.and_then(|key| epoch(key.name(), origin));
+        let of_anchor = anchor.and_then(|note| epoch(note.lines().next()?, origin));
+        let mut newest = of_key.max(of_anchor).unwrap_or(0);
         for entry in fs::read_dir(&self.path).map_err(folder)? {
-            let name = entry.map_err(folder)?.file_name();
+            let entry = entry.map_err(folder)?;
+            let name = entry.file_name();
             let number = name.to_str().and_then(|name| name.strip_prefix("epoch-"));
-            newest = newest.max(number.and_then(|n| n.parse().ok()).unwrap_or(0));
+            let number: u32 = number.and_then(|n| n.parse().ok()).unwrap_or(0);
+            let followed = number > 0 && entry.path().join("log.key").exists();
+            newest = newest.max(number.saturating_add(u32::from(followed)));
         }
         Ok(newest.max(1))
     }

@@ -236,8 +236,17 @@ impl Recorder {
 
     /// Writes what waits and ends the threads. Nothing can be recorded afterwards, and exchanges
     /// still under way will count as indeterminate. Blocks.
-    pub fn close(&self) {
+    ///
+    /// Tells whether all of it could be written: what was wrong before stays so.
+    pub fn close(&self) -> Health {
+        let before = self.health();
         self.0.close();
+        match self.0.shared.stopped() {
+            Some(reason) if reason.as_ref() != writer::CLOSED => Health::Blocked {
+                reason: reason.as_ref().to_owned(),
+            },
+            _ => before,
+        }
     }
 }
 

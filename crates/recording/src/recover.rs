@@ -60,9 +60,9 @@ pub fn recover(config: &Config, reason: &str) -> Result<Recovered, Error> {
         },
     };
 
-    let old = folder.newest_epoch(&config.origin)?;
     let head = head(&folder).ok().flatten();
     let held = anchor.as_ref().and_then(Anchor::held).map(str::to_owned);
+    let old = folder.newest_epoch(&config.origin, held.as_deref())?;
     let before = folder.put_aside(old, held.as_deref())?;
     let epoch = old + 1;
     let next = Config {

@@ -355,6 +355,6 @@ impl Drop for StopOnDrop {
     }
 }
 
-const CLOSED: &str = "the recorder was closed";
+pub(crate) const CLOSED: &str = "the recorder was closed";
 const PAUSE: Duration = Duration::from_millis(500);
 const WAL_LIMIT: u64 = 64 << 20;

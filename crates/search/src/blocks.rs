@@ -202,18 +202,18 @@ fn said(block: &Value, role: &str) -> Said {
         },
         _ if kind.ends_with("tool_result") => Said::Result {
             id: text("tool_use_id"),
-            text: leaves(&block["content"]),
+            text: spoken(&block["content"]),
             failed: block["is_error"] == true,
         },
         _ => Said::Other {
             kind: kind.to_owned(),
             by_model: role == "assistant",
-            text: leaves(block),
+            text: spoken(block),
         },
     }
 }
 
-/// Members that are no words of anybody: kinds, ids, and bytes in some coding.
+/// Members of the API's blocks that are no words of anybody: kinds, ids, and bytes in some coding.
 const DUMB: [&str; 9] = [
     "type",
     "id",
@@ -228,6 +228,15 @@ const DUMB: [&str; 9] = [
 
 /// The texts and numbers within a value, a line each.
 pub(crate) fn leaves(value: &Value) -> String {
+    within(value, &[])
+}
+
+/// Those of a block of the API that somebody said.
+pub(crate) fn spoken(value: &Value) -> String {
+    within(value, &DUMB)
+}
+
+fn within(value: &Value, dumb: &[&str]) -> String {
     let mut text = String::new();
     // No stack of calls: how deep values are nested is up to those who send them.
     let mut open = vec![value];
@@ -240,7 +249,7 @@ pub(crate) fn leaves(value: &Value) -> String {
                 // The text of a document is in `data` too.
                 let plain = members.get("type").is_some_and(|kind| kind == "text");
                 let spoken = members.iter().filter(|(name, value)| {
-                    !DUMB.contains(&name.as_str())
+                    !dumb.contains(&name.as_str())
                         || (plain && *name == "data" && value.is_string())
                 });
                 let spoken: Vec<&Value> = spoken.map(|(_, value)| value).collect();

@@ -10,7 +10,7 @@ use tollbook_recording::Reader;
 use crate::{
     Error, Index,
     blocks::{Block, Said, blocks},
-    facts::Spent,
+    facts::{Spent, masked_in},
 };
 
 /// One exchange of a session, with what it brought to the conversation: history that was sent again
@@ -125,7 +125,7 @@ impl<'a> Conversation<'a> {
             }
         }
         let mut masked: BTreeMap<String, u64> = BTreeMap::new();
-        for finding in record["findings"].as_array().into_iter().flatten() {
+        for finding in masked_in(&record) {
             if let (Some(rule), Some(count)) = (finding["rule"].as_str(), finding["count"].as_u64())
             {
                 *masked.entry(rule.to_owned()).or_default() += count;

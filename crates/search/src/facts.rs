@@ -7,7 +7,7 @@ use tollbook_budget::{Bill, Prices, Usage};
 use tollbook_exchange::Timestamp;
 
 use crate::{
-    blocks::{Block, Said, blocks, leaves},
+    blocks::{Block, Said, blocks, spoken},
     query::{NumberField, Place},
 };
 
@@ -135,6 +135,8 @@ impl Facts {
         let mut masked = 0;
         for finding in record["findings"].as_array().into_iter().flatten() {
             self.word("finding", finding.get("rule"));
+        }
+        for finding in masked_in(record) {
             masked += finding["count"].as_i64().unwrap_or_default();
         }
         self.numbers.insert(NumberField::Masked, masked);
@@ -198,7 +200,7 @@ impl Facts {
         {
             return;
         }
-        let text = leaves(&record["action"]);
+        let text = spoken(&record["action"]);
         if !text.is_empty() {
             self.blocks.push(Block::new(Said::Prompt(text), true));
         }
@@ -257,4 +259,9 @@ impl Spent {
 fn micros(time: &Value) -> Option<i64> {
     let time: Timestamp = time.as_str()?.parse().ok()?;
     Some(time.as_micros())
+}
+/// What was masked: what was noted only, and left as it is, does not count.
+pub(crate) fn masked_in(record: &Value) -> impl Iterator<Item = &Value> {
+    let findings = record["findings"].as_array().into_iter().flatten();
+    findings.filter(|finding| finding["operator"] != "flag")
 }

@@ -230,6 +230,7 @@ fn term(argument: &str) -> String {
     if !argument.contains(char::is_whitespace) || argument.contains('"') {
         return argument.to_owned();
     }
+    let argument = &argument.replace('\\', "\\\\");
     match argument.split_once(':') {
         Some((field, value)) if !field.contains(char::is_whitespace) => {
             format!("{field}:\"{value}\"")

@@ -382,6 +382,31 @@ impl<'a> Section<'a> {
         parsed
     }
 
+    /// The same, if it is more than nothing.
+    pub(super) fn duration_above_zero(&self, key: &'static str) -> Option<Duration> {
+        let text = self.text(key)?;
+        let parsed = duration(&text.value).filter(|duration| !duration.is_zero());
+        if parsed.is_none() {
+            let what = format!("`{key}` is no duration above zero; write `\"2s\"` or `\"10m\"`");
+            text.wrong(self.notes, what);
+        }
+        parsed
+    }
+
+    /// The same in whole seconds, as many as two bytes hold and at least one.
+    pub(super) fn seconds(&self, key: &'static str) -> Option<Duration> {
+        let text = self.text(key)?;
+        let parsed = duration(&text.value).filter(|duration| {
+            let seconds = 1..=u64::from(u16::MAX);
+            duration.subsec_nanos() == 0 && seconds.contains(&duration.as_secs())
+        });
+        if parsed.is_none() {
+            let what = format!("`{key}` takes whole seconds, from `\"1s\"` to `\"18h\"`");
+            text.wrong(self.notes, what);
+        }
+        parsed
+    }
+
     /// The size under `key`, such as `"512KiB"` or `"32MiB"`.
     pub(super) fn size(&self, key: &'static str) -> Option<usize> {
         let text = self.text(key)?;

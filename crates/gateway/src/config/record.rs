@@ -40,9 +40,9 @@ impl RecordConfig {
         }
         let config = Self {
             anchor: path,
-            heartbeat: section.duration("heartbeat"),
+            heartbeat: section.seconds("heartbeat"),
             session_idle: section.duration("session_idle"),
-            deadline: section.duration("deadline"),
+            deadline: section.duration_above_zero("deadline"),
             low_space: section.size("low_space"),
             reserve: section.size("reserve"),
         };

@@ -128,16 +128,17 @@ where
     let (mut head, body) = response.into_parts();
     let is_coded = is_encoded(&head.headers);
     // What is encoded and passes so cannot be read, so nothing in it is restored.
-    let changes = wire.responses.is_some() || (wire.restore.is_some() && !is_coded);
+    let content_type = content_type(&head.headers);
+    let restore = wire.restore.as_ref();
+    let restore = restore.filter(|_| !is_coded && BodyRestorer::reads(content_type));
+    let changes = wire.responses.is_some() || restore.is_some();
     if !changes || body.is_end_stream() {
         return Ok(Response::from_parts(head, ResponseBody::as_is(body)));
     }
-    let content_type = content_type(&head.headers);
     let mask = wire.responses.as_ref().map(|masker| {
         let view = BodyMasker::new(masker, content_type, PLACE).limit(max_body);
         (masker.clone(), view)
     });
-    let restore = wire.restore.as_ref();
     let restore = restore.map(|session| BodyRestorer::new(session, content_type));
     let is_held = mask.as_ref().is_some_and(|(_, view)| view.is_held());
     let is_text = mask.as_ref().is_some_and(|(_, view)| view.is_text());

@@ -48,17 +48,28 @@ struct Head {
     text: Option<Range<usize>>,
 }
 
+const EVENTS: &str = "text/event-stream";
+const DOCUMENT: &str = "application/json";
+
+fn media_type(content_type: Option<&str>) -> String {
+    let media_type = content_type.unwrap_or_default().split(';').next();
+    media_type.unwrap_or_default().trim().to_ascii_lowercase()
+}
+
 impl BodyRestorer {
+    /// Whether there may be anything to restore in a body of this type. Another one passes as it is.
+    pub fn reads(content_type: Option<&str>) -> bool {
+        matches!(&*media_type(content_type), EVENTS | DOCUMENT)
+    }
+
     /// A restorer for a body of this type.
     pub fn new(session: &Session, content_type: Option<&str>) -> Self {
-        let media_type = content_type.unwrap_or_default().split(';').next();
-        let media_type = media_type.unwrap_or_default().trim().to_ascii_lowercase();
-        let view = match &*media_type {
-            "text/event-stream" => View::Events(Box::new(Events {
+        let view = match &*media_type(content_type) {
+            EVENTS => View::Events(Box::new(Events {
                 splitter: Splitter::new(LIMIT),
                 texts: BTreeMap::new(),
             })),
-            "application/json" => View::Document(Vec::new()),
+            DOCUMENT => View::Document(Vec::new()),
             _ => View::AsIs,
         };
         Self {

@@ -15,6 +15,8 @@ use crate::{Error, ErrorKind, database::signed};
 pub struct Monitor {
     reader: Reader,
     verifier: Verifier,
+    /// Where the journal cannot be read because it is damaged.
+    damage: Option<u64>,
 }
 
 impl Monitor {
@@ -25,7 +27,11 @@ impl Monitor {
     /// When there is no key in its folder.
     pub fn new(reader: Reader) -> Result<Self, Error> {
         let verifier = Verifier::new(reader.key(None)?);
-        Ok(Self { reader, verifier })
+        Ok(Self {
+            reader,
+            verifier,
+            damage: None,
+        })
     }
 
     /// Reads on, at most so many entries. Returns whether it has seen all that there is. Blocks.
@@ -36,7 +42,14 @@ impl Monitor {
     /// [`faults`](Self::faults).
     pub fn look(&mut self, limit: u64) -> Result<bool, Error> {
         let verifier = &mut self.verifier;
-        self.reader.read(|book| go_on(book, verifier, limit))
+        let read = self.reader.read(|book| go_on(book, verifier, limit));
+        if let Err(error) = &read
+            && error.is_damage()
+        {
+            self.damage = Some(self.verifier.size());
+            return Ok(true);
+        }
+        read
     }
 
     /// What was wrong so far; at most a thousand things.
@@ -45,7 +58,11 @@ impl Monitor {
             index: fault.index,
             what: fault.what.to_string(),
         });
-        faults.collect()
+        let damage = self.damage.map(|index| Fault {
+            index: Some(index),
+            what: "the journal is damaged, and cannot be read from here on".to_owned(),
+        });
+        faults.chain(damage).collect()
     }
 
     /// The number of entries that it has seen.

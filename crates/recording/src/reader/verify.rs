@@ -394,12 +394,20 @@ impl Audit<'_> {
     fn pages(&mut self) -> Result<(), Error> {
         let mut check = self.book.prepare("PRAGMA integrity_check(20)")?;
         let mut lines = check.query([])?;
-        while let Ok(Some(line)) = lines.next() {
-            if line.get_ref(0)?.as_str().ok() != Some("ok") {
-                let what = "the database is damaged: its pages, tables and indexes do not fit";
-                self.fault(None, what);
+        let mut fits = false;
+        loop {
+            match lines.next() {
+                Ok(Some(line)) => fits = line.get_ref(0)?.as_str().ok() == Some("ok"),
+                Ok(None) => break,
+                Err(_) => fits = false,
+            }
+            if !fits {
                 break;
             }
+        }
+        if !fits {
+            let what = "the database is damaged: its pages, tables and indexes do not fit";
+            self.fault(None, what);
         }
         Ok(())
     }

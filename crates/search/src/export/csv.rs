@@ -5,7 +5,10 @@ use std::io::Write;
 use serde_json::Value;
 
 use super::{Form, took};
-use crate::{Error, facts::Spent};
+use crate::{
+    Error,
+    facts::{Spent, masked_in},
+};
 
 pub(super) struct Csv;
 
@@ -73,8 +76,8 @@ fn row(record: &Value, spent: Option<Spent>) -> [String; COLUMNS.len()] {
         let all = all.filter_map(|one| one.as_str().or_else(|| one[key].as_str()));
         all.collect::<Vec<_>>().join(" ")
     };
-    let findings = record["findings"].as_array().into_iter().flatten();
-    let masked: u64 = findings.filter_map(|one| one["count"].as_u64()).sum();
+    let masked = masked_in(record).filter_map(|one| one["count"].as_u64());
+    let masked: u64 = masked.sum();
     let number = |number: Option<u64>| number.map_or_else(String::new, |number| number.to_string());
     let usage = spent.map(|spent| spent.usage);
     [

@@ -95,7 +95,8 @@ pub struct Exported {
     pub exchanges: u64,
     /// How many the format has no form for.
     pub left_out: u64,
-    /// The index of the first entry of the last exchange: where the next export goes on from.
+    /// Where the next export goes on from: the index of the first entry of the last exchange before
+    /// the first that is not over yet.
     pub last: Option<u64>,
 }
 
@@ -129,12 +130,16 @@ impl Index {
             ..Exported::default()
         };
         form.begin(to)?;
+        let (mut at, mut open) = (options.after, None);
         loop {
-            let indexes = self.indexes_after(query, clock, PAGE, done.last)?;
+            let indexes = self.indexes_after(query, clock, PAGE, at)?;
             for summary in book.summaries(&indexes)? {
                 let Some(mut record) = book.exchange(&summary.id.to_string())? else {
                     continue;
                 };
+                if record["outcome"].is_null() {
+                    open.get_or_insert(summary.index);
+                }
                 let spent = Spent::of(&record, self.prices());
                 if !options.contents {
                     leave_out_contents(&mut record);
@@ -146,10 +151,15 @@ impl Index {
                 }
             }
             match indexes.last() {
-                Some(last) => done.last = Some(*last),
+                Some(last) => at = Some(*last),
                 None => break,
             }
         }
+        // What is not over yet is written, and comes again in the next export, as a whole.
+        done.last = match open {
+            Some(open) => open.checked_sub(1),
+            None => at,
+        };
         form.end(to)?;
         to.flush()?;
         Ok(done)
