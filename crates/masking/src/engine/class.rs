@@ -85,12 +85,17 @@ impl Class {
             .unwrap_or(bytes.len())
     }
 
+    /// Whether signs in it may be written as addresses need them.
+    pub(crate) fn is_written_in_addresses(&self) -> bool {
+        !self.has(b'%') && BASE64.within(self)
+    }
+
     /// The same, but that `+`, `/` and `=` may be written as addresses need them (RFC 3986 §2.1), if
     /// all of base64 is in the class; and whether what may be such a sign begins behind the run and
     /// is not all there.
     pub(crate) fn run_in_address(&self, bytes: &[u8]) -> (usize, bool) {
         let mut run = self.run(bytes);
-        if self.has(b'%') || !BASE64.within(self) {
+        if !self.is_written_in_addresses() {
             return (run, false);
         }
         while bytes.get(run) == Some(&b'%') {

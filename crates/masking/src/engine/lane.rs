@@ -72,7 +72,10 @@ pub(crate) fn of_literal(rule: &Rule, literal: &[u8]) -> Lane {
     };
     let starts = starts(rule);
     let least = RUN.saturating_sub(literal.len());
+    // A body in which signs may be written as addresses need them has bytes that no run has.
+    let in_address = rule.pattern.is_none() && rule.class.is_written_in_addresses();
     let is_run = left == Left::Boundary
+        && !(in_address && rule.max.is_none() && least > 0)
         && !keep
         && literal.first().is_some_and(|first| class::WORD.has(*first))
         && TOKENS.has_all(literal)

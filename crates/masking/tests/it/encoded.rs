@@ -329,3 +329,61 @@ fn a_hash_of_it_would_say_nothing() {
         );
     }
 }
+
+/// What comes out of `text` is the same however it is cut into two, and byte by byte.
+fn is_the_same_for_every_cut(text: &str) {
+    let masker = Masker::builtin();
+    let expected = whole(&masker, text.as_bytes());
+    let bytes = text.as_bytes();
+    for cut in 0..=bytes.len() {
+        let (mut stream, mut out) = (masker.stream(), Vec::new());
+        stream.push(&bytes[..cut], &mut out);
+        stream.push(&bytes[cut..], &mut out);
+        stream.finish(&mut out);
+        assert!(out == expected, "cut at {cut}: {text}");
+    }
+    let (mut stream, mut out) = (masker.stream(), Vec::new());
+    bytes.chunks(1).for_each(|byte| stream.push(byte, &mut out));
+    stream.finish(&mut out);
+    assert!(out == expected, "byte by byte: {text}");
+}
+
+#[test]
+fn a_last_group_that_is_not_whole_does_not_depend_on_cuts() {
+    let token = ["sk-ant-", "api03-", &"Ab3_".repeat(90)].concat();
+    for how in [How::Standard, How::Lower] {
+        let letters = how.encode(token.as_bytes());
+        for short in 1..=4 {
+            is_the_same_for_every_cut(&format!("{} and on", &letters[..letters.len() - short]));
+            is_the_same_for_every_cut(&letters[..letters.len() - short]);
+        }
+    }
+}
+
+#[test]
+fn a_line_break_before_the_end_of_a_key_does_not_depend_on_cuts() {
+    let begin = ["-----BEGIN RSA PRIVATE", " KEY-----\n"].concat();
+    let end = ["-----END RSA PRIVATE", " KEY-----\n"].concat();
+    // With lines of 76 letters, 57 bytes are in one.
+    for more in 0..3 {
+        let body = 57 * 4 - begin.len() - 1 + more;
+        let key = format!(
+            "{begin}{}\n{end}and on",
+            "MIIEpAIB".repeat(40).split_at(body).0
+        );
+        let letters = How::Standard.encode(key.as_bytes());
+        let lines = letters.as_bytes().chunks(76);
+        let lines: Vec<_> = lines.map(|line| String::from_utf8_lossy(line)).collect();
+        is_the_same_for_every_cut(&lines.join("\n"));
+    }
+}
+
+#[test]
+fn a_token_that_an_address_writes_its_signs_of_is_found() {
+    let token = ["whsec", "_ab%2FcdEfGh1jKlMn0pQrStUvWx%2Fz4567890aBcD%3D"].concat();
+    let masked = whole(&Masker::builtin(), format!("x={token}&y=1").as_bytes());
+    assert_eq!(
+        String::from_utf8_lossy(&masked),
+        "x=[REDACTED:stripe-webhook-secret]&y=1"
+    );
+}

@@ -90,14 +90,19 @@ impl Rest {
             if let Reached::End(stop) = text.reached()
                 && at >= known.len()
             {
-                let stop = if known.is_empty() { eaten } else { stop };
+                // Letters at the end that are no whole group hold bits of it too.
                 if let Some(length) = padding(&window, stop) {
                     return (stop + length, true);
                 }
             }
             // Groups that are not known as a whole wait.
             let whole = at.min(known.len()) / size * size;
-            eaten += text.next_group(whole);
+            // A line break before a group goes with the first byte that is known to be in it.
+            eaten += if whole == 0 {
+                0
+            } else {
+                text.behind_letter(whole)
+            };
             self.inside = at - whole;
             if text.reached() != Reached::Limit {
                 return (eaten, false);
