@@ -250,17 +250,24 @@ fn look(watch: &mut Watch, journal: &mut Journal, shared: &Shared) -> Result<(),
     let Some((space, free)) = watch.look() else {
         return Ok(());
     };
-    let before = std::mem::replace(&mut *lock(&shared.space), (space, free)).0;
-    if before == space {
-        return Ok(());
-    }
+    let refused = {
+        let mut known = lock(&shared.space);
+        if known.0 == space {
+            known.1 = free;
+            return Ok(());
+        }
+        // What is refused from here on belongs to the state that begins.
+        let refused = shared.refused.swap(0, Ordering::Relaxed);
+        *known = (space, free);
+        refused
+    };
     tracing::warn!(
         free,
         state = space.as_str(),
         "the room on the disk of the book"
     );
     watch.enter(space);
-    journal.state(space, free, shared.refused.swap(0, Ordering::Relaxed))
+    journal.state(space, free, refused)
 }
 
 /// Moves the write-ahead log into the database until the writer is gone.
