@@ -6,14 +6,14 @@
 //! that write on under the same name the second is told.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
     sync::{Arc, mpsc::Receiver},
     time::Duration,
 };
 
-use crate::{Error, ErrorKind, writer::Shared};
+use crate::{Error, ErrorKind, folder::owner_only, writer::Shared};
 
 /// The newest checkpoint in a file, claimed for one process until this is dropped.
 #[derive(Debug)]
@@ -158,14 +158,6 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     path.into()
 }
 
-fn owner_only() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
 fn unusable(error: io::Error) -> Error {
     Error::because(ErrorKind::AnchorUnusable, error)
 }
@@ -198,6 +190,22 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "other");
         fs::remove_file(&path).unwrap();
         assert!(matches!(anchor.swap("three"), Err(Refused::Moved)));
+    }
+
+    #[test]
+    fn a_write_that_failed_when_it_was_done_is_known_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("anchor");
+        let mut anchor = Anchor::claim(&path).unwrap();
+        anchor.swap("one").unwrap();
+        // As when the folder could not be synced behind the new name.
+        anchor.tried = Some("two".to_owned());
+        fs::write(&path, "two").unwrap();
+        anchor.swap("three").unwrap();
+        assert_eq!(anchor.held(), Some("three"));
+        // What was tried once is not known for ever.
+        fs::write(&path, "two").unwrap();
+        assert!(matches!(anchor.swap("four"), Err(Refused::Moved)));
     }
 
     #[test]

@@ -202,7 +202,8 @@ fn read_key(file: File) -> Result<SigningKey, Error> {
     SigningKey::from_text(text.trim_end()).map_err(|error| Error::because(ErrorKind::Key, error))
 }
 
-fn owner_only() -> OpenOptions {
+/// How files are opened that nobody but their owner may read.
+pub(crate) fn owner_only() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     #[cfg(unix)]

@@ -275,6 +275,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_tool_is_given_is_said_whatever_it_is_called() {
+        let call = json!({
+            "type": "tool_use", "id": "t1", "name": "sql",
+            "input": { "type": "sql", "data": "DROP TABLE users", "id": 7 },
+        });
+        assert_eq!(said(&call, "assistant").text(), "sql\nDROP TABLE users\n7");
+        let image = json!({ "type": "image", "source": { "type": "base64", "data": "iVBORw0" } });
+        assert_eq!(said(&image, "user").text(), "");
+    }
+
+    #[test]
     fn what_comes_after_the_last_answer_is_new() {
         let body = json!({
             "system": [{ "type": "text", "text": "be kind" }],

@@ -281,4 +281,16 @@ fn how_the_book_is_written_can_be_told() {
     let (_, mistakes) = read("[gateway]\ndata = \"book\"\n[record]\nanchor = \"book/anchor\"\n");
     let within = |mistake: &String| mistake.contains("lies in the folder of the book");
     assert!(mistakes.iter().any(within), "{mistakes:?}");
+
+    for told in [
+        "heartbeat = \"0s\"",
+        "heartbeat = \"1500ms\"",
+        "heartbeat = \"72h\"",
+        "deadline = \"0s\"",
+    ] {
+        let (_, mistakes) = read(&format!("[gateway]\ndata = \"book\"\n[record]\n{told}\n"));
+        let key = told.split(' ').next().unwrap();
+        let wrong = |mistake: &String| mistake.contains(&format!("`{key}` "));
+        assert!(mistakes.iter().any(wrong), "{told}: {mistakes:?}");
+    }
 }

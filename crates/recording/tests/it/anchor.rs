@@ -154,8 +154,21 @@ async fn a_book_restored_from_a_copy_is_refused_until_the_gap_is_accepted() {
     // It can happen again.
     let refused = recover(&place.config(), "").unwrap_err();
     assert_eq!(refused.kind(), &ErrorKind::NothingToRecover);
-    copy(&yesterday, &place.folder());
+    // A copy is laid over the folder, in which the first book was put aside.
+    for entry in fs::read_dir(&yesterday).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), place.folder().join(entry.file_name())).unwrap();
+    }
     assert_eq!(place.refused(), ErrorKind::AnchorForeign);
+    let kept = |file| fs::read(recovered.before.join(file)).unwrap();
+    let old = ["log.key", "journal.db", "anchor"].map(kept);
+    let again = recover(&place.config(), "the disk was lost again").unwrap();
+    assert_eq!((again.epoch, again.log), (3, format!("{ORIGIN}/e3")));
+    // What was put aside the first time is as it was.
+    assert_ne!(again.before, recovered.before);
+    assert!(["log.key", "journal.db", "anchor"].map(kept) == old);
+    place.grow(1).await;
+    assert!(place.reader().verify(None).unwrap().is_verified());
 }
 
 #[tokio::test]

@@ -274,3 +274,30 @@ async fn a_monitor_finds_what_was_written_wrongly_and_nothing_else() {
     let faults = monitor.faults();
     assert_eq!((faults[0].index, faults.len()), (Some(2), 1), "{faults:?}");
 }
+
+#[tokio::test]
+async fn a_monitor_takes_a_page_that_cannot_be_read_for_damage() {
+    let book = Book::new();
+    for _ in 0..40 {
+        book.exchange(b"prompt", &[b"answer"]).await;
+    }
+    let closed = book.close();
+    let root: u32 = closed
+        .database()
+        .query_row(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'entry'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    let journal = closed.folder().join("journal.db");
+    let mut bytes = std::fs::read(&journal).unwrap();
+    let page = usize::from(u16::from_be_bytes([bytes[16], bytes[17]]));
+    let start = usize::try_from(root - 1).unwrap() * page;
+    bytes[start..start + 8].fill(0xff);
+    std::fs::write(&journal, bytes).unwrap();
+    let mut monitor = Monitor::new(closed.reader()).unwrap();
+    assert!(monitor.look(1000).unwrap());
+    let faults = monitor.faults();
+    assert_eq!((faults[0].index, faults.len()), (Some(0), 1), "{faults:?}");
+}

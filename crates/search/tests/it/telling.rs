@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use tollbook_exchange::{SessionId, Verdict};
-use tollbook_search::{Clock, ErrorKind, Query, Turn as Told};
+use tollbook_search::{Clock, ErrorKind, ExportOptions, Format, Query, Turn as Told};
 
-use crate::support::{Book, Turn, says, user};
+use crate::support::{Book, Turn, answer, says, user};
 
 fn calls(id: &str, command: &str) -> Value {
     json!([
@@ -228,4 +228,49 @@ async fn the_trail_leads_back_to_the_prompt_and_on_to_what_followed() {
         ("Bash", &json!({ "command": "ls" }))
     );
     assert!(index.trail(&reader, "00000000").unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_was_open_is_in_the_next_export_as_a_whole() {
+    let book = Book::new();
+    let (reader, index) = (book.reader(), book.index());
+    let export = |after| {
+        index.catch_up(&reader).unwrap();
+        let mut options = ExportOptions::new(Format::Jsonl);
+        options.after = after;
+        let mut out = Vec::new();
+        let query: Query = "connection:claude".parse().unwrap();
+        let done = index
+            .export(&reader, &query, &Clock::utc(), &options, &mut out)
+            .unwrap();
+        let lines = String::from_utf8(out).unwrap();
+        let told: Vec<(String, bool)> = lines
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+            .map(|told| {
+                (
+                    told["id"].as_str().unwrap().to_owned(),
+                    !told["outcome"].is_null(),
+                )
+            })
+            .collect();
+        (told, done.last)
+    };
+    let first = book.turn(Turn::default()).await.to_string();
+    let turn = Turn::default();
+    let (exchange, recording) = book.begin(&turn).await;
+    let open = exchange.id().to_string();
+    let last = book.turn(Turn::default()).await.to_string();
+    let (told, after) = export(None);
+    assert_eq!(
+        told,
+        [(first, true), (open.clone(), false), (last.clone(), true)]
+    );
+
+    answer(&exchange, &turn);
+    drop(recording);
+    book.written(exchange.id()).await;
+    let (told, after) = export(after);
+    assert_eq!(told, [(open, true), (last, true)]);
+    assert_eq!(export(after).0, []);
 }

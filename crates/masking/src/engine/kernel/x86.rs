@@ -63,7 +63,7 @@ pub(crate) struct HasAvx2(());
 
 /// The processor was seen to have AVX-512 with bytes, AVX2 and the instructions for bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct HasAvx512(());
+pub(crate) struct HasAvx512(HasAvx2);
 
 impl HasAvx2 {
     pub(super) fn detect() -> Option<Self> {
@@ -104,11 +104,10 @@ impl HasAvx2 {
 
 impl HasAvx512 {
     pub(super) fn detect() -> Option<Self> {
-        let has = HasAvx2::detect().is_some()
-            && is_x86_feature_detected!("avx512f")
+        let has = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vbmi");
-        has.then_some(Self(()))
+        HasAvx2::detect().filter(|_| has).map(Self)
     }
 
     pub(super) fn places(
@@ -133,8 +132,7 @@ impl HasAvx512 {
         lanes: [Lane; N],
         list: &mut List,
     ) -> usize {
-        // SAFETY: as above.
-        unsafe { list_bits(places, blocks, lanes, list) }
+        self.0.list(places, blocks, lanes, list)
     }
 }
 
