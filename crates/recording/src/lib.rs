@@ -73,6 +73,8 @@ mod error;
 mod evidence;
 mod folder;
 mod journal;
+#[allow(dead_code, unused_imports)] // until what is recorded is sealed with them
+mod keys;
 #[cfg(feature = "tower")]
 mod layer;
 mod queue;
@@ -88,6 +90,7 @@ mod writer;
 pub use config::Config;
 pub use error::{Error, ErrorKind};
 pub use evidence::{Evidence, EvidenceOptions};
+pub use keys::{KeyCommand, KeySource, Recipient, RecipientError};
 #[cfg(feature = "tower")]
 pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, ResponseBody};
 pub use reader::{Fault, Filter, Kept, LastSign, Monitor, Reader, Silence, Summary, Verification};
