@@ -66,9 +66,12 @@
 //! ```
 
 mod anchor;
+mod blob;
+mod body;
 mod config;
 mod database;
 mod envelope;
+mod erased;
 mod error;
 mod evidence;
 mod folder;
@@ -77,12 +80,14 @@ mod journal;
 mod keys;
 #[cfg(feature = "tower")]
 mod layer;
+mod opener;
 mod queue;
 mod reader;
 mod recorder;
 mod recording;
 mod recover;
 mod row;
+mod scopes;
 mod sessions;
 mod space;
 mod writer;
@@ -93,7 +98,9 @@ pub use evidence::{Evidence, EvidenceOptions};
 pub use keys::{KeyCommand, KeySource, Recipient, RecipientError};
 #[cfg(feature = "tower")]
 pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, ResponseBody};
-pub use reader::{Fault, Filter, Kept, LastSign, Monitor, Reader, Silence, Summary, Verification};
+pub use reader::{
+    Fault, Filter, Kept, LastSign, Monitor, Reader, Silence, Summary, Unread, Verification,
+};
 pub use recorder::{Health, Recorder, Stats};
 pub use recording::Recording;
 pub use recover::{Recovered, recover};
