@@ -20,6 +20,8 @@ pub(crate) mod lane;
 mod literals;
 pub(crate) mod pattern;
 pub(crate) mod placeholders;
+#[cfg(test)]
+mod plain;
 pub(crate) mod rule;
 mod selection;
 mod sift;

@@ -129,6 +129,18 @@ pub(crate) fn one(toml: &str) -> crate::engine::Rule {
     rules.into_iter().next().unwrap().rule
 }
 
+/// The vectors of the rules of this crate, those that must not match too.
+#[cfg(test)]
+pub(crate) fn texts() -> Vec<String> {
+    let mut mistakes = Vec::new();
+    let rules = BUILTIN
+        .iter()
+        .flat_map(|(name, toml)| read(name, toml, false, &mut mistakes));
+    rules
+        .flat_map(|rule| rule.positive.into_iter().chain(rule.negative))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
