@@ -52,7 +52,7 @@ use self::{
 };
 pub(crate) use self::{
     encoded::is_encoded,
-    few::Rules,
+    few::{MAX_RULES, Rules},
     keys::{Keys, Name},
     rule::Rule,
     selection::Selection,
