@@ -88,6 +88,7 @@ mod writer;
 pub use config::Config;
 pub use error::{Error, ErrorKind};
 pub use evidence::{Evidence, EvidenceOptions};
+pub use folder::is_copy;
 #[cfg(feature = "tower")]
 pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, ResponseBody};
 pub use reader::{Fault, Filter, Kept, LastSign, Monitor, Reader, Silence, Summary, Verification};
