@@ -91,6 +91,16 @@ impl Folder {
         Ok(key)
     }
 
+    /// Refuses a folder in which books were put aside and none is: the newest is lost, or an attempt
+    /// to recover was cut off. A book that began anew here would have the name of an older one.
+    pub(crate) fn check_epochs(&self, origin: &str) -> Result<(), Error> {
+        let is_there = |name: &str| self.path.join(name).exists();
+        if is_there("log.key") || is_there("journal.db") || self.newest_epoch(origin, None)? <= 1 {
+            return Ok(());
+        }
+        Err(ErrorKind::EpochLost.into())
+    }
+
     /// Puts the book aside, into a folder of its own below this one, with what the anchor held. What
     /// was put aside by an attempt before that was cut off stays there, and nothing is put in the
     /// place of another book. Returns the folder.

@@ -71,7 +71,9 @@ mod database;
 mod envelope;
 mod error;
 mod evidence;
+mod failure;
 mod folder;
+mod gap;
 mod journal;
 #[cfg(feature = "tower")]
 mod layer;
@@ -83,14 +85,17 @@ mod recover;
 mod row;
 mod sessions;
 mod space;
+mod spool;
 mod writer;
 
 pub use config::Config;
 pub use error::{Error, ErrorKind};
 pub use evidence::{Evidence, EvidenceOptions};
+pub use failure::{Allow, OnFailure, Reads, Spool};
 pub use folder::is_copy;
+pub use gap::Unrecorded;
 #[cfg(feature = "tower")]
-pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, ResponseBody};
+pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, Release, ResponseBody};
 pub use reader::{Fault, Filter, Kept, LastSign, Monitor, Reader, Silence, Summary, Verification};
 pub use recorder::{Health, Recorder, Stats};
 pub use recording::Recording;
