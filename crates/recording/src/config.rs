@@ -46,6 +46,13 @@ pub struct Config {
     /// Where the top key comes from, which the keys of what is recorded are wrapped under. A file
     /// beside the journal unless told.
     pub keys: KeySource,
+    /// The file in which is kept what is not recorded, until the book can tell it: in a place where
+    /// the disk of the book does no harm. Beside the anchor unless told, and without one in the
+    /// folder.
+    pub note: Option<PathBuf>,
+    /// How long [`Recorder::close`](crate::Recorder::close) waits for what is to be written. 10
+    /// seconds unless told.
+    pub farewell: Duration,
     /// Bytes that the journal may grow to, if there is to be a limit. Nothing is recorded, and so
     /// nothing passes, beyond it.
     pub limit: Option<u64>,
@@ -68,6 +75,8 @@ impl Config {
             reserve: 32 << 20,
             free_space: FreeSpace::default(),
             keys: KeySource::default(),
+            note: None,
+            farewell: Duration::from_secs(10),
             limit: None,
         }
     }

@@ -39,7 +39,9 @@ impl Tombstones {
     /// for nothing.
     pub(crate) fn read(&mut self, book: &Connection) -> Result<(), Error> {
         let size: i64 =
-            book.query_row("SELECT coalesce(max(seq) + 1, 0) FROM entry", [], |row| row.get(0))?;
+            book.query_row("SELECT coalesce(max(seq) + 1, 0) FROM entry", [], |row| {
+                row.get(0)
+            })?;
         let mut found = book.prepare_cached(
             "SELECT seq, leaf, salt, envelope FROM entry
              WHERE seq >= ?1 AND substr(leaf, 2, 1) = ?2 ORDER BY seq",
@@ -88,7 +90,10 @@ impl Tombstones {
     /// How an erased exchange is shown: which classes, and what the tombstones say.
     pub(crate) fn show(&self, id: KeyId, classes: &[Class]) -> Value {
         let names: Vec<_> = classes.iter().map(|class| class.as_str()).collect();
-        let mut indexes: Vec<u64> = classes.iter().filter_map(|class| self.of(id, *class)).collect();
+        let mut indexes: Vec<u64> = classes
+            .iter()
+            .filter_map(|class| self.of(id, *class))
+            .collect();
         indexes.sort_unstable();
         indexes.dedup();
         let stones = indexes.iter().filter_map(|index| {

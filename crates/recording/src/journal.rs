@@ -13,8 +13,8 @@ use tollbook_ledger::{
 use crate::{
     Config, Error, ErrorKind,
     anchor::{Anchor, Head, SharedHead},
-    database::{self, signed, unsigned},
     body::Recipe,
+    database::{self, signed, unsigned},
     envelope::{self, Sealing},
     folder::Folder,
     keys::KeyId,
@@ -133,6 +133,13 @@ impl Journal {
         self.write(vec![entry])
     }
 
+    /// Writes what else the recorder has to tell of itself.
+    pub(crate) fn tell(&mut self, told: Vec<Value>) -> Result<(), Error> {
+        let entries = told.into_iter();
+        let entries = entries.map(|told| envelope::condition(self.period, told));
+        self.write(entries.collect::<Result<_, _>>()?)
+    }
+
     /// Writes that the recorder ends in good order.
     pub(crate) fn stop(&mut self) -> Result<(), Error> {
         self.write(vec![envelope::stop(self.sessions.open())?])
@@ -243,7 +250,10 @@ impl Journal {
     /// Closes the exchange with this intent, as far as it can be opened: keys may be destroyed, or
     /// sealed to somebody who is not here.
     fn abandoned(&self, intent: &Header, asked: &[u8], scopes: &Scopes) -> Result<Job, Error> {
-        let (id, key) = (ExchangeId::from_bytes(intent.exchange), KeyId(intent.seal.key));
+        let (id, key) = (
+            ExchangeId::from_bytes(intent.exchange),
+            KeyId(intent.seal.key),
+        );
         let session = SessionId::from_bytes(intent.session);
         let mut opener = Opener::new(&self.connection, Ok(&scopes.keyring));
         let asked: Value = match opener.envelope(intent, None, asked)? {

@@ -74,9 +74,11 @@ mod envelope;
 mod erased;
 mod error;
 mod evidence;
+mod failure;
 mod folder;
+mod gap;
 mod journal;
-#[allow(dead_code, unused_imports)] // until what is recorded is sealed with them
+#[allow(dead_code)] // until keys are destroyed
 mod keys;
 #[cfg(feature = "tower")]
 mod layer;
@@ -90,14 +92,18 @@ mod row;
 mod scopes;
 mod sessions;
 mod space;
+mod spool;
 mod writer;
 
 pub use config::Config;
 pub use error::{Error, ErrorKind};
 pub use evidence::{Evidence, EvidenceOptions};
+pub use failure::{Allow, OnFailure, Reads, Spool};
+pub use folder::is_copy;
+pub use gap::Unrecorded;
 pub use keys::{KeyCommand, KeySource, Recipient, RecipientError};
 #[cfg(feature = "tower")]
-pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, ResponseBody};
+pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, Release, ResponseBody};
 pub use reader::{
     Fault, Filter, Kept, LastSign, Monitor, Reader, Silence, Summary, Unread, Verification,
 };

@@ -11,12 +11,15 @@ mod anchor;
 mod disk;
 mod durability;
 mod evidence;
+mod failure;
 #[cfg(target_os = "linux")]
 mod faults;
 mod limits;
 mod outcomes;
 mod reading;
+mod release;
 mod restart;
+mod sealed;
 mod sessions;
 mod support;
 mod tampering;

@@ -209,6 +209,18 @@ impl Closed {
     }
 }
 
+/// Bytes that cannot be made shorter.
+pub(crate) fn noise(length: usize) -> Bytes {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let bytes = (0..length).map(|_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    });
+    bytes.collect()
+}
+
 pub(crate) fn open() -> Exchange {
     Exchange::open(ExchangeId::generate(), "claude", "claude", Timestamp::now())
 }
