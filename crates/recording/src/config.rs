@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::FreeSpace;
+use crate::{FreeSpace, KeySource};
 
 /// Where a [`Recorder`](crate::Recorder) writes and how much it may hold.
 ///
@@ -43,6 +43,9 @@ pub struct Config {
     pub reserve: u64,
     /// How the free bytes are found out; the system is asked unless told.
     pub free_space: FreeSpace,
+    /// Where the top key comes from, which the keys of what is recorded are wrapped under. A file
+    /// beside the journal unless told.
+    pub keys: KeySource,
     /// Bytes that the journal may grow to, if there is to be a limit. Nothing is recorded, and so
     /// nothing passes, beyond it.
     pub limit: Option<u64>,
@@ -64,6 +67,7 @@ impl Config {
             low_space: 1 << 30,
             reserve: 32 << 20,
             free_space: FreeSpace::default(),
+            keys: KeySource::default(),
             limit: None,
         }
     }

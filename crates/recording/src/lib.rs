@@ -82,6 +82,9 @@ mod reader;
 mod recorder;
 mod recording;
 mod recover;
+#[allow(dead_code)] // until it is put to use
+#[path = "erasure/retention.rs"]
+mod retention;
 mod row;
 mod sessions;
 mod space;
@@ -97,4 +100,5 @@ pub use reader::{Fault, Filter, Kept, LastSign, Monitor, Reader, Silence, Summar
 pub use recorder::{Health, Recorder, Stats};
 pub use recording::Recording;
 pub use recover::{Recovered, recover};
+pub use retention::{Retention, Term, Terms};
 pub use space::FreeSpace;

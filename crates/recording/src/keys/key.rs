@@ -121,6 +121,13 @@ impl KeyId {
         getrandom::fill(&mut id).map_err(|_| ErrorKind::Random)?;
         Ok(Self(id))
     }
+
+    /// Reads what [`Display`](fmt::Display) writes.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let number = u128::from_str_radix(text, 16).ok()?;
+        let id = Self(number.to_be_bytes());
+        (id.to_string() == text).then_some(id)
+    }
 }
 
 impl Class {
@@ -139,6 +146,11 @@ impl Class {
     /// The class of this name.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.as_str() == name)
+    }
+
+    /// The class as one of eight bits.
+    pub(crate) const fn bit(self) -> u8 {
+        1 << self.number()
     }
 
     /// The number of the class.
