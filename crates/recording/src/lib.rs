@@ -93,6 +93,7 @@ mod writer;
 pub use config::Config;
 pub use error::{Error, ErrorKind};
 pub use evidence::{Evidence, EvidenceOptions};
+pub use folder::is_copy;
 pub use keys::{KeyCommand, KeySource, Recipient, RecipientError};
 #[cfg(feature = "tower")]
 pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, ResponseBody};
