@@ -3,21 +3,40 @@
 //! An envelope is stored and committed to byte for byte, so it is never written a second time and
 //! needs no canonical form. Every envelope has `"v": 2`; a reader refuses versions it does not
 //! know. A body is not in the envelope: its digest is, salted with the salt of the entry.
+//!
+//! Those of exchanges are stored sealed, with their salt: when their key is destroyed, nobody can
+//! tell any more what the leaf committed to. The book's own are stored as they are.
 
 use serde_json::{Map, Value, json};
 use tollbook_exchange::{
     Coverage, Draft, Exchange, ExchangeId, Outcome, ResponseShape, SessionId, Timestamp,
 };
-use tollbook_ledger::{BOOK, Chain, ContentDigest, Kind};
+use tollbook_ledger::{
+    BOOK, Chain, ContentDigest, Kind, Seal, SealedDigest, salted,
+};
 
-use crate::{Error, ErrorKind, queue::Entry, row::Row};
+use crate::{
+    Error, ErrorKind, blob,
+    body::{Opened, Recipe},
+    keys::{Class, ScopeKeys},
+    queue::{Brings, Entry},
+    row::Row,
+};
+
+/// What an entry is sealed with: the keys of its scope, its salt, and the recipe of the body that
+/// was asked with.
+pub(crate) struct Sealing<'a> {
+    pub(crate) keys: &'a ScopeKeys,
+    pub(crate) salt: [u8; 32],
+    pub(crate) recipe: Recipe,
+}
 
 /// The entry that says what was asked, from what is known so far.
 pub(crate) fn intent(
     exchange: &Exchange,
     draft: &Draft,
     session: SessionId,
-    salt: [u8; 32],
+    sealing: Sealing<'_>,
     body: &ContentDigest,
 ) -> Result<Entry, Error> {
     let time = exchange.started().after_micros(exchange.elapsed());
@@ -42,7 +61,7 @@ pub(crate) fn intent(
             "body": content(body),
         },
     });
-    entry(Kind::Intent, time, session, salt, &envelope)
+    entry(Kind::Intent, time, session, sealing, &envelope)
 }
 
 /// The entry that says how it ended.
@@ -51,7 +70,7 @@ pub(crate) fn outcome(
     draft: &Draft,
     session: SessionId,
     outcome: Outcome,
-    salt: [u8; 32],
+    sealing: Sealing<'_>,
     shape: ResponseShape,
     body: &ContentDigest,
 ) -> Result<Entry, Error> {
@@ -70,22 +89,24 @@ pub(crate) fn outcome(
         bytes: draft.response.bytes,
         coverage: draft.response.coverage,
         first_byte: draft.response.first_byte,
-        body,
+        body: content(body),
         result: draft.result.as_inner().clone(),
     }
-    .entry(session, salt)
+    .entry(session, sealing)
 }
 
-/// The entry for an exchange whose end nobody saw. `asked` is the envelope of its intent.
+/// The entry for an exchange whose end nobody saw. `asked` is the envelope of its intent, if that can
+/// be opened, and `body` what was recorded of the answer, if that can be.
 pub(crate) fn abandoned(
+    exchange: ExchangeId,
     asked: &Value,
     session: SessionId,
-    salt: [u8; 32],
+    sealing: Sealing<'_>,
     shape: ResponseShape,
-    body: &ContentDigest,
+    body: Option<&ContentDigest>,
 ) -> Result<Entry, Error> {
     Closing {
-        id: asked["id"].clone(),
+        id: json!(exchange),
         ended: Timestamp::now(),
         status: None,
         outcome: Outcome::Indeterminate,
@@ -93,13 +114,13 @@ pub(crate) fn abandoned(
         findings: asked["findings"].clone(),
         headers: json!([]),
         shape,
-        bytes: body.bytes(),
+        bytes: body.map_or(0, ContentDigest::bytes),
         coverage: Coverage::default(),
         first_byte: None,
-        body,
+        body: body.map_or(Value::Null, content),
         result: Map::new(),
     }
-    .entry(session, salt)
+    .entry(session, sealing)
 }
 
 /// How the shape is called in an envelope.
@@ -119,7 +140,7 @@ pub(crate) fn content(body: &ContentDigest) -> Value {
     })
 }
 
-struct Closing<'a> {
+struct Closing {
     id: Value,
     ended: Timestamp,
     status: Option<u16>,
@@ -131,12 +152,13 @@ struct Closing<'a> {
     bytes: u64,
     coverage: Coverage,
     first_byte: Option<u64>,
-    body: &'a ContentDigest,
+    /// Null where nobody could open what was recorded of it.
+    body: Value,
     result: Map<String, Value>,
 }
 
-impl Closing<'_> {
-    fn entry(self, session: SessionId, salt: [u8; 32]) -> Result<Entry, Error> {
+impl Closing {
+    fn entry(self, session: SessionId, sealing: Sealing<'_>) -> Result<Entry, Error> {
         let envelope = json!({
             "v": VERSION,
             "kind": "outcome",
@@ -152,11 +174,11 @@ impl Closing<'_> {
                 "bytes": self.bytes,
                 "coverage": self.coverage,
                 "first_byte": self.first_byte,
-                "body": content(self.body),
+                "body": self.body,
             },
             "result": self.result,
         });
-        entry(Kind::Outcome, self.ended, session, salt, &envelope)
+        entry(Kind::Outcome, self.ended, session, sealing, &envelope)
     }
 }
 
@@ -164,20 +186,42 @@ fn entry(
     kind: Kind,
     time: Timestamp,
     session: SessionId,
-    salt: [u8; 32],
+    sealing: Sealing<'_>,
     envelope: &Value,
 ) -> Result<Entry, Error> {
     let row = Row::read(envelope).ok_or(ErrorKind::Corrupt)?;
-    Ok(Entry {
+    let exchange = row.id();
+    let opened = Opened {
+        salt: sealing.salt,
+        recipe: sealing.recipe,
+        envelope: envelope.to_string().into_bytes(),
+    };
+    let key = sealing.keys.key(Class::Metadata);
+    let mut entry = Entry {
         kind,
         period: 0,
         time: time.as_micros(),
-        exchange: row.id(),
+        exchange,
         session,
-        salt,
-        envelope: envelope.to_string().into_bytes(),
+        salted: salted(&opened.salt, &opened.envelope),
+        seal: Seal {
+            key: sealing.keys.id().0,
+            ..Seal::PLAIN
+        },
+        salt: None,
+        envelope: opened.seal(key, kind, exchange.as_bytes(), session.as_bytes())?,
         row: Some(row),
-    })
+        brings: Brings::default(),
+    };
+    entry.brought(&SealedDigest::new());
+    Ok(entry)
+}
+
+impl Entry {
+    /// Puts into the seal what the entry brings besides its envelope.
+    pub(crate) fn brought(&mut self, pieces: &SealedDigest) {
+        self.seal.digest = pieces.finish(&blob::digest(&[], &self.envelope));
+    }
 }
 
 /// The session of an exchange, from what is known so far.
@@ -250,15 +294,19 @@ pub(crate) fn own(kind: Kind, period: u16, told: Value) -> Result<Entry, Error> 
     }
     let mut salt = [0; 32];
     getrandom::fill(&mut salt).map_err(|_| ErrorKind::Random)?;
+    let envelope = envelope.to_string().into_bytes();
     Ok(Entry {
         kind,
         period,
         time: time.as_micros(),
         exchange: ExchangeId::from_bytes(BOOK),
         session: SessionId::from_bytes(BOOK),
-        salt,
-        envelope: envelope.to_string().into_bytes(),
+        salted: salted(&salt, &envelope),
+        seal: Seal::PLAIN,
+        salt: Some(salt),
+        envelope,
         row: None,
+        brings: Brings::default(),
     })
 }
 

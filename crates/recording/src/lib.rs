@@ -66,9 +66,12 @@
 //! ```
 
 mod anchor;
+mod blob;
+mod body;
 mod config;
 mod database;
 mod envelope;
+mod erased;
 mod error;
 mod evidence;
 mod folder;
@@ -77,6 +80,7 @@ mod journal;
 mod keys;
 #[cfg(feature = "tower")]
 mod layer;
+mod opener;
 mod queue;
 mod reader;
 mod recorder;
@@ -86,6 +90,7 @@ mod recover;
 #[path = "erasure/retention.rs"]
 mod retention;
 mod row;
+mod scopes;
 mod sessions;
 mod space;
 mod writer;
@@ -97,7 +102,9 @@ pub use folder::is_copy;
 pub use keys::{KeyCommand, KeySource, Recipient, RecipientError};
 #[cfg(feature = "tower")]
 pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, ResponseBody};
-pub use reader::{Fault, Filter, Kept, LastSign, Monitor, Reader, Silence, Summary, Verification};
+pub use reader::{
+    Fault, Filter, Kept, LastSign, Monitor, Reader, Silence, Summary, Unread, Verification,
+};
 pub use recorder::{Health, Recorder, Stats};
 pub use recording::Recording;
 pub use recover::{Recovered, recover};

@@ -17,7 +17,9 @@ use crate::{
     anchor::Anchor,
     folder::Folder,
     journal::Journal,
+    keys::Keyring,
     recording::Open,
+    scopes::Scopes,
     space::{Space, Watch},
     writer::{self, Shared},
 };
@@ -39,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
     pub(crate) config: Config,
     open: Mutex<HashMap<ExchangeId, Arc<Open>>>,
+    pub(crate) scopes: Scopes,
     key: VerifierKey,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Dropped after the threads have been joined: the folder is free when nothing writes.
@@ -102,8 +105,11 @@ impl Recorder {
         let folder = Folder::claim(&config.folder)?;
         let mut anchor = config.anchor.as_deref().map(Anchor::claim).transpose()?;
         let mut journal = Journal::open(&folder, &config, anchor.as_ref())?;
+        // After the journal, which is the one that was anchored, and before anything is written.
+        let keyring = Keyring::open(folder.path(), &config.keys, journal.size() == 0)?;
+        let scopes = Scopes::open(&folder.journal()?, keyring)?;
         journal.start()?;
-        let swept = journal.sweep()?;
+        let swept = journal.sweep(&scopes)?;
         if swept > 0 {
             tracing::warn!(exchanges = swept, "closed exchanges whose end nobody saw");
         }
@@ -134,6 +140,7 @@ impl Recorder {
                 ..config
             },
             open: Mutex::default(),
+            scopes,
             key,
             threads: Mutex::new(threads),
             folder,
@@ -160,7 +167,8 @@ impl Recorder {
         let slot = inner
             .in_time(async { slots.acquire_owned().await.map_err(|_| inner.blocked()) })
             .await?;
-        let open = Arc::new(Open::new(exchange.clone(), salts));
+        let reserved = inner.in_time(inner.scopes.reserve()).await?;
+        let open = Arc::new(Open::new(exchange.clone(), salts, reserved));
         match inner.open().entry(exchange.id()) {
             hash_map::Entry::Occupied(_) => return Err(ErrorKind::Twice.into()),
             hash_map::Entry::Vacant(place) => place.insert(Arc::clone(&open)),
@@ -183,7 +191,7 @@ impl Recorder {
             .in_time(async {
                 let admitted = inner.admit(bytes).await?;
                 let (waiting, written) = oneshot::channel();
-                open.ask(&inner.shared, admitted, waiting)?;
+                open.ask(inner, admitted, waiting)?;
                 written.await.map_err(|_| inner.blocked())?
             })
             .await?;

@@ -8,7 +8,7 @@ mod walk;
 
 pub use list::{Filter, Summary};
 pub use monitor::Monitor;
-pub use verify::{Fault, Kept, LastSign, Silence, Verification};
+pub use verify::{Fault, Kept, LastSign, Silence, Unread, Verification};
 
 use std::{
     fmt,
@@ -21,7 +21,10 @@ use serde_json::Value;
 use tollbook_exchange::ExchangeId;
 use tollbook_ledger::VerifierKey;
 
-use crate::{Error, ErrorKind, Evidence, EvidenceOptions, database, evidence, folder};
+use crate::{
+    Error, ErrorKind, Evidence, EvidenceOptions, KeySource, database, erased::Tombstones, evidence,
+    folder, keys::Keyring, opener::Opener,
+};
 
 /// Reads the book in a folder: that of a running gateway, or a copy.
 ///
@@ -30,15 +33,30 @@ use crate::{Error, ErrorKind, Evidence, EvidenceOptions, database, evidence, fol
 pub struct Reader {
     connection: Mutex<Connection>,
     folder: PathBuf,
+    /// Or why there are none: much can be read without.
+    keys: Result<Keyring, ErrorKind>,
+    tombstones: Mutex<Tombstones>,
 }
 
 impl Reader {
-    /// Opens the book in a folder.
+    /// Opens the book in a folder, with the keys that lie in it.
+    ///
+    /// Without keys it can be listed and verified, and of what is sealed it says that it cannot be
+    /// opened.
     ///
     /// # Errors
     ///
     /// When there is no journal, or it has a schema that this build does not know.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_with(folder, &KeySource::default())
+    }
+
+    /// As [`open`](Self::open), with keys whose top key comes from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    pub fn open_with(folder: impl AsRef<Path>, source: &KeySource) -> Result<Self, Error> {
         let folder = folder.as_ref().to_owned();
         let journal = folder::journal(&folder);
         if !journal.is_file() {
@@ -46,6 +64,8 @@ impl Reader {
         }
         Ok(Self {
             connection: Mutex::new(database::read(&journal)?),
+            keys: Keyring::read(&folder, source).map_err(|error| error.kind().clone()),
+            tombstones: Mutex::default(),
             folder,
         })
     }
@@ -78,7 +98,7 @@ impl Reader {
     /// [`ErrorKind::Id`] and [`ErrorKind::Ambiguous`] for an id that names none or several, and
     /// others when the journal cannot be read.
     pub fn exchange(&self, id: &str) -> Result<Option<Value>, Error> {
-        self.read(|book| show::exchange(book, id))
+        self.read(|book| show::exchange(book, self.opener(book), &self.tombstones, id))
     }
 
     /// The whole id of the exchange of which this is the id, or the first eight or more digits of
@@ -147,7 +167,8 @@ impl Reader {
         kept: &[String],
     ) -> Result<Verification, Error> {
         let key = self.key(key)?;
-        self.read(|book| verify::verify(book, key, kept))
+        let journal = folder::journal(&self.folder);
+        self.read(|book| verify::verify(book, self.opener(book), &journal, key, kept))
     }
 
     /// Writes evidence into a folder, which must be empty or not there: the selected exchanges,
@@ -168,7 +189,9 @@ impl Reader {
         folder: impl AsRef<Path>,
     ) -> Result<Evidence, Error> {
         let key = self.key(key)?;
-        self.read(|book| evidence::write(book, &key, options, folder.as_ref()))
+        self.read(|book| {
+            evidence::write(book, self.opener(book), &key, options, folder.as_ref())
+        })
     }
 
     fn key(&self, key: Option<&VerifierKey>) -> Result<VerifierKey, Error> {
@@ -176,6 +199,15 @@ impl Reader {
             Some(key) => Ok(key.clone()),
             None => Ok(folder::verifier_key(&self.folder)?.ok_or(ErrorKind::Key)?),
         }
+    }
+
+    /// Why what is sealed cannot be opened, if it cannot be.
+    pub fn locked(&self) -> Option<&ErrorKind> {
+        self.keys.as_ref().err()
+    }
+
+    fn opener<'a>(&'a self, book: &'a Transaction<'_>) -> Opener<'a> {
+        Opener::new(book, self.keys.as_ref().map_err(Clone::clone))
     }
 
     /// Reads within one snapshot.

@@ -194,7 +194,7 @@ async fn a_disk_that_is_almost_full_takes_what_is_open_and_nothing_new() {
     assert!(reserve.exists());
     let states: Vec<(String, u64)> = book
         .database()
-        .prepare("SELECT envelope FROM entry ORDER BY seq")
+        .prepare("SELECT envelope FROM entry WHERE salt IS NOT NULL ORDER BY seq")
         .unwrap()
         .query_map([], |row| row.get::<_, Vec<u8>>(0))
         .unwrap()
