@@ -197,7 +197,9 @@ mod tests {
             Vec::new(),
             b"short".to_vec(),
             b"again and again, ".repeat(1000),
-            (0..5000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).collect(),
+            (0..5000_u32)
+                .flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes())
+                .collect(),
         ]
     }
 

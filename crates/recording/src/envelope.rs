@@ -11,9 +11,7 @@ use serde_json::{Map, Value, json};
 use tollbook_exchange::{
     Coverage, Draft, Exchange, ExchangeId, Outcome, ResponseShape, SessionId, Timestamp,
 };
-use tollbook_ledger::{
-    BOOK, Chain, ContentDigest, Kind, Seal, SealedDigest, salted,
-};
+use tollbook_ledger::{BOOK, Chain, ContentDigest, Kind, Seal, SealedDigest, salted};
 
 use crate::{
     Error, ErrorKind, blob,

@@ -72,6 +72,7 @@ mod config;
 mod database;
 mod envelope;
 mod erased;
+mod erasure;
 mod error;
 mod evidence;
 mod folder;
@@ -86,9 +87,6 @@ mod reader;
 mod recorder;
 mod recording;
 mod recover;
-#[allow(dead_code)] // until it is put to use
-#[path = "erasure/retention.rs"]
-mod retention;
 mod row;
 mod scopes;
 mod sessions;
@@ -96,10 +94,11 @@ mod space;
 mod writer;
 
 pub use config::Config;
+pub use erasure::{Erased, Erasure, Expired, ExpiredClass, Hold, Retention, Term, Terms, Whom};
 pub use error::{Error, ErrorKind};
 pub use evidence::{Evidence, EvidenceOptions};
 pub use folder::is_copy;
-pub use keys::{KeyCommand, KeySource, Recipient, RecipientError};
+pub use keys::{KeyCommand, KeySource, Recipient, RecipientError, rotate_keys};
 #[cfg(feature = "tower")]
 pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, ResponseBody};
 pub use reader::{
@@ -108,5 +107,4 @@ pub use reader::{
 pub use recorder::{Health, Recorder, Stats};
 pub use recording::Recording;
 pub use recover::{Recovered, recover};
-pub use retention::{Retention, Term, Terms};
 pub use space::FreeSpace;

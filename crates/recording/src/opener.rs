@@ -76,9 +76,7 @@ impl<'a> Opener<'a> {
             return Ok(Content::Erased);
         }
         let key = self.key(KeyId(header.seal.key), Class::Metadata);
-        key.open(|key| {
-            Opened::open(key, header.kind, &header.exchange, &header.session, stored)
-        })
+        key.open(|key| Opened::open(key, header.kind, &header.exchange, &header.session, stored))
     }
 
     /// The body that an exchange was asked with, one piece after the other.
@@ -289,7 +287,10 @@ fn stored_request(book: &Connection, brings: Brings) -> Result<SealedDigest, Err
     };
     let last = brings.first.checked_add(last).ok_or(ErrorKind::Corrupt)?;
     let base = piece_id(brings.scope, 0)?;
-    let ids = params![piece_id(brings.scope, brings.first)?, piece_id(brings.scope, last)?];
+    let ids = params![
+        piece_id(brings.scope, brings.first)?,
+        piece_id(brings.scope, last)?
+    ];
     let mut packs = book.prepare_cached(
         "SELECT id, pieces, addresses, data FROM pack WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
     )?;

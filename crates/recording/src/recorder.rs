@@ -43,6 +43,8 @@ pub(crate) struct Inner {
     open: Mutex<HashMap<ExchangeId, Arc<Open>>>,
     pub(crate) scopes: Scopes,
     key: VerifierKey,
+    /// Held while something is erased or held.
+    pub(crate) erasing: Mutex<()>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Dropped after the threads have been joined: the folder is free when nothing writes.
     folder: Folder,
@@ -107,6 +109,7 @@ impl Recorder {
         let mut journal = Journal::open(&folder, &config, anchor.as_ref())?;
         // After the journal, which is the one that was anchored, and before anything is written.
         let keyring = Keyring::open(folder.path(), &config.keys, journal.size() == 0)?;
+        journal.settle(&folder.journal()?, &keyring)?;
         let scopes = Scopes::open(&folder.journal()?, keyring)?;
         journal.start()?;
         let swept = journal.sweep(&scopes)?;
@@ -142,6 +145,7 @@ impl Recorder {
             open: Mutex::default(),
             scopes,
             key,
+            erasing: Mutex::default(),
             threads: Mutex::new(threads),
             folder,
         })))
@@ -230,6 +234,10 @@ impl Recorder {
             anchored: (self.0.config.anchor.as_ref())
                 .map(|_| shared.anchor_size.load(Ordering::Relaxed)),
         }
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
     }
 
     /// The public key of the log. Give it to those who shall verify the book.

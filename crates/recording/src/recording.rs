@@ -317,7 +317,8 @@ impl Progress {
         let key = scope.keys.key(Class::Answer);
         let data = seal_chunk(key, exchange.id(), kind, ordinal, parts)?;
         let number = kind.to_be_bytes()[7];
-        self.stored.piece(number, ordinal, &blob::digest(&[], &data));
+        self.stored
+            .piece(number, ordinal, &blob::digest(&[], &data));
         self.chunks += 1;
         job.chunks.push(Chunk {
             exchange: exchange.id(),

@@ -102,7 +102,11 @@ impl Scopes {
     /// Those of the book whose journal this is.
     pub(crate) fn open(journal: &Path, keyring: Keyring) -> Result<Self, Error> {
         let book = database::read(journal)?;
-        let next = book.query_row("SELECT coalesce(max(number) + 1, 0) FROM scope", [], |row| row.get(0))?;
+        let next = book.query_row(
+            "SELECT coalesce(max(number) + 1, 0) FROM scope",
+            [],
+            |row| row.get(0),
+        )?;
         Ok(Self {
             keyring,
             live: Mutex::new(Live {
@@ -138,7 +142,9 @@ impl Scopes {
         reserved: &mut Option<ScopeKeys>,
     ) -> Result<Arc<Scope>, Error> {
         let holder = match &draft.principal {
-            Some(principal) => self.keyring.subject(&principal.issuer, &principal.subject)?,
+            Some(principal) => self
+                .keyring
+                .subject(&principal.issuer, &principal.subject)?,
             None => [0; 32],
         };
         let alone = session == SessionId::alone(exchange);
@@ -216,7 +222,11 @@ impl Scopes {
         let key = |class| self.keyring.key(id, class).ok().flatten();
         Some(ScopeKeys::of(
             id,
-            [key(Class::Metadata)?, key(Class::Request)?, key(Class::Answer)?],
+            [
+                key(Class::Metadata)?,
+                key(Class::Request)?,
+                key(Class::Answer)?,
+            ],
         ))
     }
 }
@@ -242,7 +252,13 @@ impl Live {
 }
 
 impl Scope {
-    fn new(number: u64, keys: ScopeKeys, session: SessionId, holder: [u8; 32], alone: bool) -> Self {
+    fn new(
+        number: u64,
+        keys: ScopeKeys,
+        session: SessionId,
+        holder: [u8; 32],
+        alone: bool,
+    ) -> Self {
         // Known to those alone who have the key for requests, and gone with it.
         let address = keys.key(Class::Request).mac(&[b"tollbook-address-v1"]);
         Self {
@@ -329,7 +345,12 @@ impl Scope {
         to: &mut Vec<StoredPack>,
     ) -> Result<(u32, u32), Error> {
         let first = pieces.next;
-        for CutPack { addresses, pieces: count, data } in cut.packs {
+        for CutPack {
+            addresses,
+            pieces: count,
+            data,
+        } in cut.packs
+        {
             let number = pieces.next;
             // What no session comes to: four thousand million pieces.
             pieces.next = number.checked_add(count).ok_or(ErrorKind::Corrupt)?;
@@ -348,7 +369,9 @@ impl Scope {
     }
 
     fn seal(&self, filling: &mut Filling, to: &mut Cut) -> Result<(), Error> {
-        let Filling { pack, addresses, .. } = filling;
+        let Filling {
+            pack, addresses, ..
+        } = filling;
         if pack.len() == 0 {
             return Ok(());
         }
@@ -433,7 +456,9 @@ impl Pieces {
 
 /// The row of the piece with this number, and of the pack that begins with it.
 pub(crate) fn piece_id(scope: u64, piece: u32) -> Result<i64, Error> {
-    let scope = signed(scope)?.checked_mul(1 << 32).ok_or(ErrorKind::Corrupt)?;
+    let scope = signed(scope)?
+        .checked_mul(1 << 32)
+        .ok_or(ErrorKind::Corrupt)?;
     Ok(scope + i64::from(piece))
 }
 

@@ -154,7 +154,9 @@ mod tests {
 
     fn texts(body: &str) -> Vec<String> {
         let pieces = cut(body.as_bytes()).into_iter();
-        pieces.map(|piece| String::from_utf8_lossy(piece).into_owned()).collect()
+        pieces
+            .map(|piece| String::from_utf8_lossy(piece).into_owned())
+            .collect()
     }
 
     #[test]
@@ -188,7 +190,10 @@ mod tests {
         };
         let mut known: HashSet<String> = texts(&turn(5)).into_iter().collect();
         for turns in 6..10 {
-            let new: Vec<_> = texts(&turn(turns)).into_iter().filter(|p| !known.contains(p)).collect();
+            let new: Vec<_> = texts(&turn(turns))
+                .into_iter()
+                .filter(|p| !known.contains(p))
+                .collect();
             let bytes: usize = new.iter().map(String::len).sum();
             assert!(bytes < 1500, "{turns}: {bytes} {new:?}");
             known.extend(new);
@@ -209,7 +214,10 @@ mod tests {
         let known: HashSet<&[u8]> = cut(&bytes).into_iter().collect();
         let pieces = cut(&changed);
         assert!(pieces.len() > 10, "{}", pieces.len());
-        let new = pieces.iter().filter(|piece| !known.contains(**piece)).count();
+        let new = pieces
+            .iter()
+            .filter(|piece| !known.contains(**piece))
+            .count();
         assert!(new <= 4, "{new} of {}", pieces.len());
     }
 

@@ -77,7 +77,9 @@ impl Pack {
         let mut pack = Self::default();
         let mut end = 0_usize;
         for _ in 0..count {
-            end = end.checked_add(length(&mut rest)?).ok_or(ErrorKind::Corrupt)?;
+            end = end
+                .checked_add(length(&mut rest)?)
+                .ok_or(ErrorKind::Corrupt)?;
             pack.ends.push(end);
         }
         if end != rest.len() {
@@ -103,8 +105,18 @@ pub(crate) fn seal_chunk(
         varint(&mut plain, *at);
         varint(&mut plain, bytes.len() as u64);
     }
-    parts.iter().for_each(|(_, bytes)| plain.extend(bytes.iter()));
-    blob::seal(key, &chunk_place(exchange.as_bytes(), &kind.to_be_bytes(), &ordinal.to_be_bytes()), &plain)
+    parts
+        .iter()
+        .for_each(|(_, bytes)| plain.extend(bytes.iter()));
+    blob::seal(
+        key,
+        &chunk_place(
+            exchange.as_bytes(),
+            &kind.to_be_bytes(),
+            &ordinal.to_be_bytes(),
+        ),
+        &plain,
+    )
 }
 
 /// Opens what [`seal_chunk`] sealed.
@@ -116,7 +128,11 @@ pub(crate) fn open_chunk(
     blob: &[u8],
 ) -> Result<Vec<Part>, Error> {
     let (kind, ordinal) = (kind.to_be_bytes(), ordinal.to_be_bytes());
-    let plain = Bytes::from(blob::open(key, &chunk_place(exchange.as_bytes(), &kind, &ordinal), blob)?);
+    let plain = Bytes::from(blob::open(
+        key,
+        &chunk_place(exchange.as_bytes(), &kind, &ordinal),
+        blob,
+    )?);
     let mut rest = &plain[..];
     let count = length(&mut rest)?;
     let mut heads = Vec::new();
@@ -138,7 +154,11 @@ pub(crate) fn open_chunk(
 }
 
 /// What an envelope is bound to.
-pub(crate) fn envelope_place<'a>(kind: &'a [u8; 1], exchange: &'a [u8; 16], session: &'a [u8; 16]) -> [&'a [u8]; 4] {
+pub(crate) fn envelope_place<'a>(
+    kind: &'a [u8; 1],
+    exchange: &'a [u8; 16],
+    session: &'a [u8; 16],
+) -> [&'a [u8]; 4] {
     [b"envelope", kind, exchange, session]
 }
 
@@ -151,18 +171,38 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    pub(crate) fn seal(&self, key: &Key, kind: Kind, exchange: &[u8; 16], session: &[u8; 16]) -> Result<Vec<u8>, Error> {
+    pub(crate) fn seal(
+        &self,
+        key: &Key,
+        kind: Kind,
+        exchange: &[u8; 16],
+        session: &[u8; 16],
+    ) -> Result<Vec<u8>, Error> {
         let recipe = self.recipe.to_bytes();
         let mut plain = Vec::with_capacity(40 + recipe.len() + self.envelope.len());
         plain.extend(self.salt);
         varint(&mut plain, recipe.len() as u64);
         plain.extend(recipe);
         plain.extend(&self.envelope);
-        blob::seal(key, &envelope_place(&[kind.to_byte()], exchange, session), &plain)
+        blob::seal(
+            key,
+            &envelope_place(&[kind.to_byte()], exchange, session),
+            &plain,
+        )
     }
 
-    pub(crate) fn open(key: &Key, kind: Kind, exchange: &[u8; 16], session: &[u8; 16], blob: &[u8]) -> Result<Self, Error> {
-        let plain = blob::open(key, &envelope_place(&[kind.to_byte()], exchange, session), blob)?;
+    pub(crate) fn open(
+        key: &Key,
+        kind: Kind,
+        exchange: &[u8; 16],
+        session: &[u8; 16],
+        blob: &[u8],
+    ) -> Result<Self, Error> {
+        let plain = blob::open(
+            key,
+            &envelope_place(&[kind.to_byte()], exchange, session),
+            blob,
+        )?;
         let (salt, mut rest) = plain.split_first_chunk().ok_or(ErrorKind::Corrupt)?;
         let recipe = length(&mut rest)?;
         let (recipe, envelope) = rest.split_at_checked(recipe).ok_or(ErrorKind::Corrupt)?;
@@ -174,7 +214,11 @@ impl Opened {
     }
 }
 
-fn chunk_place<'a>(exchange: &'a [u8; 16], kind: &'a [u8; 8], ordinal: &'a [u8; 8]) -> [&'a [u8]; 4] {
+fn chunk_place<'a>(
+    exchange: &'a [u8; 16],
+    kind: &'a [u8; 8],
+    ordinal: &'a [u8; 8],
+) -> [&'a [u8]; 4] {
     [b"chunk", exchange, kind, ordinal]
 }
 

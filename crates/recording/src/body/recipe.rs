@@ -57,7 +57,8 @@ impl Recipe {
     pub(super) fn from_bytes(mut bytes: &[u8]) -> Result<Self, Error> {
         let mut runs = Vec::new();
         let mut expected = [0_i64; 2];
-        let small = |number: i64| u32::try_from(number).map_err(|_| Error::from(ErrorKind::Corrupt));
+        let small =
+            |number: i64| u32::try_from(number).map_err(|_| Error::from(ErrorKind::Corrupt));
         while !bytes.is_empty() {
             let apart = number(&mut bytes)?;
             let apart = (apart >> 1).cast_signed() ^ -((apart & 1).cast_signed());

@@ -206,7 +206,10 @@ fn content(
             length -= bytes;
         }
     } else {
-        let (key, exchange) = (answer_key(book, header)?, ExchangeId::from_bytes(header.exchange));
+        let (key, exchange) = (
+            answer_key(book, header)?,
+            ExchangeId::from_bytes(header.exchange),
+        );
         let read = opener.answer(exchange, key, &mut |_, parts| {
             for (at, data) in parts {
                 files.add(data)?;
@@ -256,7 +259,9 @@ impl Files<'_> {
                 self.folder.begin(&record_file(self.index, "parts"))?,
             ));
         }
-        self.files.as_mut().ok_or_else(|| ErrorKind::Evidence.into())
+        self.files
+            .as_mut()
+            .ok_or_else(|| ErrorKind::Evidence.into())
     }
 }
 

@@ -132,13 +132,6 @@ impl KeyId {
         getrandom::fill(&mut id).map_err(|_| ErrorKind::Random)?;
         Ok(Self(id))
     }
-
-    /// Reads what [`Display`](fmt::Display) writes.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let number = u128::from_str_radix(text, 16).ok()?;
-        let id = Self(number.to_be_bytes());
-        (id.to_string() == text).then_some(id)
-    }
 }
 
 impl Class {

@@ -189,9 +189,7 @@ impl Reader {
         folder: impl AsRef<Path>,
     ) -> Result<Evidence, Error> {
         let key = self.key(key)?;
-        self.read(|book| {
-            evidence::write(book, self.opener(book), &key, options, folder.as_ref())
-        })
+        self.read(|book| evidence::write(book, self.opener(book), &key, options, folder.as_ref()))
     }
 
     fn key(&self, key: Option<&VerifierKey>) -> Result<VerifierKey, Error> {
@@ -210,8 +208,16 @@ impl Reader {
         Opener::new(book, self.keys.as_ref().map_err(Clone::clone))
     }
 
+    /// The keys, or why there are none.
+    pub(crate) fn keyring(&self) -> Result<&Keyring, ErrorKind> {
+        self.keys.as_ref().map_err(Clone::clone)
+    }
+
     /// Reads within one snapshot.
-    fn read<T>(&self, read: impl FnOnce(&Transaction<'_>) -> Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn read<T>(
+        &self,
+        read: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let mut connection = self
             .connection
             .lock()

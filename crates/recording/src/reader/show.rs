@@ -170,10 +170,7 @@ fn range(id: &str) -> Result<[[u8; 16]; 2], Error> {
 }
 
 /// Leaf, salt and stored envelope of an entry.
-fn entry(
-    book: &Transaction<'_>,
-    index: i64,
-) -> Result<(Leaf, Option<Vec<u8>>, Vec<u8>), Error> {
+fn entry(book: &Transaction<'_>, index: i64) -> Result<(Leaf, Option<Vec<u8>>, Vec<u8>), Error> {
     let entry: Option<(Vec<u8>, Option<Vec<u8>>, Vec<u8>)> = book
         .prepare_cached("SELECT leaf, salt, envelope FROM entry WHERE seq = ?1")?
         .query_row([index], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
@@ -202,7 +199,9 @@ impl Show<'_> {
 
     fn envelope(&mut self, index: i64) -> Result<Option<(Value, Recipe)>, Error> {
         let (leaf, salt, stored) = entry(self.book, index)?;
-        let opened = self.opener.envelope(&leaf.header, salt.as_deref(), &stored)?;
+        let opened = self
+            .opener
+            .envelope(&leaf.header, salt.as_deref(), &stored)?;
         let Some(opened) = self.opened(Class::Metadata, opened) else {
             return Ok(None);
         };
@@ -216,12 +215,18 @@ impl Show<'_> {
             Some(recipe) => {
                 let brings = brings(self.book, self.row()?.index)?.ok_or(ErrorKind::Corrupt)?;
                 let mut body = Vec::new();
-                let opened = self.opener.request(self.key, brings, recipe, &mut |piece| {
-                    body.extend(piece);
-                })?;
+                let opened = self
+                    .opener
+                    .request(self.key, brings, recipe, &mut |piece| {
+                        body.extend(piece);
+                    })?;
                 self.opened(Class::Request, opened).map(|()| body)
             }
-            None => None,
+            // Without its envelope nobody knows what it is made of.
+            None => {
+                self.missing.push(Class::Request);
+                None
+            }
         };
         Ok(json!({
             "method": recorded["method"],
@@ -292,7 +297,10 @@ impl Show<'_> {
         }
         if let (Some(why), false) = (&self.why, unavailable.is_empty()) {
             let classes: Vec<_> = unavailable.iter().map(|class| class.as_str()).collect();
-            put("unavailable", json!({ "classes": classes, "why": why.to_string() }));
+            put(
+                "unavailable",
+                json!({ "classes": classes, "why": why.to_string() }),
+            );
         }
         Ok(())
     }

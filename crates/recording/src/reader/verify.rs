@@ -351,7 +351,11 @@ impl Audit<'_> {
         if let Some(sealed) = &sealed
             && (*sealed != header.seal.digest || salt.is_some())
         {
-            let sealed = if salt.is_some() { &Hash::empty() } else { sealed };
+            let sealed = if salt.is_some() {
+                &Hash::empty()
+            } else {
+                sealed
+            };
             return Ok((verifier.sealed(leaf, sealed), nothing));
         }
         let opened = self.opener.envelope(&header, salt, envelope);
@@ -499,7 +503,9 @@ impl Audit<'_> {
     ) -> Result<(), Error> {
         let mut body = Parted::new(salt, recorded["bytes"].as_u64().unwrap_or(0));
         let key = KeyId(header.seal.key);
-        let read = self.opener.request(key, brings, recipe, &mut |piece| body.more(piece));
+        let read = self
+            .opener
+            .request(key, brings, recipe, &mut |piece| body.more(piece));
         let Some(read) = self.read(header, read)? else {
             return Ok(());
         };
@@ -610,7 +616,10 @@ impl Audit<'_> {
         if self.tombstones.of(key, class).is_some() {
             self.erased.count(class);
         } else {
-            let what = format!("the key for its {} is gone, and no tombstone says why", class.as_str());
+            let what = format!(
+                "the key for its {} is gone, and no tombstone says why",
+                class.as_str()
+            );
             self.lost_count += 1;
             self.push(Some(header.sequence), &what);
         }
@@ -791,7 +800,9 @@ fn own(kind: Kind, header: &Header, envelope: &Value) -> bool {
         Kind::Heartbeat => {
             envelope["period"] == header.period && envelope["open"] == header.link.open
         }
-        _ => envelope["open"] == header.link.open,
+        Kind::Stop => envelope["open"] == header.link.open,
+        // What these tell stands in no leaf.
+        _ => true,
     };
     told && envelope["v"] == VERSION
         && envelope["kind"] == kind.as_str()
