@@ -26,6 +26,7 @@ mod tombstone;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    ops::Range,
     path::Path,
     sync::{MutexGuard, PoisonError},
     thread,
@@ -43,11 +44,12 @@ use tollbook_exchange::{SessionId, Timestamp};
 pub(crate) use doomed::{Doomed, empty};
 
 use crate::{
-    Error, ErrorKind, Reader, Recorder, database,
-    database::{signed, unsigned},
+    Error, ErrorKind, Reader, Recorder, Summary, database,
+    database::unsigned,
     folder,
     keys::{Class, KeyId, Keyring},
     queue::{Entry, Job},
+    reader::list::of_scopes,
 };
 use survey::{Scope, Survey};
 use tombstone::{Cause, Tombstone};
@@ -342,6 +344,33 @@ impl Reader {
         self.read(|book| Ok(expired(retention, &Survey::of(book)?, Timestamp::now()).1))
     }
 
+    /// The exchanges of which something was erased, by the tombstones among these entries of the log.
+    /// What is derived from the book has to forget it.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub fn erased_in(&self, entries: Range<u64>) -> Result<Vec<Summary>, Error> {
+        self.read(|book| {
+            let mut keys = HashSet::new();
+            for (_, tombstone) in tombstones(book, entries)? {
+                keys.extend(tombstone.keys);
+            }
+            if keys.is_empty() {
+                return Ok(Vec::new());
+            }
+            let mut scopes = HashSet::new();
+            let mut rows = book.prepare("SELECT number, key FROM scope")?;
+            let mut rows = rows.query([])?;
+            while let Some(row) = rows.next()? {
+                if keys.contains(&KeyId(row.get(1)?)) {
+                    scopes.insert(unsigned(row.get(0)?)?);
+                }
+            }
+            of_scopes(book, &scopes)
+        })
+    }
+
     /// All holds there ever were, oldest first.
     ///
     /// # Errors
@@ -450,27 +479,15 @@ pub(crate) fn settle(
     keys: &Keyring,
     mut write: impl FnMut(Vec<Doomed>) -> Result<(), Error>,
 ) -> Result<Vec<u64>, Error> {
-    // The literal is that of the index, without which all of the log would be looked at.
-    let pending: Vec<(i64, Vec<u8>)> = book
-        .prepare_cached(
-            "SELECT seq, envelope FROM entry
-             WHERE substr(leaf, 2, 1) = x'08' AND seq >= ?1 ORDER BY seq",
-        )?
-        .query_map([signed(keys.erased()?)?], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?
-        .collect::<Result<_, _>>()?;
+    let pending = tombstones(book, keys.erased()?..u64::MAX)?;
     let Some((last, _)) = pending.last() else {
         return Ok(Vec::new());
     };
-    let through = unsigned(*last)? + 1;
+    let through = last + 1;
     let mut told: HashMap<KeyId, BTreeSet<Class>> = HashMap::new();
-    for (_, envelope) in &pending {
-        let envelope: Value = serde_json::from_slice(envelope)
-            .map_err(|error| Error::because(ErrorKind::Corrupt, error))?;
-        let tombstone = Tombstone::read(&envelope).ok_or(ErrorKind::Corrupt)?;
-        for key in tombstone.keys {
-            told.entry(key).or_default().extend(&tombstone.classes);
+    for (_, tombstone) in &pending {
+        for key in &tombstone.keys {
+            told.entry(*key).or_default().extend(&tombstone.classes);
         }
     }
 
@@ -499,7 +516,29 @@ pub(crate) fn settle(
         .map(|(key, classes)| (key, classes.into_iter().collect()))
         .collect();
     keys.destroy_all(&doomed, through)?;
-    pending.iter().map(|(index, _)| unsigned(*index)).collect()
+    Ok(pending.into_iter().map(|(index, _)| index).collect())
+}
+
+/// The tombstones among these entries, with their indexes.
+fn tombstones(book: &Connection, entries: Range<u64>) -> Result<Vec<(u64, Tombstone)>, Error> {
+    let bound = |index: u64| i64::try_from(index).unwrap_or(i64::MAX);
+    // The literal is that of the index, without which all of the log would be looked at.
+    let stored: Vec<(i64, Vec<u8>)> = book
+        .prepare_cached(
+            "SELECT seq, envelope FROM entry
+             WHERE substr(leaf, 2, 1) = x'08' AND seq >= ?1 AND seq < ?2 ORDER BY seq",
+        )?
+        .query_map([bound(entries.start), bound(entries.end)], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    let read = |(index, envelope): &(i64, Vec<u8>)| {
+        let envelope: Value = serde_json::from_slice(envelope)
+            .map_err(|error| Error::because(ErrorKind::Corrupt, error))?;
+        let tombstone = Tombstone::read(&envelope).ok_or(ErrorKind::Corrupt)?;
+        Ok((unsigned(*index)?, tombstone))
+    };
+    stored.iter().map(read).collect()
 }
 
 /// Cuts the journal's write-ahead log to nothing: it has pages as they were before.
@@ -553,3 +592,6 @@ const MAX_KEYS: usize = 4096;
 const MAX_EXCHANGES: usize = 500;
 /// How long a reader may keep the write-ahead log from being cut.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Reading the book.
 
-mod list;
+pub(crate) mod list;
 mod monitor;
 mod show;
 mod verify;
