@@ -108,8 +108,9 @@ impl Scope {
 
     /// Whether this hold is on it.
     pub(super) fn is_under(&self, hold: &Hold) -> bool {
+        let subject = hold.subject.as_deref();
         hold.session == Some(self.session)
-            || hold.subject.as_deref() == Some(&*super::hex(&self.holder))
+            || subject.is_some_and(|subject| subject == super::hex(&self.holder))
     }
 
     /// The names of its connections.
