@@ -38,6 +38,7 @@ use crate::{
     oauth,
     plan::{Channels, Plan},
     policies::LivePolicies,
+    retention,
     stack::{self, ClaudeConnection},
     tools::ToolGate,
 };
@@ -174,11 +175,14 @@ impl Gateway {
             alarm.clone(),
             events.clone(),
         ));
+        let retention = Arc::new(plan_config.retention());
+        tasks.spawn(retention::keep(recorder.clone(), Arc::clone(&retention)));
         match Listening::at(&config.data) {
             Ok(socket) => {
                 let control = Control {
                     recorder: recorder.clone(),
                     masker: masker.clone(),
+                    retention: Arc::clone(&retention),
                 };
                 tasks.spawn(control::serve(socket, control));
             }

@@ -109,7 +109,6 @@ pub(crate) fn digest(beside: &[&[u8]], blob: &[u8]) -> Hash {
 
 /// What stays of a stored piece that is dropped when its key was destroyed: so much that the log can
 /// be checked as before.
-#[allow(dead_code)] // until keys are destroyed
 pub(crate) fn stub(beside: &[&[u8]], blob: &[u8]) -> Vec<u8> {
     [&[DROPPED], &digest(beside, blob).0[..]].concat()
 }

@@ -47,6 +47,7 @@ pub(crate) fn connect(path: &Path) -> Result<Connection, Error> {
          PRAGMA checkpoint_fullfsync = ON;
          PRAGMA mmap_size = 0;
          PRAGMA wal_autocheckpoint = 0;
+         PRAGMA secure_delete = ON;
          PRAGMA trusted_schema = OFF;
          PRAGMA cell_size_check = ON;
          PRAGMA temp_store = MEMORY;",
@@ -212,6 +213,8 @@ const TABLES: &str = "
         closed INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX scope_session ON scope (session, holder) WHERE alone = 0;
+    CREATE INDEX entry_tombstone ON entry (seq) WHERE substr(leaf, 2, 1) = x'08';
+    CREATE INDEX entry_hold ON entry (seq) WHERE substr(leaf, 2, 1) = x'09';
     CREATE INDEX exchange_closed ON exchange (closed) WHERE closed IS NOT NULL;
 ";
 

@@ -7,6 +7,7 @@
 //! Those of exchanges are stored sealed, with their salt: when their key is destroyed, nobody can
 //! tell any more what the leaf committed to. The book's own are stored as they are.
 
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Map, Value, json};
 use tollbook_exchange::{
     Coverage, Draft, Exchange, ExchangeId, Level, Outcome, ResponseShape, SessionId, Timestamp,
@@ -16,7 +17,7 @@ use tollbook_ledger::{BOOK, Chain, ContentDigest, Kind, Seal, SealedDigest, salt
 use crate::{
     Error, ErrorKind, blob,
     body::{Opened, Recipe},
-    keys::{Class, ScopeKeys},
+    keys::{Class, Key, ScopeKeys},
     queue::{Brings, Entry},
     row::Row,
 };
@@ -74,6 +75,19 @@ pub(crate) fn outcome(
     body: &ContentDigest,
 ) -> Result<Entry, Error> {
     let ended = exchange.started().after_micros(exchange.elapsed());
+    let (result, answer) = of_answer(draft.result.as_inner());
+    let answer = match answer.is_empty() {
+        true => Value::Null,
+        false => {
+            let id = exchange.id();
+            let place = answer_place(&id);
+            let key = sealing.keys.key(Class::Answer);
+            let answer = Value::Object(answer).to_string();
+            BASE64
+                .encode(blob::seal(key, &place, answer.as_bytes())?)
+                .into()
+        }
+    };
     Closing {
         id: json!(exchange.id()),
         ended,
@@ -90,7 +104,8 @@ pub(crate) fn outcome(
         coverage: draft.response.coverage,
         first_byte: draft.response.first_byte,
         body: content(body),
-        result: draft.result.as_inner().clone(),
+        result,
+        answer,
     }
     .entry(session, sealing)
 }
@@ -120,8 +135,33 @@ pub(crate) fn abandoned(
         first_byte: None,
         body: body.map_or(Value::Null, content),
         result: Map::new(),
+        answer: Value::Null,
     }
     .entry(session, sealing)
+}
+
+/// Opens what [`outcome`] sealed of a result, by a key for answers.
+pub(crate) fn open_answer(
+    exchange: ExchangeId,
+    key: &Key,
+    sealed: &str,
+) -> Result<Map<String, Value>, Error> {
+    let corrupt = |_| ErrorKind::Corrupt;
+    let sealed = BASE64.decode(sealed).map_err(|_| ErrorKind::Corrupt)?;
+    let answer = blob::open(key, &answer_place(&exchange), &sealed)?;
+    Ok(serde_json::from_slice(&answer).map_err(corrupt)?)
+}
+
+/// Parts what a result has of the answer's content from the rest: it goes when the answer does.
+fn of_answer(result: &Map<String, Value>) -> (Map<String, Value>, Map<String, Value>) {
+    let members = result
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone()));
+    members.partition(|(name, _)| !OF_ANSWER.contains(&name.as_str()))
+}
+
+fn answer_place(exchange: &ExchangeId) -> [&[u8]; 2] {
+    [b"result", exchange.as_bytes()]
 }
 
 /// How the shape is called in an envelope.
@@ -157,6 +197,8 @@ struct Closing {
     /// Null where nobody could open what was recorded of it.
     body: Value,
     result: Map<String, Value>,
+    /// What the result has of the answer's content, sealed as the answer is.
+    answer: Value,
 }
 
 impl Closing {
@@ -180,6 +222,7 @@ impl Closing {
                 "body": self.body,
             },
             "result": self.result,
+            "answer": self.answer,
         });
         entry(Kind::Outcome, self.ended, session, sealing, &envelope)
     }
@@ -319,5 +362,7 @@ pub(crate) fn own(kind: Kind, period: u16, told: Value) -> Result<Entry, Error> 
     })
 }
 
+/// What a result has of the answer's content: the message, put together, and the calls in it.
+const OF_ANSWER: [&str; 2] = ["answer", "tool_calls"];
 /// The version of the envelopes that are written and read.
 pub(crate) const VERSION: u64 = 2;

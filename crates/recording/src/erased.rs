@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use tollbook_exchange::Timestamp;
-use tollbook_ledger::{Kind, Leaf};
+use tollbook_ledger::Leaf;
 
 use crate::{
     Error, ErrorKind,
@@ -44,10 +44,10 @@ impl Tombstones {
             })?;
         let mut found = book.prepare_cached(
             "SELECT seq, leaf, salt, envelope FROM entry
-             WHERE seq >= ?1 AND substr(leaf, 2, 1) = ?2 ORDER BY seq",
+             WHERE seq >= ?1 AND substr(leaf, 2, 1) = x'08' ORDER BY seq",
         )?;
-        let kind = [Kind::Tombstone.to_byte()];
-        let mut found = found.query((signed(self.seen)?, kind))?;
+        // The literal is that of the index, without which all of the log would be looked at.
+        let mut found = found.query([signed(self.seen)?])?;
         while let Some(row) = found.next()? {
             let (leaf, salt, envelope): (Vec<u8>, Option<[u8; 32]>, Vec<u8>) =
                 (row.get(1)?, row.get(2)?, row.get(3)?);

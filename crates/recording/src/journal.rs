@@ -1,6 +1,10 @@
 //! The journal: entries, tree and signed head, changed in one transaction or not at all.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde_json::Value;
@@ -16,8 +20,9 @@ use crate::{
     body::Recipe,
     database::{self, signed, unsigned},
     envelope::{self, Sealing},
+    erasure::{self, empty},
     folder::Folder,
-    keys::KeyId,
+    keys::{KeyId, Keyring},
     opener::{Content, Opener},
     queue::{Chunk, Entry, Job, StoredPack},
     scopes::{NewScope, Scopes, piece_id},
@@ -35,6 +40,8 @@ pub(crate) struct Journal {
     note: String,
     /// What the anchor holds by now, and the book does not know yet.
     anchored: Option<SharedHead>,
+    /// Keys that are destroyed while exchanges may be under way that hold them.
+    gone: HashSet<KeyId>,
     period: u16,
     idle: Duration,
     opened: Instant,
@@ -65,6 +72,7 @@ impl Journal {
             note: String::new(),
             key: folder.key(&config.origin, new)?,
             anchored: None,
+            gone: HashSet::new(),
             period: config.period(),
             idle: config.idle,
             opened: Instant::now(),
@@ -165,8 +173,15 @@ impl Journal {
             if let Some(scope) = &job.scope {
                 append_scope(&write, scope)?;
             }
+            self.gone.extend(&job.gone);
             for entry in &job.entries {
                 append_entry(&write, &mut tree, &mut self.sessions, entry)?;
+                if entry.kind == Kind::Intent && self.gone.contains(&KeyId(entry.seal.key)) {
+                    empty(&write, tree.size() - 1)?;
+                }
+            }
+            for doomed in &job.doomed {
+                doomed.drop_in(&write)?;
             }
             for pack in &job.packs {
                 append_pack(&write, pack)?;
@@ -196,6 +211,24 @@ impl Journal {
         write.commit()?;
         self.note = note;
         self.tree = tree;
+        Ok(())
+    }
+
+    /// Does what tombstones say that an earlier recorder could not do to its end, and what a copy of
+    /// the keys that was put back undid.
+    pub(crate) fn settle(&mut self, journal: &Path, keys: &Keyring) -> Result<(), Error> {
+        let book = database::read(journal)?;
+        let settled = erasure::settle(&book, keys, |doomed| {
+            self.append(&[Job {
+                doomed,
+                ..Job::default()
+            }])
+        })?;
+        if !settled.is_empty() {
+            tracing::warn!(tombstones = settled.len(), "destroyed what tombstones say");
+            drop(book);
+            erasure::forget_log(journal)?;
+        }
         Ok(())
     }
 

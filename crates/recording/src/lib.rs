@@ -72,13 +72,13 @@ mod config;
 mod database;
 mod envelope;
 mod erased;
+mod erasure;
 mod error;
 mod evidence;
 mod failure;
 mod folder;
 mod gap;
 mod journal;
-#[allow(dead_code)] // until keys are destroyed
 mod keys;
 #[cfg(feature = "tower")]
 mod layer;
@@ -96,12 +96,13 @@ mod spool;
 mod writer;
 
 pub use config::Config;
+pub use erasure::{Erased, Erasure, Expired, ExpiredClass, Hold, Retention, Term, Terms, Whom};
 pub use error::{Error, ErrorKind};
 pub use evidence::{Evidence, EvidenceOptions};
 pub use failure::{Allow, OnFailure, Reads, Spool};
 pub use folder::is_copy;
 pub use gap::Unrecorded;
-pub use keys::{KeyCommand, KeySource, Recipient, RecipientError};
+pub use keys::{KeyCommand, KeySource, Recipient, RecipientError, rotate_keys};
 #[cfg(feature = "tower")]
 pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, Release, ResponseBody};
 pub use reader::{

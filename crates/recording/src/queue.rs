@@ -12,6 +12,8 @@ use tollbook_ledger::{Hash, Kind, Seal};
 
 use crate::{
     Error, ErrorKind, blob,
+    erasure::Doomed,
+    keys::KeyId,
     row::Row,
     scopes::{NewScope, Scope},
 };
@@ -43,6 +45,11 @@ pub(crate) struct Job {
     /// The scope it belongs to, which is not forgotten before it is written: until then nobody could
     /// find out where its numbers go on.
     pub(crate) within: Option<Arc<Scope>>,
+    /// What is dropped.
+    pub(crate) doomed: Vec<Doomed>,
+    /// Keys whose metadata nobody can read from here on: what is on its way under them is empty in
+    /// lists.
+    pub(crate) gone: Vec<KeyId>,
     /// Who waits for it.
     pub(crate) waiting: Option<oneshot::Sender<Result<(), Error>>>,
     /// What it was admitted with; given back when it is written.

@@ -54,6 +54,8 @@ pub(crate) struct Inner {
     open: Mutex<HashMap<ExchangeId, Arc<Open>>>,
     pub(crate) scopes: Scopes,
     key: VerifierKey,
+    /// Held while something is erased or held.
+    pub(crate) erasing: Mutex<()>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Who keeps the note of what is not recorded, and what that ends with.
     note: Mutex<Option<(SyncSender<()>, JoinHandle<()>)>>,
@@ -123,6 +125,7 @@ impl Recorder {
         let mut journal = Journal::open(&folder, &config, anchor.as_ref())?;
         // After the journal, which is the one that was anchored, and before anything is written.
         let keyring = Keyring::open(folder.path(), &config.keys, journal.size() == 0)?;
+        journal.settle(&folder.journal()?, &keyring)?;
         let scopes = Scopes::open(&folder.journal()?, keyring)?;
         journal.start()?;
         let (note, left) = Note::open(&config);
@@ -175,6 +178,7 @@ impl Recorder {
             open: Mutex::default(),
             scopes,
             key,
+            erasing: Mutex::default(),
             threads: Mutex::new(threads),
             note: Mutex::new(note),
             folder,
@@ -346,6 +350,10 @@ impl Recorder {
                 .map(|_| shared.anchor_size.load(Ordering::Relaxed)),
             unrecorded: shared.gaps.counts(),
         }
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
     }
 
     /// The public key of the log. Give it to those who shall verify the book.

@@ -152,6 +152,11 @@ impl Class {
         Self::ALL.into_iter().find(|class| class.as_str() == name)
     }
 
+    /// The class as one of eight bits.
+    pub(crate) const fn bit(self) -> u8 {
+        1 << self.number()
+    }
+
     /// The number of the class.
     pub(crate) const fn number(self) -> u8 {
         match self {

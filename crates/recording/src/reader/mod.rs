@@ -1,6 +1,6 @@
 //! Reading the book.
 
-mod list;
+pub(crate) mod list;
 mod monitor;
 mod show;
 mod verify;
@@ -209,8 +209,16 @@ impl Reader {
         Opener::new(book, self.keys.as_ref().map_err(Clone::clone))
     }
 
+    /// The keys, or why there are none.
+    pub(crate) fn keyring(&self) -> Result<&Keyring, ErrorKind> {
+        self.keys.as_ref().map_err(Clone::clone)
+    }
+
     /// Reads within one snapshot.
-    fn read<T>(&self, read: impl FnOnce(&Transaction<'_>) -> Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn read<T>(
+        &self,
+        read: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let mut connection = self
             .connection
             .lock()

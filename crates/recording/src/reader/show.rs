@@ -12,6 +12,7 @@ use super::list::{self, Summary};
 use crate::{
     Error, ErrorKind,
     body::{Part, Recipe},
+    envelope::open_answer,
     erased::Tombstones,
     journal::shape_of,
     keys::{Class, KeyId},
@@ -94,12 +95,11 @@ pub(super) fn exchange(
     put("response", show.response(&ended["response"])?);
     let findings = if closed.is_some() { &ended } else { &asked };
     put("findings", findings["findings"].clone());
-    if let Value::Object(result) = &ended["result"] {
-        for (key, value) in result {
-            // A result cannot pass itself off as one of the keys above or below.
-            if !RESERVED.contains(&key.as_str()) {
-                put(key, value.clone());
-            }
+    let told = show.result(&ended)?;
+    for (key, value) in told {
+        // A result cannot pass itself off as one of the keys above or below.
+        if !RESERVED.contains(&key.as_str()) {
+            put(&key, value);
         }
     }
     put(
@@ -225,7 +225,11 @@ impl Show<'_> {
                     })?;
                 self.opened(Class::Request, opened).map(|()| body)
             }
-            None => None,
+            // Without its envelope nobody knows what it is made of.
+            None => {
+                self.missing.push(Class::Request);
+                None
+            }
         };
         Ok(json!({
             "method": recorded["method"],
@@ -262,6 +266,17 @@ impl Show<'_> {
                 .collect();
         }
         Ok(shown)
+    }
+
+    /// What a layer made of the answer, as far as it can be opened.
+    fn result(&mut self, ended: &Value) -> Result<Map<String, Value>, Error> {
+        let mut result = ended["result"].as_object().cloned().unwrap_or_default();
+        if let Some(sealed) = ended["answer"].as_str() {
+            let key = self.opener.key(self.key, Class::Answer);
+            let opened = key.open(|key| open_answer(self.id, key, sealed))?;
+            result.extend(self.opened(Class::Answer, opened).into_iter().flatten());
+        }
+        Ok(result)
     }
 
     /// What was opened; notes what was not.

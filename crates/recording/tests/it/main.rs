@@ -10,6 +10,7 @@ mod anchor;
 #[cfg(target_os = "linux")]
 mod disk;
 mod durability;
+mod erasure;
 mod evidence;
 mod failure;
 #[cfg(target_os = "linux")]
