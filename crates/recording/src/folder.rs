@@ -27,16 +27,23 @@ impl Folder {
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(path).map_err(folder)?;
 
-        let lock = owner_only()
+        let mut lock = owner_only()
             .create(true)
             .truncate(false)
             .open(path.join("journal.lock"))
             .map_err(folder)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                _lock: lock,
-            }),
+            Ok(()) => {
+                // Nobody else writes it now. Where it cannot be marked, it is told from no copy.
+                if let Some(mark) = mark(&lock) {
+                    lock.set_len(0).map_err(folder)?;
+                    lock.write_all(mark.as_bytes()).map_err(folder)?;
+                }
+                Ok(Self {
+                    path: path.to_owned(),
+                    _lock: lock,
+                })
+            }
             Err(TryLockError::WouldBlock) => Err(ErrorKind::InUse.into()),
             Err(TryLockError::Error(error)) => Err(folder(error)),
         }
@@ -180,6 +187,34 @@ pub(crate) fn epoch_name(origin: &str, epoch: u32) -> String {
     }
 }
 
+/// Whether this folder was copied from the one that a recorder has written into last, or was put
+/// back from such a copy. Whoever writes into one lets the book have two ends.
+///
+/// A recorder marks the lock of its folder with what no copy of that file has in common with it. A
+/// folder that is moved stays what it is.
+pub fn is_copy(folder: &Path) -> bool {
+    let Ok(mut lock) = File::open(folder.join("journal.lock")) else {
+        // Without the key nothing can be written, and a book without a lock was never written here.
+        return !folder.join("log.key").exists();
+    };
+    let mut marked = String::new();
+    let read = io::Read::read_to_string(&mut lock, &mut marked);
+    read.is_err() || (!marked.is_empty() && mark(&lock).is_some_and(|mark| mark != marked))
+}
+
+/// What a file has in common with no copy of it: its number in its file system, and when it was made.
+fn mark(file: &File) -> Option<String> {
+    let metadata = file.metadata().ok()?;
+    #[cfg(unix)]
+    let number = std::os::unix::fs::MetadataExt::ino(&metadata);
+    #[cfg(not(unix))]
+    let number = 0;
+    let made = metadata.created().ok();
+    let made = made.and_then(|made| made.duration_since(std::time::UNIX_EPOCH).ok());
+    let made = made.map_or(0, |made| made.as_nanos());
+    Some(format!("{number} {made}\n")).filter(|_| number != 0)
+}
+
 /// The path of the journal in a folder.
 pub(crate) fn journal(folder: &Path) -> PathBuf {
     folder.join("journal.db")
@@ -271,6 +306,32 @@ mod tests {
             let name = format!("log.example/gw1{other}");
             assert_eq!(epoch(&name, "log.example/gw1"), None, "{name}");
         }
+    }
+
+    #[test]
+    fn a_copy_is_told_from_the_folder_that_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (book, copy) = (dir.path().join("book"), dir.path().join("copy"));
+        let folder = Folder::claim(&book).unwrap();
+        folder.key("log.example", true).unwrap();
+        drop(folder);
+        assert!(!is_copy(&book));
+        let moved = dir.path().join("moved");
+        fs::rename(&book, &moved).unwrap();
+        assert!(!is_copy(&moved));
+
+        fs::create_dir(&copy).unwrap();
+        for name in ["journal.lock", "log.key", "log.vkey"] {
+            fs::copy(moved.join(name), copy.join(name)).unwrap();
+        }
+        assert!(is_copy(&copy));
+        // Whoever records into it has decided that it is the book.
+        drop(Folder::claim(&copy).unwrap());
+        assert!(!is_copy(&copy));
+        fs::remove_file(copy.join("journal.lock")).unwrap();
+        assert!(!is_copy(&copy), "a book of an earlier build");
+        fs::remove_file(copy.join("log.key")).unwrap();
+        assert!(is_copy(&copy));
     }
 
     #[test]

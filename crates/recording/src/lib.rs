@@ -92,6 +92,7 @@ pub use config::Config;
 pub use error::{Error, ErrorKind};
 pub use evidence::{Evidence, EvidenceOptions};
 pub use failure::{Allow, OnFailure, Reads, Spool};
+pub use folder::is_copy;
 pub use gap::Unrecorded;
 #[cfg(feature = "tower")]
 pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, Release, ResponseBody};
