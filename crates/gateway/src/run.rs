@@ -232,6 +232,10 @@ impl Gateway {
             policies: shared.policies.clone(),
             approvals: approvals.clone(),
             slack: channels.slack.clone(),
+            connections: connections
+                .iter()
+                .map(|(config, ..)| (config.name.clone(), config.durability.clone()))
+                .collect(),
             replies: replies.clone(),
             config: Arc::new(plan_config.admin.clone()),
         });
@@ -349,6 +353,7 @@ impl Shared {
                 budgets: self.budgets.clone(),
                 approvals: self.approvals(&config),
                 recorder: self.recorder.clone(),
+                durability: config.durability.clone(),
                 forward,
             };
             let mount = Mount {

@@ -53,7 +53,8 @@ impl Folder {
         &self.path
     }
 
-    /// The path of the journal, which exists.
+    /// The path of the journal, which exists. Only for whoever opens it next: once SQLite has it
+    /// open, this would drop the locks on it.
     pub(crate) fn journal(&self) -> Result<PathBuf, Error> {
         let path = journal(&self.path);
         // SQLite gives its other files the mode of this one.

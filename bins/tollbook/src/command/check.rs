@@ -115,6 +115,7 @@ fn page(file: &str, plan: &Summary) -> Vec<String> {
             format!("{} ({})", connection.upstream, connection.protocol),
         );
         line("allow", list(&connection.allow));
+        line("durable", connection.durability.clone());
         let wire = if connection.mask_wire {
             "the record and the wire"
         } else {

@@ -29,7 +29,11 @@ use tollbook_recording::{RecordLayer, Recorder};
 use tower::ServiceBuilder;
 
 use self::auth::Roles;
-use crate::{config::AdminConfig, monitor::Alarm, policies::LivePolicies};
+use crate::{
+    config::{AdminConfig, Durability},
+    monitor::Alarm,
+    policies::LivePolicies,
+};
 
 /// The connection under which calls of the API stand in the book.
 const CONNECTION: &str = "(admin)";
@@ -47,6 +51,8 @@ pub(crate) struct Admin {
     pub(crate) policies: LivePolicies,
     pub(crate) approvals: Approvals,
     pub(crate) slack: Option<Arc<Slack>>,
+    /// What must be in the book before what passes, by connection.
+    pub(crate) connections: Arc<[(String, Durability)]>,
     /// What is still to be told to people in Slack.
     pub(crate) replies: TaskTracker,
     pub(crate) config: Arc<AdminConfig>,

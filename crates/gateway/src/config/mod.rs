@@ -8,6 +8,7 @@ mod approvals;
 mod connection;
 mod detection;
 mod document;
+mod durability;
 mod federation;
 mod gateway;
 mod issuer;
@@ -26,6 +27,7 @@ pub use connection::{
     ConnectionConfig, CredentialConfig, SecretSource, ToolCalls, UpstreamFederation, WaitConfig,
 };
 pub use detection::DetectionConfig;
+pub use durability::Durability;
 pub use federation::FederationConfig;
 pub use gateway::{GatewayConfig, TlsConfig};
 pub use issuer::{IssuerConfig, KeySource};
@@ -89,6 +91,8 @@ impl Config {
         book.reserve = size(record.reserve, book.reserve);
         book.deadline = record.deadline.unwrap_or(book.deadline);
         book.keys = self.keys.clone();
+        book.note = record.gaps.clone();
+        book.farewell = record.close_deadline.unwrap_or(book.farewell);
         book
     }
 

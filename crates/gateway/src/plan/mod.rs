@@ -98,6 +98,13 @@ pub struct ConnectionSummary {
     pub upstream: String,
     /// Groups that may use it.
     pub allow: Vec<String>,
+    /// What must be durable before what passes: `intent` or `release`.
+    pub record: &'static str,
+    /// What becomes of requests that cannot be recorded, now: `block`, `block_writes`, `spool` or
+    /// `allow`.
+    pub on_record_failure: &'static str,
+    /// Both in a sentence.
+    pub durability: String,
     /// Whether bodies are masked on the wire.
     pub mask_wire: bool,
     /// Whether the tool calls of answers are judged before they are released.
@@ -332,6 +339,9 @@ impl Plan {
                     protocol: connection.protocol,
                     upstream: connection.upstream.clone(),
                     allow: connection.allow.clone(),
+                    record: connection.durability.level(),
+                    on_record_failure: connection.durability.now(),
+                    durability: connection.durability.sentence(),
                     mask_wire: masks.masks_wire(),
                     judges_tools: connection.tools.judged(&self.policies),
                     fail_fast: connection.approvals.fail_fast,
