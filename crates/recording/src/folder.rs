@@ -96,6 +96,7 @@ impl Folder {
             }
             // The key last: it tells which epoch is put aside.
             for name in [
+                "attested",
                 "journal.db-wal",
                 "journal.db-shm",
                 "journal.db",

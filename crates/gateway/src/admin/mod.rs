@@ -29,7 +29,7 @@ use tollbook_recording::{RecordLayer, Recorder};
 use tower::ServiceBuilder;
 
 use self::auth::Roles;
-use crate::{config::AdminConfig, monitor::Alarm, policies::LivePolicies};
+use crate::{config::AdminConfig, monitor::Alarm, policies::LivePolicies, witnesses::Witnessing};
 
 /// The connection under which calls of the API stand in the book.
 const CONNECTION: &str = "(admin)";
@@ -41,6 +41,7 @@ const MAX_BODY: usize = 64 << 10;
 pub(crate) struct Admin {
     pub(crate) recorder: Recorder,
     pub(crate) alarm: Alarm,
+    pub(crate) witnessing: Witnessing,
     pub(crate) stop: CancellationToken,
     pub(crate) masker: Masker,
     pub(crate) gate: GateAuthenticator,

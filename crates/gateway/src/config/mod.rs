@@ -15,6 +15,7 @@ mod limits;
 mod masking;
 mod mistake;
 mod record;
+mod witness;
 
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,7 @@ pub(crate) use mistake::nearest;
 pub use mistake::{Located, Mistake, Mistakes};
 pub use record::RecordConfig;
 use toml::de::DeTable;
+pub use witness::{WITNESS, WitnessConfig, WitnessService, WitnessesConfig};
 
 use self::document::{Notes, Section};
 
@@ -43,6 +45,8 @@ pub struct Config {
     pub gateway: GatewayConfig,
     /// `[record]`: how the book is written.
     pub record: RecordConfig,
+    /// `[witness]`: being a witness of others' logs.
+    pub witness: Option<WitnessService>,
     /// `[[issuer]]`: who may vouch for callers.
     pub issuers: Vec<IssuerConfig>,
     /// `[[connection]]`: what can be reached through the gate.
@@ -118,6 +122,7 @@ impl Config {
         let gateway = GatewayConfig::read(root.table("gateway"), folder);
         let mut config = Self {
             record: RecordConfig::read(root.table("record"), folder, &gateway.data),
+            witness: WitnessService::read(root.table("witness"), &gateway.name),
             gateway,
             issuers: named(root.tables("issuer"), "issuer", |section| {
                 IssuerConfig::read(section, folder)
