@@ -48,6 +48,8 @@ mod run;
 mod stack;
 mod tls;
 mod tools;
+mod witness;
+mod witnesses;
 
 pub use edge::EdgeError;
 pub use masks::ConnectionMasks;

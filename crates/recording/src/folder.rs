@@ -113,7 +113,7 @@ impl Folder {
                 fs::write(aside.join("anchor"), anchor)?;
             }
             // The key last: it tells which epoch is put aside.
-            let journal = ["journal.db-wal", "journal.db-shm", "journal.db"];
+            let journal = ["attested", "journal.db-wal", "journal.db-shm", "journal.db"];
             let keys = keys::FILES.into_iter().chain([keys::BOOK_KEY]);
             for name in journal
                 .into_iter()

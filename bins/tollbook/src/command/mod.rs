@@ -17,6 +17,7 @@ pub(crate) mod sessions;
 pub(crate) mod token;
 pub(crate) mod verify;
 pub(crate) mod why;
+pub(crate) mod witness;
 
 use std::{
     env,
@@ -31,6 +32,7 @@ use anstream::{AutoStream, ColorChoice};
 use clap::Args;
 use tollbook_budget::Prices;
 use tollbook_gateway::config::{Config, Mistakes};
+use tollbook_ledger::Quorum;
 use tollbook_recording::{ErrorKind, Reader};
 use tollbook_search::{Index, SavedSearches, Trail};
 use tracing_subscriber::EnvFilter;
@@ -165,6 +167,15 @@ impl Book {
         }
         index.catch_up(book).ok()?;
         index.trail(book, id).ok()?
+    }
+
+    /// The witnesses of the book, where the configuration says where it is and who they are.
+    pub(crate) fn witnesses(&self) -> Option<Quorum> {
+        if self.data.is_some() {
+            return None;
+        }
+        let (_, config) = self.configuration.read().ok()?;
+        config.record.witnesses.quorum()
     }
 
     /// The searches that were saved beside the book.

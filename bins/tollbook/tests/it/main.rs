@@ -24,3 +24,4 @@ mod sdk;
 mod stage;
 mod tokens;
 mod waiting;
+mod witnesses;

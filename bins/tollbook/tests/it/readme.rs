@@ -378,6 +378,8 @@ fn the_reference_of_the_configuration_is_whole() {
         "[record]",
         "[keys]",
         "[retention]",
+        "[[record.witness]]",
+        "[witness]",
         "[[issuer]]",
         "[[federation]]",
         "[[connection]]",

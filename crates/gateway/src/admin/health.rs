@@ -50,5 +50,8 @@ pub(super) async fn ready(State(admin): State<Admin>) -> (StatusCode, Json<Value
             behind => json!(format!("{behind} entries behind")),
         };
     }
+    if let Some(told) = admin.witnessing.told(stats.entries) {
+        checks["witnesses"] = told;
+    }
     (status, Json(json!({ "ready": ready, "checks": checks })))
 }

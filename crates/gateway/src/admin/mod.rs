@@ -33,6 +33,7 @@ use crate::{
     config::{AdminConfig, Durability},
     monitor::Alarm,
     policies::LivePolicies,
+    witnesses::Witnessing,
 };
 
 /// The connection under which calls of the API stand in the book.
@@ -45,6 +46,7 @@ const MAX_BODY: usize = 64 << 10;
 pub(crate) struct Admin {
     pub(crate) recorder: Recorder,
     pub(crate) alarm: Alarm,
+    pub(crate) witnessing: Witnessing,
     pub(crate) stop: CancellationToken,
     pub(crate) masker: Masker,
     pub(crate) gate: GateAuthenticator,

@@ -18,6 +18,7 @@ mod masking;
 mod mistake;
 mod record;
 mod retention;
+mod witness;
 
 use std::path::{Path, PathBuf};
 
@@ -38,6 +39,7 @@ pub use mistake::{Located, Mistake, Mistakes};
 pub use record::RecordConfig;
 use tollbook_recording::{Retention, Terms};
 use toml::de::DeTable;
+pub use witness::{WITNESS, WitnessConfig, WitnessService, WitnessesConfig};
 
 use self::document::{Notes, Section};
 
@@ -52,6 +54,8 @@ pub struct Config {
     pub keys: tollbook_recording::KeySource,
     /// `[retention]`: how long what is recorded is kept.
     pub retention: tollbook_recording::Terms,
+    /// `[witness]`: being a witness of others' logs.
+    pub witness: Option<WitnessService>,
     /// `[[issuer]]`: who may vouch for callers.
     pub issuers: Vec<IssuerConfig>,
     /// `[[connection]]`: what can be reached through the gate.
@@ -145,6 +149,7 @@ impl Config {
             record: RecordConfig::read(root.table("record"), folder, &gateway.data),
             keys: keys::read(root.table("keys"), folder),
             retention,
+            witness: WitnessService::read(root.table("witness"), &gateway.name),
             gateway,
             issuers: named(root.tables("issuer"), "issuer", |section| {
                 IssuerConfig::read(section, folder)

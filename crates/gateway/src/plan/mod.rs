@@ -2,6 +2,7 @@
 
 mod build;
 mod masks;
+mod witness;
 
 use std::{
     collections::BTreeMap,
@@ -25,6 +26,7 @@ use crate::{
     masks::ConnectionMasks,
     policies::PolicySource,
     tls::Tls,
+    witnesses::Asking,
 };
 
 /// A configuration whose every part was built and found right.
@@ -43,6 +45,8 @@ pub struct Plan {
     /// The key that the configuration names for hashes, surrogates and tokens.
     pub(crate) mask_key: Option<MaskKey>,
     pub(crate) tls: Option<Tls>,
+    /// Who is asked to sign the book's checkpoints.
+    pub(crate) witnesses: Option<Asking>,
     pub(crate) connections: Vec<(ConnectionConfig, ConnectionMasks, Forward)>,
 }
 
@@ -56,6 +60,12 @@ pub struct Summary {
     pub admin: String,
     /// The folder of the book.
     pub data: PathBuf,
+    /// The witnesses that are asked to sign the book's checkpoints, by name.
+    pub witnesses: Vec<String>,
+    /// How many of them must sign.
+    pub witness_quorum: usize,
+    /// Where this gateway is a witness of others' logs.
+    pub witness: Option<String>,
     /// Whether the data plane speaks TLS.
     pub tls: bool,
     /// The issuers, by name.
@@ -179,6 +189,7 @@ impl Plan {
         let people = builder.people(&config.people);
         let budgets = builder.budgets(&config);
         let channels = builder.channels(&config.approvals);
+        let witnesses = builder.witnesses(&config.record.witnesses);
         let tls = builder.tls(config.gateway.tls.as_ref());
         let connections: Vec<_> = config
             .connections
@@ -226,6 +237,7 @@ impl Plan {
                 masker,
                 mask_key,
                 tls,
+                witnesses,
                 connections,
             }),
             _ => Err(wrong(all)),
@@ -324,6 +336,12 @@ impl Plan {
             listen: gateway.listen.to_string(),
             admin: gateway.admin.to_string(),
             data: gateway.data.clone(),
+            witnesses: (self.config.record.witnesses.all.iter())
+                .map(|witness| witness.name.clone())
+                .collect(),
+            witness_quorum: (self.config.record.witnesses.quorum())
+                .map_or(0, |quorum| quorum.needed()),
+            witness: (self.config.witness.as_ref()).map(|witness| witness.listen.to_string()),
             tls: gateway.tls.is_some(),
             issuers: self
                 .config
