@@ -53,6 +53,8 @@ enum Command {
     Verify(command::verify::Verify),
     Recover(command::recover::Recover),
     Export(command::export::Export),
+    #[command(subcommand)]
+    Sinks(command::sinks::Sinks),
     Completions(command::completions::Completions),
 }
 
@@ -86,6 +88,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Verify(verify) => verify.run(),
         Command::Recover(recover) => recover.run(),
         Command::Export(export) => export.run(),
+        Command::Sinks(sinks) => sinks.run(),
         Command::Completions(completions) => completions.run(),
     }
 }

@@ -16,6 +16,7 @@ use tollbook_inspect::JudgeToolCall;
 use tollbook_masking::MaskKey;
 use tollbook_policy::Decide;
 use tollbook_recording::{Health, Recorder};
+use tollbook_sinks::{Sinks, SystemClock};
 use tollbook_state::State;
 
 use crate::{
@@ -31,6 +32,7 @@ use crate::{
     oauth,
     plan::{Channels, Plan},
     policies::LivePolicies,
+    sinks::SinkWitness,
     stack::{self, ClaudeConnection},
     tools::ToolGate,
 };
@@ -68,6 +70,8 @@ pub struct Gateway {
     channels: Channels,
     /// What is still to be told to people.
     replies: TaskTracker,
+    /// What sends copies of records elsewhere.
+    sinks: Sinks,
     state: State,
     recorder: Recorder,
 }
@@ -88,6 +92,9 @@ pub enum StartError {
     /// Approvals that were pending cannot be taken up again.
     #[error("cannot take up approvals")]
     Approvals(#[source] tollbook_approvals::Error),
+    /// What sends copies of records elsewhere cannot be started.
+    #[error("cannot start the sinks")]
+    Sinks(#[source] tollbook_sinks::Error),
     /// A listener cannot be set up.
     #[error(transparent)]
     Edge(#[from] EdgeError),
@@ -146,6 +153,8 @@ impl Gateway {
             detectors,
             people,
             budgets,
+            prices,
+            sinks,
             channels,
             masker,
             mask_key,
@@ -192,6 +201,11 @@ impl Gateway {
         tasks.spawn(keep(state.clone(), budgets.clone()));
         tasks.spawn(purge(gate.clone()));
 
+        let witness = SinkWitness(events.clone());
+        let sinks = Sinks::start(&config.data, sinks, prices, SystemClock, witness)
+            .await
+            .map_err(StartError::Sinks)?;
+
         let shared = Shared {
             tokens: TokenExchange::new(gate.clone()),
             policies: LivePolicies::new(source, policies, events),
@@ -204,6 +218,7 @@ impl Gateway {
         let router = admin::router(Admin {
             recorder: recorder.clone(),
             alarm,
+            sinks: Arc::new(sinks.watch()),
             stop: stop.clone(),
             masker: masker.clone(),
             gate,
@@ -240,6 +255,7 @@ impl Gateway {
             budgets,
             channels,
             replies,
+            sinks,
             state,
             recorder,
         })
@@ -275,6 +291,8 @@ impl Gateway {
         self.stop.cancel();
         drop((&mut self.edge).await);
         self.tasks.shutdown().await;
+        // What they have not sent by then is in the book, and goes out after the next start.
+        self.sinks.close(FAREWELL).await;
         self.approvals.settle().await;
         self.replies.close();
         // What people were to be told is lost with a channel that does not answer, and nothing else.

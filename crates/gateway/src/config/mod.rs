@@ -15,6 +15,7 @@ mod limits;
 mod masking;
 mod mistake;
 mod record;
+mod sink;
 
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,7 @@ pub use masking::{MaskConfig, MaskProfiles, MaskingConfig, ProfileConfig};
 pub(crate) use mistake::nearest;
 pub use mistake::{Located, Mistake, Mistakes};
 pub use record::RecordConfig;
+pub use sink::{SinkConfig, SinkTo};
 use toml::de::DeTable;
 
 use self::document::{Notes, Section};
@@ -67,6 +69,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// `[masking]`: what is found in bodies, and what becomes of it.
     pub masking: MaskingConfig,
+    /// `[[sink]]`: where copies of records go.
+    pub sinks: Vec<SinkConfig>,
 }
 
 impl Config {
@@ -118,6 +122,9 @@ impl Config {
         let gateway = GatewayConfig::read(root.table("gateway"), folder);
         let mut config = Self {
             record: RecordConfig::read(root.table("record"), folder, &gateway.data),
+            sinks: named(root.tables("sink"), "sink", |section| {
+                SinkConfig::read(section, folder, &gateway.data)
+            }),
             gateway,
             issuers: named(root.tables("issuer"), "issuer", |section| {
                 IssuerConfig::read(section, folder)
