@@ -55,6 +55,8 @@ enum Command {
     Export(command::export::Export),
     #[command(subcommand)]
     Witness(command::witness::Witness),
+    #[command(subcommand)]
+    Sinks(command::sinks::Sinks),
     Completions(command::completions::Completions),
 }
 
@@ -89,6 +91,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Recover(recover) => recover.run(),
         Command::Export(export) => export.run(),
         Command::Witness(witness) => witness.run(),
+        Command::Sinks(sinks) => sinks.run(),
         Command::Completions(completions) => completions.run(),
     }
 }

@@ -45,6 +45,7 @@ mod opening;
 mod plan;
 mod policies;
 mod run;
+mod sinks;
 mod stack;
 mod tls;
 mod tools;

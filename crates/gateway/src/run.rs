@@ -24,6 +24,7 @@ use tollbook_ledger::WitnessKey;
 use tollbook_masking::MaskKey;
 use tollbook_policy::Decide;
 use tollbook_recording::{ErrorKind, Health, Recorder};
+use tollbook_sinks::{Sinks, SystemClock};
 use tollbook_state::State;
 use tollbook_witness::{Witness, witness_key};
 
@@ -41,6 +42,7 @@ use crate::{
     oauth,
     plan::{Channels, Plan},
     policies::LivePolicies,
+    sinks::SinkWitness,
     stack::{self, ClaudeConnection},
     tools::ToolGate,
     witness,
@@ -83,6 +85,8 @@ pub struct Gateway {
     channels: Channels,
     /// What is still to be told to people.
     replies: TaskTracker,
+    /// What sends copies of records elsewhere.
+    sinks: Sinks,
     state: State,
     recorder: Recorder,
 }
@@ -106,6 +110,9 @@ pub enum StartError {
     /// The gateway cannot be a witness.
     #[error("cannot be a witness")]
     Witness(#[source] tollbook_witness::Error),
+    /// What sends copies of records elsewhere cannot be started.
+    #[error("cannot start the sinks")]
+    Sinks(#[source] tollbook_sinks::Error),
     /// A listener cannot be set up.
     #[error(transparent)]
     Edge(#[from] EdgeError),
@@ -168,6 +175,8 @@ impl Gateway {
             detectors,
             people,
             budgets,
+            prices,
+            sinks,
             channels,
             masker,
             mask_key,
@@ -244,6 +253,11 @@ impl Gateway {
         tasks.spawn(keep(state.clone(), budgets.clone()));
         tasks.spawn(purge(gate.clone()));
 
+        let witness = SinkWitness(events.clone());
+        let sinks = Sinks::start(&config.data, sinks, prices, SystemClock, witness)
+            .await
+            .map_err(StartError::Sinks)?;
+
         let shared = Shared {
             tokens: TokenExchange::new(gate.clone()),
             policies: LivePolicies::new(source, policies, events),
@@ -257,6 +271,7 @@ impl Gateway {
             recorder: recorder.clone(),
             alarm,
             witnessing,
+            sinks: Arc::new(sinks.watch()),
             stop: stop.clone(),
             masker: masker.clone(),
             gate,
@@ -298,6 +313,7 @@ impl Gateway {
             budgets,
             channels,
             replies,
+            sinks,
             state,
             recorder,
         })
@@ -338,6 +354,8 @@ impl Gateway {
         self.stop.cancel();
         drop((&mut self.edge).await);
         self.tasks.shutdown().await;
+        // What they have not sent by then is in the book, and goes out after the next start.
+        self.sinks.close(FAREWELL).await;
         self.approvals.settle().await;
         self.replies.close();
         // What people were to be told is lost with a channel that does not answer, and nothing else.

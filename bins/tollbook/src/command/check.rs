@@ -114,6 +114,9 @@ fn page(file: &str, plan: &Summary) -> Vec<String> {
     if !plan.channels.is_empty() {
         line("announces", list(&plan.channels));
     }
+    if !plan.sinks.is_empty() {
+        line("sinks", list(&plan.sinks));
+    }
     for connection in &plan.connections {
         page.push(heading(&format!(
             "{}://{}/{}",

@@ -14,6 +14,7 @@ pub(crate) mod remote;
 pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod sessions;
+pub(crate) mod sinks;
 pub(crate) mod token;
 pub(crate) mod verify;
 pub(crate) mod why;
@@ -201,7 +202,7 @@ impl Book {
         Prices::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
     }
 
-    fn folder(&self) -> Result<PathBuf, Failure> {
+    pub(crate) fn folder(&self) -> Result<PathBuf, Failure> {
         if let Some(folder) = &self.data {
             return Ok(folder.clone());
         }

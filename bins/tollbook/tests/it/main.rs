@@ -21,6 +21,7 @@ mod quickstart;
 mod reading;
 mod readme;
 mod sdk;
+mod sinks;
 mod stage;
 mod tokens;
 mod waiting;

@@ -26,6 +26,7 @@ use tollbook_exchange::{Action, Code, Exchange, Fact, Redact, Refusal, http::ref
 use tollbook_identity::{GateAuthenticator, IdentityLayer};
 use tollbook_masking::Masker;
 use tollbook_recording::{RecordLayer, Recorder};
+use tollbook_sinks::SinkState;
 use tower::ServiceBuilder;
 
 use self::auth::Roles;
@@ -47,6 +48,8 @@ pub(crate) struct Admin {
     pub(crate) recorder: Recorder,
     pub(crate) alarm: Alarm,
     pub(crate) witnessing: Witnessing,
+    /// How the sinks are.
+    pub(crate) sinks: Arc<dyn Fn() -> Vec<SinkState> + Send + Sync>,
     pub(crate) stop: CancellationToken,
     pub(crate) masker: Masker,
     pub(crate) gate: GateAuthenticator,

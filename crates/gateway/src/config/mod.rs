@@ -19,6 +19,7 @@ mod mistake;
 mod record;
 mod retention;
 mod witness;
+mod sink;
 
 use std::path::{Path, PathBuf};
 
@@ -38,6 +39,7 @@ pub(crate) use mistake::nearest;
 pub use mistake::{Located, Mistake, Mistakes};
 pub use record::RecordConfig;
 use tollbook_recording::{Retention, Terms};
+pub use sink::{SinkConfig, SinkTo};
 use toml::de::DeTable;
 pub use witness::{WITNESS, WitnessConfig, WitnessService, WitnessesConfig};
 
@@ -80,6 +82,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// `[masking]`: what is found in bodies, and what becomes of it.
     pub masking: MaskingConfig,
+    /// `[[sink]]`: where copies of records go.
+    pub sinks: Vec<SinkConfig>,
 }
 
 impl Config {
@@ -150,6 +154,9 @@ impl Config {
             keys: keys::read(root.table("keys"), folder),
             retention,
             witness: WitnessService::read(root.table("witness"), &gateway.name),
+            sinks: named(root.tables("sink"), "sink", |section| {
+                SinkConfig::read(section, folder, &gateway.data)
+            }),
             gateway,
             issuers: named(root.tables("issuer"), "issuer", |section| {
                 IssuerConfig::read(section, folder)

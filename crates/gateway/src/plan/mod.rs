@@ -3,6 +3,7 @@
 mod build;
 mod masks;
 mod witness;
+mod sinks;
 
 use std::{
     collections::BTreeMap,
@@ -12,12 +13,13 @@ use std::{
 
 use serde::Serialize;
 use tollbook_approvals::People;
-use tollbook_budget::Budgets;
+use tollbook_budget::{Budgets, Prices};
 use tollbook_detection::Detectors;
 use tollbook_identity::{OidcAuthenticator, Rules};
 use tollbook_masking::{MaskKey, Masker};
 use tollbook_policy::PolicySet;
 use tollbook_proxy::Forward;
+use tollbook_sinks::Sink;
 
 use self::build::Builder;
 pub(crate) use self::build::Channels;
@@ -40,6 +42,8 @@ pub struct Plan {
     pub(crate) detectors: Detectors,
     pub(crate) people: People,
     pub(crate) budgets: Budgets,
+    pub(crate) prices: Prices,
+    pub(crate) sinks: Vec<Sink>,
     pub(crate) channels: Channels,
     pub(crate) masker: Masker,
     /// The key that the configuration names for hashes, surrogates and tokens.
@@ -94,6 +98,8 @@ pub struct Summary {
     pub channels: Vec<String>,
     /// How many masking rules there are.
     pub rules: usize,
+    /// Where copies of records go: each sink's name and kind.
+    pub sinks: Vec<String>,
 }
 
 /// One connection of a [`Summary`].
@@ -187,7 +193,9 @@ impl Plan {
         let authenticator = builder.authenticator(&config);
         let rules = builder.rules(&config.federation, authenticator.as_ref());
         let people = builder.people(&config.people);
-        let budgets = builder.budgets(&config);
+        let prices = builder.prices(&config.limits);
+        let budgets = builder.budgets(&config, prices.as_ref());
+        let sinks = builder.sinks(&config);
         let channels = builder.channels(&config.approvals);
         let witnesses = builder.witnesses(&config.record.witnesses);
         let tls = builder.tls(config.gateway.tls.as_ref());
@@ -214,6 +222,7 @@ impl Plan {
             rules,
             people,
             budgets,
+            prices,
         );
         match built {
             (
@@ -224,6 +233,7 @@ impl Plan {
                 Some(rules),
                 Some(people),
                 Some(budgets),
+                Some(prices),
             ) if all.is_empty() => Ok(Self {
                 config,
                 authenticator,
@@ -233,6 +243,8 @@ impl Plan {
                 detectors,
                 people,
                 budgets,
+                prices,
+                sinks,
                 channels,
                 masker,
                 mask_key,
@@ -396,6 +408,11 @@ impl Plan {
             break_glass: self.config.approvals.break_glass.clone(),
             channels: self.announced(),
             rules: self.masker.rules().count(),
+            sinks: self
+                .sinks
+                .iter()
+                .map(|sink| format!("{} ({})", sink.name(), sink.kind()))
+                .collect(),
         }
     }
 
