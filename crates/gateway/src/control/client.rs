@@ -24,9 +24,9 @@ pub struct Client {
     stream: BufReader<UnixStream>,
 }
 
-/// A view that was noted, or that cannot be.
+/// A view that was noted, or that cannot be. One that is kept open counts as broken off when this is
+/// dropped before it is [`shown`](Self::shown).
 #[derive(Debug)]
-#[must_use = "a view that is kept open counts as broken off when this is dropped"]
 pub struct Noted(Where);
 
 #[derive(Debug)]
@@ -139,9 +139,13 @@ fn here(recorder: &Recorder, masker: &Masker, view: &View) -> Result<ExchangeId,
         .enable_time()
         .build()
         .map_err(Unnoted::System)?;
-    let (exchange, recording) = runtime
-        .block_on(begin(recorder, masker, &principal, view))
-        .map_err(Unnoted::Book)?;
+    // On a thread of its own, for commands that have a runtime already.
+    let begun = thread::scope(|scope| {
+        let begin = || runtime.block_on(begin(recorder, masker, &principal, view));
+        scope.spawn(begin).join()
+    });
+    let begun = begun.map_err(|_| Unnoted::System(io::ErrorKind::Other.into()))?;
+    let (exchange, recording) = begun.map_err(Unnoted::Book)?;
     ended(recording, None);
     Ok(exchange)
 }

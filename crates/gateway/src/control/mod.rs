@@ -31,7 +31,7 @@ use tollbook_exchange::ExchangeId;
 pub(crate) use self::serve::{Control, Listening, serve};
 pub use self::{
     client::{Client, Noted, Unnoted, note},
-    view::{View, ViewAction},
+    view::{CONNECTION, View, ViewAction},
 };
 
 /// What a command asks of the gateway.
