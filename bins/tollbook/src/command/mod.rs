@@ -201,7 +201,8 @@ impl Book {
         Prices::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
     }
 
-    fn folder(&self) -> Result<PathBuf, Failure> {
+    /// The folder of the book.
+    pub(crate) fn folder(&self) -> Result<PathBuf, Failure> {
         if let Some(folder) = &self.data {
             return Ok(folder.clone());
         }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Args;
-use tollbook_gateway::control::{View, ViewAction};
+use tollbook_gateway::control::{View, ViewAction, note_if_running};
 use tollbook_ledger::VerifierKey;
 use tollbook_recording::Kept;
 
@@ -44,16 +44,14 @@ impl Verify {
         let kept = self.checkpoint.iter().map(|file| kept(file));
         let kept = kept.collect::<Result<Vec<_>, _>>()?;
         let reader = self.book.open()?;
-        // It shows no record, and is what tells why nothing can be noted.
-        if let Err(failure) = self.book.noted(&View::new(ViewAction::Verify)) {
-            print::aside(&inert(&format!(
-                "not noted in the book: {}",
-                failure.message()
-            )));
-        }
         let report = reader
             .verify_with(key.as_ref(), &kept)
             .map_err(|error| Failure::unknown("cannot verify the book", error))?;
+        // It shows no record, and does not change what it checks: a book at rest stays as it is.
+        let noted = note_if_running(&self.book.folder()?, &View::new(ViewAction::Verify));
+        if let Err(error) = noted {
+            print::aside(&inert(&format!("not noted in the book: {error}")));
+        }
         if self.form.json {
             print::json(&report)?;
         } else {

@@ -30,7 +30,7 @@ use tollbook_exchange::ExchangeId;
 
 pub(crate) use self::serve::{Control, Listening, serve};
 pub use self::{
-    client::{Client, Noted, Unnoted, note},
+    client::{Client, Noted, Unnoted, note, note_if_running},
     view::{CONNECTION, View, ViewAction},
 };
 
