@@ -1,6 +1,9 @@
 //! `tollbook policy`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -8,12 +11,13 @@ use tollbook_exchange::Timestamp;
 use tollbook_gateway::{
     Plan, PolicySource,
     config::Config,
+    control::{CONNECTION, View, ViewAction},
     policy::{PolicySet, Recorded, Report, replay},
 };
 use tollbook_recording::{ErrorKind, Filter, Reader};
 
 use crate::{
-    command::{Configuration, Form, exchanges::since, remote::Remote},
+    command::{Configuration, Form, exchanges::since, noted, remote::Remote},
     exit::Failure,
     print::{self, Table, Tone, field, heading, inert, tone},
 };
@@ -190,7 +194,8 @@ impl Explain {
     fn run(self) -> Result<ExitCode, Failure> {
         let (config, source) = source(&self.configuration, self.policies)?;
         let set = load(&source)?;
-        let reader = book(self.data.unwrap_or(config.gateway.data))?;
+        let folder = self.data.unwrap_or(config.gateway.data);
+        let reader = book(&folder)?;
         let record = reader
             .exchange(&self.id)
             .map_err(|error| match error.kind() {
@@ -199,6 +204,8 @@ impl Explain {
             })?;
         let record =
             record.ok_or_else(|| Failure::no(format!("the book has no exchange {}", self.id)))?;
+        let view = View::new(ViewAction::Show).showing(record["id"].as_str());
+        noted(&folder, &self.configuration, &view)?;
         let recorded = Recorded::from_exchange_json(&record)
             .map_err(|error| Failure::no(error.to_string()))?;
         let explanation = recorded.explain(&set);
@@ -231,9 +238,11 @@ impl Replay {
     fn run(self) -> Result<ExitCode, Failure> {
         let (config, source) = source(&self.configuration, self.policies)?;
         let set = load(&source)?;
-        let reader = book(self.data.unwrap_or(config.gateway.data))?;
+        let folder = self.data.unwrap_or(config.gateway.data);
+        let reader = book(&folder)?;
         let mut filter = Filter::default();
         filter.limit = self.limit;
+        filter.except = Some(CONNECTION.to_owned());
         filter.since = self.since;
         let found = reader
             .exchanges(&filter)
@@ -251,6 +260,9 @@ impl Replay {
             }
         }
         let report = replay(&recorded, &set);
+        let changed = report.changed.iter().map(|change| &change.id);
+        let view = View::new(ViewAction::Replay).showing(changed);
+        noted(&folder, &self.configuration, &view)?;
         if self.form.json {
             print::json(&json!({
                 "policy_hash": set.hash(), "same": report.same, "unjudged": unjudged,
@@ -328,8 +340,8 @@ fn mistaken(mistakes: &[String]) -> Failure {
     Failure::usage(mistakes.join("\n"))
 }
 
-fn book(folder: PathBuf) -> Result<Reader, Failure> {
-    Reader::open(&folder).map_err(|error| {
+fn book(folder: &Path) -> Result<Reader, Failure> {
+    Reader::open(folder).map_err(|error| {
         Failure::unknown(
             &format!("cannot read the book in {}", folder.display()),
             error,

@@ -8,6 +8,7 @@ use std::{
 use clap::Args;
 use serde_json::json;
 use tollbook_exchange::Timestamp;
+use tollbook_gateway::control::{View, ViewAction, note_if_running};
 use tollbook_ledger::{Note, Quorum, VerifierKey, WitnessKey};
 use tollbook_recording::{Cosigned, Kept};
 
@@ -85,6 +86,11 @@ impl Verify {
         let is_verified = report.is_verified();
         let cosigned = report.kept.split_off(self.checkpoint.len()).pop();
         let by = witnessed.by();
+        // It shows no record, and does not change what it checks: a book at rest stays as it is.
+        let noted = note_if_running(&self.book.folder()?, &View::new(ViewAction::Verify));
+        if let Err(error) = noted {
+            print::aside(&inert(&format!("not noted in the book: {error}")));
+        }
         if self.form.json {
             let mut told = serde_json::to_value(&report)
                 .map_err(|error| Failure::unknown("cannot print the report", error))?;
