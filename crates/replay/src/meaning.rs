@@ -347,10 +347,10 @@ mod tests {
         let setting: [(&str, Change); 5] = [
             ("model", |body| body["model"] = json!("claude-opus-4-5")),
             ("system[0].text", |body| {
-                body["system"][1]["text"] = json!("Be curt.")
+                body["system"][1]["text"] = json!("Be curt.");
             }),
             ("tools[0].name", |body| {
-                body["tools"][0]["name"] = json!("Shell")
+                body["tools"][0]["name"] = json!("Shell");
             }),
             ("messages[2].content[1].text", |body| {
                 body["messages"][2]["content"][1]["text"] =

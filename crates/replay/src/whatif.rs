@@ -27,10 +27,9 @@ pub fn findings(recorded: &RecordedExchange, masker: &Masker) -> Result<Vec<Find
     for side in ["request", "response"] {
         let headers = recorded.record()[side]["headers"].as_object();
         for (name, value) in headers.into_iter().flatten() {
-            let values = value.as_array().map_or_else(
-                || std::slice::from_ref(value),
-                |values: &Vec<serde_json::Value>| values,
-            );
+            let values = value
+                .as_array()
+                .map_or_else(|| std::slice::from_ref(value), Vec::as_slice);
             for value in values.iter().filter_map(serde_json::Value::as_str) {
                 let place = format!("{side}.header:{name}");
                 Finding::merge(&mut found, masker.mask(value.as_bytes()).findings(&place));
