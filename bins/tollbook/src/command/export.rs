@@ -3,7 +3,7 @@
 use std::{
     error::Error as _,
     fs::{self, File},
-    io::{self, BufWriter},
+    io::{self, BufWriter, IsTerminal},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -30,7 +30,8 @@ use crate::{
 /// jsonl has everything, an exchange a line, as `exchanges show --json` has it; csv is for
 /// spreadsheets and has nothing of what was said; har is an HTTP archive; ocsf has events of the Open
 /// Cybersecurity Schema Framework 1.8 for a SIEM; otlp has spans of OpenTelemetry with attributes for
-/// generative AI, for a collector. `tollbook search --help` tells how to ask.
+/// generative AI, for a collector; parquet is a table for programs that analyse data. `tollbook search
+/// --help` tells how to ask.
 ///
 /// `--after` goes on where an export ended: what it wrote last is told on standard error.
 #[derive(Debug, Args)]
@@ -56,7 +57,7 @@ struct Records {
     query: Vec<String>,
     #[command(flatten)]
     book: Book,
-    /// The form: jsonl, csv, har, ocsf or otlp.
+    /// The form: jsonl, csv, har, ocsf, otlp or parquet.
     #[arg(long, value_name = "FORMAT", default_value = "jsonl")]
     format: Format,
     /// The file to write, which must not be there; else standard output.
@@ -121,6 +122,12 @@ impl Export {
 impl Records {
     fn run(self) -> Result<ExitCode, Failure> {
         let query = query(&self.query, &self.book)?;
+        if self.to.is_none() && !self.format.is_text() && io::stdout().is_terminal() {
+            return Err(Failure::usage(format!(
+                "{} is no text for a terminal; name a file with --to",
+                self.format
+            )));
+        }
         let mut options = ExportOptions::new(self.format);
         options.contents = !self.without_contents;
         options.after = self.after;

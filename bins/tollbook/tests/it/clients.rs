@@ -11,10 +11,11 @@ use std::{
 
 const PYTHON_SDK: &str = "anthropic==2.12.0";
 /// What reads exports, none of it ours.
-const READERS: [&str; 3] = [
+const READERS: [&str; 4] = [
     "haralyzer==2.4.0",
     "jsonschema==4.26.0",
     "opentelemetry-proto==1.45.2",
+    "pyarrow==26.0.1",
 ];
 const NODE_PACKAGES: [&str; 2] = [
     "@anthropic-ai/sdk@1.12.0",

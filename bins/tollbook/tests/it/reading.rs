@@ -298,6 +298,17 @@ fn exports(stage: &Stage, [first, second, third]: [&Value; 3]) {
         spans.iter().all(|span| span["took"].as_u64() > Some(0)),
         "{spans:?}"
     );
+    let rows = read_by_others("parquet");
+    assert_eq!(ids(rows.clone()), every);
+    assert_eq!(rows[0]["tools"], json!(["Bash"]));
+    assert_eq!(rows[2]["rules"], json!(["no-forbidden-model"]));
+    assert!(
+        rows[0]["request_body"]
+            .as_str()
+            .unwrap()
+            .contains("zeppelin")
+    );
+    assert!(rows[0]["duration_us"].as_i64() > Some(0));
 
     // A file that is there already is not written over.
     let file = stage.folder().join("csv");
