@@ -11,6 +11,7 @@ pub(crate) mod policy;
 pub(crate) mod quickstart;
 pub(crate) mod recover;
 pub(crate) mod remote;
+pub(crate) mod replay;
 pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod sessions;
@@ -211,6 +212,19 @@ impl Book {
         let text = std::fs::read_to_string(&file)
             .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
         Prices::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
+    }
+
+    /// The configuration that goes with the book.
+    pub(crate) const fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    /// What the configuration says, where there is one: a book alone has none.
+    pub(crate) fn settings(&self) -> Result<Option<(PathBuf, Config)>, Failure> {
+        if self.data.is_some() && self.configuration.config.is_none() {
+            return Ok(None);
+        }
+        self.configuration.read().map(Some)
     }
 
     /// The folder of the book.

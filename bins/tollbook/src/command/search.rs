@@ -177,7 +177,7 @@ impl Search {
 pub(crate) fn terms_last(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.collect();
     let takes_queries = |name: &OsString| {
-        ["search", "exchanges", "sessions", "export"]
+        ["search", "exchanges", "sessions", "export", "replay"]
             .iter()
             .any(|one| name == one)
     };

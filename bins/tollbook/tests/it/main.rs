@@ -20,6 +20,7 @@ mod policies;
 mod quickstart;
 mod reading;
 mod readme;
+mod replay;
 mod sdk;
 mod sinks;
 mod stage;
