@@ -66,6 +66,7 @@
 //! ```
 
 mod anchor;
+mod attested;
 mod blob;
 mod body;
 mod config;
@@ -95,6 +96,7 @@ mod space;
 mod spool;
 mod writer;
 
+pub use attested::{Attestations, Cosigned, Stamped};
 pub use config::Config;
 pub use erasure::{Erased, Erasure, Expired, ExpiredClass, Hold, Retention, Term, Terms, Whom};
 pub use error::{Error, ErrorKind};

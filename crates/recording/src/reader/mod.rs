@@ -22,8 +22,8 @@ use tollbook_exchange::ExchangeId;
 use tollbook_ledger::VerifierKey;
 
 use crate::{
-    Error, ErrorKind, Evidence, EvidenceOptions, KeySource, database, erased::Tombstones, evidence,
-    folder, keys::Keyring, opener::Opener,
+    Attestations, Error, ErrorKind, Evidence, EvidenceOptions, KeySource, database,
+    erased::Tombstones, evidence, folder, keys::Keyring, opener::Opener,
 };
 
 /// Reads the book in a folder: that of a running gateway, or a copy.
@@ -190,7 +190,25 @@ impl Reader {
         folder: impl AsRef<Path>,
     ) -> Result<Evidence, Error> {
         let key = self.key(key)?;
-        self.read(|book| evidence::write(book, self.opener(book), &key, options, folder.as_ref()))
+        let attested = self.attestations();
+        self.read(|book| {
+            let opener = self.opener(book);
+            evidence::write(book, opener, &key, &attested, options, folder.as_ref())
+        })
+    }
+
+    /// The public key of the log that lies in the folder.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn verifier_key(&self) -> Result<VerifierKey, Error> {
+        self.key(None)
+    }
+
+    /// The checkpoints of the book that others have signed too.
+    pub fn attestations(&self) -> Attestations {
+        Attestations::of(&self.folder)
     }
 
     fn key(&self, key: Option<&VerifierKey>) -> Result<VerifierKey, Error> {
