@@ -42,6 +42,7 @@ use crate::{
     oauth,
     plan::{Channels, Plan},
     policies::LivePolicies,
+    retention,
     sinks::SinkWitness,
     stack::{self, ClaudeConnection},
     tools::ToolGate,
@@ -197,11 +198,14 @@ impl Gateway {
             alarm.clone(),
             events.clone(),
         ));
+        let retention = Arc::new(plan_config.retention());
+        tasks.spawn(retention::keep(recorder.clone(), Arc::clone(&retention)));
         match Listening::at(&config.data) {
             Ok(socket) => {
                 let control = Control {
                     recorder: recorder.clone(),
                     masker: masker.clone(),
+                    retention: Arc::clone(&retention),
                 };
                 tasks.spawn(control::serve(socket, control));
             }
