@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::FreeSpace;
+use crate::{FreeSpace, KeySource};
 
 /// Where a [`Recorder`](crate::Recorder) writes and how much it may hold.
 ///
@@ -50,6 +50,9 @@ pub struct Config {
     /// How long [`Recorder::close`](crate::Recorder::close) waits for what is to be written. 10
     /// seconds unless told.
     pub farewell: Duration,
+    /// Where the top key comes from, which the keys of what is recorded are wrapped under. A file
+    /// beside the journal unless told.
+    pub keys: KeySource,
     /// Bytes that the journal may grow to, if there is to be a limit. Nothing is recorded, and so
     /// nothing passes, beyond it.
     pub limit: Option<u64>,
@@ -73,6 +76,7 @@ impl Config {
             free_space: FreeSpace::default(),
             note: None,
             farewell: Duration::from_secs(10),
+            keys: KeySource::default(),
             limit: None,
         }
     }

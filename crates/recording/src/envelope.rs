@@ -253,7 +253,7 @@ pub(crate) fn close(session: [u8; 16], chain: &Chain) -> Result<Entry, Error> {
 }
 
 /// An entry of no exchange.
-fn own(kind: Kind, period: u16, told: Value) -> Result<Entry, Error> {
+pub(crate) fn own(kind: Kind, period: u16, told: Value) -> Result<Entry, Error> {
     let time = Timestamp::now();
     let mut envelope = json!({ "v": VERSION, "kind": kind.as_str(), "time": time });
     if let (Value::Object(envelope), Value::Object(told)) = (&mut envelope, told) {

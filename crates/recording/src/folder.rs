@@ -9,7 +9,7 @@ use std::{
 use tollbook_ledger::{SigningKey, VerifierKey};
 use zeroize::Zeroizing;
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, keys};
 
 /// The folder, claimed for one recorder until this is dropped.
 #[derive(Debug)]
@@ -113,13 +113,13 @@ impl Folder {
                 fs::write(aside.join("anchor"), anchor)?;
             }
             // The key last: it tells which epoch is put aside.
-            for name in [
-                "journal.db-wal",
-                "journal.db-shm",
-                "journal.db",
-                "log.vkey",
-                "log.key",
-            ] {
+            let journal = ["attested", "journal.db-wal", "journal.db-shm", "journal.db"];
+            let keys = keys::FILES.into_iter().chain([keys::BOOK_KEY]);
+            for name in journal
+                .into_iter()
+                .chain(keys)
+                .chain(["log.vkey", "log.key"])
+            {
                 let (from, to) = (self.path.join(name), aside.join(name));
                 if from.exists() && to.exists() {
                     return Err(io::ErrorKind::AlreadyExists.into());
@@ -154,17 +154,8 @@ impl Folder {
         Ok(newest.max(1))
     }
 
-    /// Writes a new file that survives a power cut, and of which no power cut leaves a part.
     fn write(&self, name: &str, text: &str) -> Result<(), Error> {
-        let write = || {
-            let fresh = self.path.join(format!("{name}.new"));
-            let mut file = owner_only().create(true).truncate(true).open(&fresh)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(fresh, self.path.join(name))?;
-            File::open(&self.path)?.sync_all()
-        };
-        write().map_err(folder)
+        write_private(&self.path.join(name), text).map_err(folder)
     }
 }
 
@@ -234,18 +225,43 @@ pub(crate) fn verifier_key(path: &Path) -> Result<Option<VerifierKey>, Error> {
 }
 
 fn read_key(file: File) -> Result<SigningKey, Error> {
-    let key = |error| Error::because(ErrorKind::Key, error);
+    let text = read_private(file).map_err(|error| Error::because(ErrorKind::Key, error))?;
+    SigningKey::from_text(text.trim_end()).map_err(|error| Error::because(ErrorKind::Key, error))
+}
+
+/// The text of a file that nobody but its owner may read.
+pub(crate) fn read_private(file: File) -> io::Result<Zeroizing<String>> {
     #[cfg(unix)]
     {
-        let mode =
-            std::os::unix::fs::PermissionsExt::mode(&file.metadata().map_err(key)?.permissions());
+        let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata()?.permissions());
         if mode & 0o077 != 0 {
-            let error = io::Error::other("the file may be read by others than its owner");
-            return Err(key(error));
+            return Err(io::Error::other(
+                "the file may be read by others than its owner",
+            ));
         }
     }
-    let text = Zeroizing::new(io::read_to_string(file).map_err(key)?);
-    SigningKey::from_text(text.trim_end()).map_err(|error| Error::because(ErrorKind::Key, error))
+    io::read_to_string(file).map(Zeroizing::new)
+}
+
+/// Writes a new file for its owner alone, which survives a power cut, and of which no power cut
+/// leaves a part.
+pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let mut file = owner_only().create(true).truncate(true).open(&fresh)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(fresh, path)?;
+    sync_folder(path)
+}
+
+/// Makes durable that the file is where it is.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => File::open(".")?.sync_all(),
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 /// How files are opened that nobody but their owner may read.

@@ -78,6 +78,16 @@ fn page(file: &str, plan: &Summary) -> Vec<String> {
     let mut line = |name: &str, value: String| page.push(field(name, &value));
     line("book", plan.data.display().to_string());
     line("admin", format!("http://{}/readyz", plan.admin));
+    if !plan.witnesses.is_empty() {
+        let quorum = plan.witness_quorum;
+        line(
+            "witnesses",
+            format!("{} of {}", quorum, list(&plan.witnesses)),
+        );
+    }
+    if let Some(witness) = &plan.witness {
+        line("witness", format!("for others at http://{witness}"));
+    }
     line("issuers", list(&plan.issuers));
     line("federation", list(&plan.federation));
     line(
@@ -103,6 +113,9 @@ fn page(file: &str, plan: &Summary) -> Vec<String> {
     }
     if !plan.channels.is_empty() {
         line("announces", list(&plan.channels));
+    }
+    if !plan.sinks.is_empty() {
+        line("sinks", list(&plan.sinks));
     }
     for connection in &plan.connections {
         page.push(heading(&format!(

@@ -3,6 +3,7 @@
 use axum::{Json, extract::State, http::StatusCode};
 use serde_json::{Value, json};
 use tollbook_recording::{Health, Unrecorded};
+use tollbook_sinks::SinkState;
 
 use super::Admin;
 use crate::config::Durability;
@@ -50,5 +51,27 @@ pub(super) async fn ready(State(admin): State<Admin>) -> (StatusCode, Json<Value
             behind => json!(format!("{behind} entries behind")),
         };
     }
+    if let Some(told) = admin.witnessing.told(stats.entries) {
+        checks["witnesses"] = told;
+    }
+    for sink in (admin.sinks)() {
+        // Nor for this: a sink sends what is in the book.
+        checks["sinks"][&sink.name] = json!(told(&sink));
+    }
     (status, Json(json!({ "ready": ready, "checks": checks })))
+}
+
+/// How a sink is, in a line.
+fn told(sink: &SinkState) -> String {
+    let mut told = match (&sink.why, sink.failing_since) {
+        (Some(why), Some(since)) => format!("failing since {since}: {why}"),
+        _ => "ok".to_owned(),
+    };
+    if sink.behind > 0 {
+        told.push_str(&format!(", {} entries behind", sink.behind));
+    }
+    if sink.set_aside > 0 {
+        told.push_str(&format!(", {} records set aside", sink.set_aside));
+    }
+    told
 }

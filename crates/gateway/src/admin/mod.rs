@@ -26,6 +26,7 @@ use tollbook_exchange::{Action, Code, Exchange, Fact, Redact, Refusal, http::ref
 use tollbook_identity::{GateAuthenticator, IdentityLayer};
 use tollbook_masking::Masker;
 use tollbook_recording::{RecordLayer, Recorder};
+use tollbook_sinks::SinkState;
 use tower::ServiceBuilder;
 
 use self::auth::Roles;
@@ -33,6 +34,7 @@ use crate::{
     config::{AdminConfig, Durability},
     monitor::Alarm,
     policies::LivePolicies,
+    witnesses::Witnessing,
 };
 
 /// The connection under which calls of the API stand in the book.
@@ -45,6 +47,9 @@ const MAX_BODY: usize = 64 << 10;
 pub(crate) struct Admin {
     pub(crate) recorder: Recorder,
     pub(crate) alarm: Alarm,
+    pub(crate) witnessing: Witnessing,
+    /// How the sinks are.
+    pub(crate) sinks: Arc<dyn Fn() -> Vec<SinkState> + Send + Sync>,
     pub(crate) stop: CancellationToken,
     pub(crate) masker: Masker,
     pub(crate) gate: GateAuthenticator,

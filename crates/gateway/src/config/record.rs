@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::document::Section;
+use super::{document::Section, witness::WitnessesConfig};
 
 /// How the book is written.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,8 @@ pub struct RecordConfig {
     pub low_space: Option<usize>,
     /// Free bytes below which nothing new begins, unless it is 32 MiB.
     pub reserve: Option<usize>,
+    /// Who is asked to sign the book's checkpoints.
+    pub witnesses: WitnessesConfig,
 }
 
 impl RecordConfig {
@@ -51,6 +53,7 @@ impl RecordConfig {
             close_deadline: section.duration_above_zero("close_deadline"),
             low_space: section.size("low_space"),
             reserve: section.size("reserve"),
+            witnesses: WitnessesConfig::read(&section),
         };
         section.finish();
         config
