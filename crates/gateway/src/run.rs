@@ -365,8 +365,12 @@ impl Gateway {
         // What people were to be told is lost with a channel that does not answer, and nothing else.
         drop(tokio::time::timeout(FAREWELL, self.replies.wait()).await);
         self.channels.close().await;
-        if let Err(error) = self.state.keep_budgets(&self.budgets).await {
-            tracing::warn!(%error, "what was spent last could not be kept");
+        // A disk that hangs must not hold the end back; the counters were kept seconds ago.
+        let kept = tokio::time::timeout(FAREWELL, self.state.keep_budgets(&self.budgets)).await;
+        match kept {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "what was spent last could not be kept"),
+            Err(_) => tracing::warn!("what was spent last could not be kept in time"),
         }
         let (recorder, health) = (self.recorder.clone(), self.recorder.health());
         let closed = tokio::task::spawn_blocking(move || recorder.close()).await;

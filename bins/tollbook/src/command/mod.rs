@@ -313,12 +313,18 @@ pub(crate) fn search_failed(error: tollbook_search::Error) -> Failure {
 pub(crate) fn block_on(
     command: impl Future<Output = Result<ExitCode, Failure>>,
 ) -> Result<ExitCode, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::unknown("cannot start the runtime", error))?
-        .block_on(command)
+        .map_err(|error| Failure::unknown("cannot start the runtime", error))?;
+    let done = runtime.block_on(command);
+    // All that counts has been closed; what still waits for a disk that hangs is left to itself.
+    runtime.shutdown_timeout(LEFT);
+    done
 }
+
+/// How long work that nobody waits for may take at the end.
+const LEFT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Logs to standard error, at what `$TOLLBOOK_LOG` says and else at `default`.
 pub(crate) fn log(default: &str) -> Result<(), Failure> {
