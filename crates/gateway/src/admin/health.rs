@@ -42,5 +42,8 @@ pub(super) async fn ready(State(admin): State<Admin>) -> (StatusCode, Json<Value
     if let Some(told) = admin.witnessing.told(stats.entries) {
         checks["witnesses"] = told;
     }
+    if let Some(told) = admin.witnessing.stamps() {
+        checks["timestamps"] = told;
+    }
     (status, Json(json!({ "ready": ready, "checks": checks })))
 }

@@ -34,7 +34,7 @@ pub(crate) use mistake::nearest;
 pub use mistake::{Located, Mistake, Mistakes};
 pub use record::RecordConfig;
 use toml::de::DeTable;
-pub use witness::{WITNESS, WitnessConfig, WitnessService, WitnessesConfig};
+pub use witness::{TimestampConfig, WITNESS, WitnessConfig, WitnessService, WitnessesConfig};
 
 use self::document::{Notes, Section};
 
