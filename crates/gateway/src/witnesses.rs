@@ -186,7 +186,9 @@ pub(crate) async fn stamp(
         pause = AGAIN.min(every);
         if book.is_none() {
             let folder = folder.clone();
-            book = blocking(move || Book::open(&folder, None)).await.map(Arc::new);
+            book = blocking(move || Book::open(&folder, None))
+                .await
+                .map(Arc::new);
         }
         let Some(book) = &book else {
             continue;

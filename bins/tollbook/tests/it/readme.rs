@@ -377,6 +377,7 @@ fn the_reference_of_the_configuration_is_whole() {
         "[gateway.tls]",
         "[record]",
         "[[record.witness]]",
+        "[record.timestamp]",
         "[witness]",
         "[[issuer]]",
         "[[federation]]",

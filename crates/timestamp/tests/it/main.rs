@@ -228,11 +228,27 @@ fn what_is_another_request_or_another_authority_is_told() {
 fn an_authority_for_other_purposes_vouches_for_no_stamps() {
     for (purpose, is_trusted) in [("middle", true), ("elsewhere", false), ("server", false)] {
         let authority = Authority::usual();
-        authority.openssl(&["genpkey", "-out", "middle.key", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"]);
+        authority.openssl(&[
+            "genpkey",
+            "-out",
+            "middle.key",
+            "-algorithm",
+            "EC",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-384",
+        ]);
         authority.sign("root", "middle", purpose);
         authority.sign("middle", "stamper", "stamper");
-        fs::rename(authority.path().join("root.pem"), authority.path().join("trusted.pem")).unwrap();
-        fs::copy(authority.path().join("middle.pem"), authority.path().join("root.pem")).unwrap();
+        fs::rename(
+            authority.path().join("root.pem"),
+            authority.path().join("trusted.pem"),
+        )
+        .unwrap();
+        fs::copy(
+            authority.path().join("middle.pem"),
+            authority.path().join("root.pem"),
+        )
+        .unwrap();
         let query = Query::new(b"data", 17);
         let answer = Answer::read(&authority.answer(&query)).unwrap();
         let trusted = fs::read(authority.path().join("trusted.pem")).unwrap();
