@@ -1,6 +1,13 @@
 //! A plan that runs.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use hyper::body::Incoming;
 use tokio::{task::JoinSet, time::MissedTickBehavior};
@@ -16,7 +23,8 @@ use tollbook_inspect::JudgeToolCall;
 use tollbook_ledger::WitnessKey;
 use tollbook_masking::MaskKey;
 use tollbook_policy::Decide;
-use tollbook_recording::{Health, Recorder};
+use tollbook_recording::{ErrorKind, Health, Recorder};
+use tollbook_sinks::{Sinks, SystemClock};
 use tollbook_state::State;
 use tollbook_witness::{Witness, witness_key};
 
@@ -25,6 +33,7 @@ use crate::{
     approvals::BookWitness,
     claude,
     config::{ApprovalsConfig, ConnectionConfig, ToolCalls, WITNESS, WitnessService},
+    control::{self, Control, Listening},
     edge::{Edge, EdgeError},
     events::{Event, Events},
     masks::ConnectionMasks,
@@ -33,6 +42,7 @@ use crate::{
     oauth,
     plan::{Channels, Plan},
     policies::LivePolicies,
+    sinks::SinkWitness,
     stack::{self, ClaudeConnection},
     tools::ToolGate,
     witness,
@@ -47,6 +57,8 @@ const SWEEP: Duration = Duration::from_secs(2);
 const KEEP: Duration = Duration::from_secs(2);
 /// How often tokens that have ended are forgotten.
 const PURGE: Duration = Duration::from_secs(600);
+/// How long a command may have the book when the gateway starts.
+const TAKEOVER: Duration = Duration::from_secs(3);
 /// How long channels may take to deliver what is waiting when the gateway ends.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// The headers, beside `content-type`, that change what a request does.
@@ -73,6 +85,8 @@ pub struct Gateway {
     channels: Channels,
     /// What is still to be told to people.
     replies: TaskTracker,
+    /// What sends copies of records elsewhere.
+    sinks: Sinks,
     state: State,
     recorder: Recorder,
 }
@@ -96,6 +110,9 @@ pub enum StartError {
     /// The gateway cannot be a witness.
     #[error("cannot be a witness")]
     Witness(#[source] tollbook_witness::Error),
+    /// What sends copies of records elsewhere cannot be started.
+    #[error("cannot start the sinks")]
+    Sinks(#[source] tollbook_sinks::Error),
     /// A listener cannot be set up.
     #[error(transparent)]
     Edge(#[from] EdgeError),
@@ -123,7 +140,7 @@ impl Gateway {
     pub async fn start(plan: Plan) -> Result<Self, StartError> {
         let config = plan.config.gateway.clone();
         let book = plan.config.book();
-        let opened = tokio::task::spawn_blocking(move || Recorder::open(book)).await;
+        let opened = tokio::task::spawn_blocking(move || open(&book)).await;
         let recorder = opened.map_err(io::Error::from)?.map_err(StartError::Book)?;
         let folder = config.data.clone();
         let opened = tokio::task::spawn_blocking(move || State::open(folder)).await;
@@ -158,6 +175,8 @@ impl Gateway {
             detectors,
             people,
             budgets,
+            prices,
+            sinks,
             channels,
             masker,
             mask_key,
@@ -179,6 +198,19 @@ impl Gateway {
             alarm.clone(),
             events.clone(),
         ));
+        match Listening::at(&config.data) {
+            Ok(socket) => {
+                let control = Control {
+                    recorder: recorder.clone(),
+                    masker: masker.clone(),
+                };
+                tasks.spawn(control::serve(socket, control));
+            }
+            // What passes the gate is recorded all the same; commands that show some of it refuse.
+            Err(error) => {
+                tracing::error!(%error, "no command can read the book: no control socket")
+            }
+        }
         let witnessing = Witnessing::default();
         if let Some(asking) = witnesses {
             let anchor = plan_config.record.anchor.clone();
@@ -226,6 +258,11 @@ impl Gateway {
         tasks.spawn(keep(state.clone(), budgets.clone()));
         tasks.spawn(purge(gate.clone()));
 
+        let witness = SinkWitness(events.clone());
+        let sinks = Sinks::start(&config.data, sinks, prices, SystemClock, witness)
+            .await
+            .map_err(StartError::Sinks)?;
+
         let shared = Shared {
             tokens: TokenExchange::new(gate.clone()),
             policies: LivePolicies::new(source, policies, events),
@@ -239,12 +276,17 @@ impl Gateway {
             recorder: recorder.clone(),
             alarm,
             witnessing,
+            sinks: Arc::new(sinks.watch()),
             stop: stop.clone(),
             masker: masker.clone(),
             gate,
             policies: shared.policies.clone(),
             approvals: approvals.clone(),
             slack: channels.slack.clone(),
+            connections: connections
+                .iter()
+                .map(|(config, ..)| (config.name.clone(), config.durability.clone()))
+                .collect(),
             replies: replies.clone(),
             config: Arc::new(plan_config.admin.clone()),
         });
@@ -276,6 +318,7 @@ impl Gateway {
             budgets,
             channels,
             replies,
+            sinks,
             state,
             recorder,
         })
@@ -316,6 +359,8 @@ impl Gateway {
         self.stop.cancel();
         drop((&mut self.edge).await);
         self.tasks.shutdown().await;
+        // What they have not sent by then is in the book, and goes out after the next start.
+        self.sinks.close(FAREWELL).await;
         self.approvals.settle().await;
         self.replies.close();
         // What people were to be told is lost with a channel that does not answer, and nothing else.
@@ -393,6 +438,7 @@ impl Shared {
                 budgets: self.budgets.clone(),
                 approvals: self.approvals(&config),
                 recorder: self.recorder.clone(),
+                durability: config.durability.clone(),
                 forward,
             };
             let mount = Mount {
@@ -465,6 +511,19 @@ impl Channels {
         }
         if let Some(slack) = &self.slack {
             slack.close(FAREWELL).await;
+        }
+    }
+}
+
+/// Opens the book, for which a command that notes a view may have to end first.
+fn open(book: &tollbook_recording::Config) -> Result<Recorder, tollbook_recording::Error> {
+    let begun = Instant::now();
+    loop {
+        match Recorder::open(book.clone()) {
+            Err(error) if *error.kind() == ErrorKind::InUse && begun.elapsed() < TAKEOVER => {
+                thread::sleep(TAKEOVER / 30);
+            }
+            opened => return opened,
         }
     }
 }

@@ -117,6 +117,9 @@ fn page(file: &str, plan: &Summary) -> Vec<String> {
     if !plan.channels.is_empty() {
         line("announces", list(&plan.channels));
     }
+    if !plan.sinks.is_empty() {
+        line("sinks", list(&plan.sinks));
+    }
     for connection in &plan.connections {
         page.push(heading(&format!(
             "{}://{}/{}",
@@ -128,6 +131,7 @@ fn page(file: &str, plan: &Summary) -> Vec<String> {
             format!("{} ({})", connection.upstream, connection.protocol),
         );
         line("allow", list(&connection.allow));
+        line("durable", connection.durability.clone());
         let wire = if connection.mask_wire {
             "the record and the wire"
         } else {

@@ -68,7 +68,8 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) {
+    /// Waits for one that tells it to stop.
+    pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -8,6 +8,7 @@ use std::{
 use clap::Args;
 use serde_json::{Value, json};
 use tollbook_exchange::Timestamp;
+use tollbook_gateway::control::{View, ViewAction, note_if_running};
 use tollbook_ledger::{Note, Quorum, VerifierKey, WitnessKey};
 use tollbook_recording::{Cosigned, Kept};
 use tollbook_timestamp::{Answer, Roots, Stamp};
@@ -103,6 +104,11 @@ impl Verify {
             }
         });
         let by = witnessed.by();
+        // It shows no record, and does not change what it checks: a book at rest stays as it is.
+        let noted = note_if_running(&self.book.folder()?, &View::new(ViewAction::Verify));
+        if let Err(error) = noted {
+            print::aside(&inert(&format!("not noted in the book: {error}")));
+        }
         if self.form.json {
             let mut told = serde_json::to_value(&report)
                 .map_err(|error| Failure::unknown("cannot print the report", error))?;

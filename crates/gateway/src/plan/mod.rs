@@ -2,6 +2,7 @@
 
 mod build;
 mod masks;
+mod sinks;
 mod witness;
 
 use std::{
@@ -13,12 +14,13 @@ use std::{
 
 use serde::Serialize;
 use tollbook_approvals::People;
-use tollbook_budget::Budgets;
+use tollbook_budget::{Budgets, Prices};
 use tollbook_detection::Detectors;
 use tollbook_identity::{OidcAuthenticator, Rules};
 use tollbook_masking::{MaskKey, Masker};
 use tollbook_policy::PolicySet;
 use tollbook_proxy::Forward;
+use tollbook_sinks::Sink;
 use tollbook_witness::Authority;
 
 use self::build::Builder;
@@ -42,6 +44,8 @@ pub struct Plan {
     pub(crate) detectors: Detectors,
     pub(crate) people: People,
     pub(crate) budgets: Budgets,
+    pub(crate) prices: Prices,
+    pub(crate) sinks: Vec<Sink>,
     pub(crate) channels: Channels,
     pub(crate) masker: Masker,
     /// The key that the configuration names for hashes, surrogates and tokens.
@@ -100,6 +104,8 @@ pub struct Summary {
     pub channels: Vec<String>,
     /// How many masking rules there are.
     pub rules: usize,
+    /// Where copies of records go: each sink's name and kind.
+    pub sinks: Vec<String>,
 }
 
 /// One connection of a [`Summary`].
@@ -114,6 +120,13 @@ pub struct ConnectionSummary {
     pub upstream: String,
     /// Groups that may use it.
     pub allow: Vec<String>,
+    /// What must be durable before what passes: `intent` or `release`.
+    pub record: &'static str,
+    /// What becomes of requests that cannot be recorded, now: `block`, `block_writes`, `spool` or
+    /// `allow`.
+    pub on_record_failure: &'static str,
+    /// Both in a sentence.
+    pub durability: String,
     /// Whether bodies are masked on the wire.
     pub mask_wire: bool,
     /// Whether the tool calls of answers are judged before they are released.
@@ -186,7 +199,9 @@ impl Plan {
         let authenticator = builder.authenticator(&config);
         let rules = builder.rules(&config.federation, authenticator.as_ref());
         let people = builder.people(&config.people);
-        let budgets = builder.budgets(&config);
+        let prices = builder.prices(&config.limits);
+        let budgets = builder.budgets(&config, prices.as_ref());
+        let sinks = builder.sinks(&config);
         let channels = builder.channels(&config.approvals);
         let witnesses = builder.witnesses(&config.record.witnesses);
         let authority = builder.authority(config.record.timestamp.as_ref());
@@ -214,6 +229,7 @@ impl Plan {
             rules,
             people,
             budgets,
+            prices,
         );
         match built {
             (
@@ -224,6 +240,7 @@ impl Plan {
                 Some(rules),
                 Some(people),
                 Some(budgets),
+                Some(prices),
             ) if all.is_empty() => Ok(Self {
                 config,
                 authenticator,
@@ -233,6 +250,8 @@ impl Plan {
                 detectors,
                 people,
                 budgets,
+                prices,
+                sinks,
                 channels,
                 masker,
                 mask_key,
@@ -360,6 +379,9 @@ impl Plan {
                     protocol: connection.protocol,
                     upstream: connection.upstream.clone(),
                     allow: connection.allow.clone(),
+                    record: connection.durability.level(),
+                    on_record_failure: connection.durability.now(),
+                    durability: connection.durability.sentence(),
                     mask_wire: masks.masks_wire(),
                     judges_tools: connection.tools.judged(&self.policies),
                     fail_fast: connection.approvals.fail_fast,
@@ -396,6 +418,11 @@ impl Plan {
             break_glass: self.config.approvals.break_glass.clone(),
             channels: self.announced(),
             rules: self.masker.rules().count(),
+            sinks: self
+                .sinks
+                .iter()
+                .map(|sink| format!("{} ({})", sink.name(), sink.kind()))
+                .collect(),
         }
     }
 
