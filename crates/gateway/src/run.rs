@@ -47,7 +47,7 @@ use crate::{
     stack::{self, ClaudeConnection},
     tools::ToolGate,
     witness,
-    witnesses::Witnessing,
+    witnesses::{Witnessing, stamp},
 };
 
 /// How long an answer that is no stream waits for people, unless the configuration says.
@@ -183,6 +183,7 @@ impl Gateway {
             mask_key,
             connections,
             witnesses,
+            authority,
             ..
         } = plan;
         let events = Events::new(recorder.clone(), masker.clone());
@@ -219,6 +220,10 @@ impl Gateway {
             let anchor = plan_config.record.anchor.clone();
             let (folder, witnessing) = (config.data.clone(), witnessing.clone());
             tasks.spawn(asking.ask(folder, anchor, witnessing, events.clone()));
+        }
+        if let Some((authority, every)) = authority {
+            let (folder, witnessing) = (config.data.clone(), witnessing.clone());
+            tasks.spawn(stamp(authority, every, folder, witnessing));
         }
         let witness_address = match witness {
             Some(Witnesses { edge, key, service }) => {

@@ -204,6 +204,18 @@ impl Book {
         config.record.witnesses.quorum()
     }
 
+    /// The roots of the authority for time stamps, where the configuration says where the book is.
+    pub(crate) fn tsa_roots(&self) -> Option<PathBuf> {
+        if self.data.is_some() {
+            return None;
+        }
+        let (_, config) = self.configuration.read().ok()?;
+        config
+            .record
+            .timestamp
+            .map(|timestamp| timestamp.roots.value)
+    }
+
     /// The searches that were saved beside the book.
     pub(crate) fn saved(&self) -> Result<SavedSearches, Failure> {
         Ok(SavedSearches::of(self.folder()?))
