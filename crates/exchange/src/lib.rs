@@ -43,6 +43,7 @@ mod finding;
 #[cfg(feature = "http")]
 pub mod http;
 mod id;
+mod level;
 mod masked;
 mod outcome;
 mod principal;
@@ -55,6 +56,7 @@ pub use decision::{Decision, Requirement, Verdict};
 pub use exchange::{Draft, Exchange, RequestDraft, ResponseDraft, ResponsePart, ResponseShape};
 pub use finding::{Coverage, Finding, Findings, Gap, Gaps, Operator};
 pub use id::{ExchangeId, ParseIdError, SessionId};
+pub use level::Level;
 pub use masked::{Masked, Redact};
 pub use outcome::Outcome;
 pub use principal::{Access, Actor, Groups, Principal, PrincipalKind, Run};

@@ -34,6 +34,7 @@ mod admin;
 mod approvals;
 mod claude;
 pub mod config;
+pub mod control;
 mod edge;
 mod events;
 mod masks;

@@ -1,6 +1,12 @@
 //! A plan that runs.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use hyper::body::Incoming;
 use tokio::{task::JoinSet, time::MissedTickBehavior};
@@ -15,7 +21,7 @@ use tollbook_identity::{GateAuthenticator, TokenExchange};
 use tollbook_inspect::JudgeToolCall;
 use tollbook_masking::MaskKey;
 use tollbook_policy::Decide;
-use tollbook_recording::{Health, Recorder};
+use tollbook_recording::{ErrorKind, Health, Recorder};
 use tollbook_sinks::{Sinks, SystemClock};
 use tollbook_state::State;
 
@@ -24,6 +30,7 @@ use crate::{
     approvals::BookWitness,
     claude,
     config::{ApprovalsConfig, ConnectionConfig, ToolCalls},
+    control::{self, Control, Listening},
     edge::{Edge, EdgeError},
     events::{Event, Events},
     masks::ConnectionMasks,
@@ -45,6 +52,8 @@ const SWEEP: Duration = Duration::from_secs(2);
 const KEEP: Duration = Duration::from_secs(2);
 /// How often tokens that have ended are forgotten.
 const PURGE: Duration = Duration::from_secs(600);
+/// How long a command may have the book when the gateway starts.
+const TAKEOVER: Duration = Duration::from_secs(3);
 /// How long channels may take to deliver what is waiting when the gateway ends.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// The headers, beside `content-type`, that change what a request does.
@@ -122,7 +131,7 @@ impl Gateway {
     pub async fn start(plan: Plan) -> Result<Self, StartError> {
         let config = plan.config.gateway.clone();
         let book = plan.config.book();
-        let opened = tokio::task::spawn_blocking(move || Recorder::open(book)).await;
+        let opened = tokio::task::spawn_blocking(move || open(&book)).await;
         let recorder = opened.map_err(io::Error::from)?.map_err(StartError::Book)?;
         let folder = config.data.clone();
         let opened = tokio::task::spawn_blocking(move || State::open(folder)).await;
@@ -174,6 +183,19 @@ impl Gateway {
             alarm.clone(),
             events.clone(),
         ));
+        match Listening::at(&config.data) {
+            Ok(socket) => {
+                let control = Control {
+                    recorder: recorder.clone(),
+                    masker: masker.clone(),
+                };
+                tasks.spawn(control::serve(socket, control));
+            }
+            // What passes the gate is recorded all the same; commands that show some of it refuse.
+            Err(error) => {
+                tracing::error!(%error, "no command can read the book: no control socket")
+            }
+        }
         let gate = GateAuthenticator::builder(authenticator)
             .rules(rules)
             .store(state.tokens())
@@ -417,6 +439,19 @@ impl Channels {
         }
         if let Some(slack) = &self.slack {
             slack.close(FAREWELL).await;
+        }
+    }
+}
+
+/// Opens the book, for which a command that notes a view may have to end first.
+fn open(book: &tollbook_recording::Config) -> Result<Recorder, tollbook_recording::Error> {
+    let begun = Instant::now();
+    loop {
+        match Recorder::open(book.clone()) {
+            Err(error) if *error.kind() == ErrorKind::InUse && begun.elapsed() < TAKEOVER => {
+                thread::sleep(TAKEOVER / 30);
+            }
+            opened => return opened,
         }
     }
 }

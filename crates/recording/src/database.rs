@@ -99,7 +99,7 @@ fn version(connection: &Connection) -> Result<i32, Error> {
 }
 
 /// The path as a URI for a file that nobody changes (<https://sqlite.org/uri.html>).
-fn immutable(path: &Path) -> String {
+pub(crate) fn immutable(path: &Path) -> String {
     let mut uri = "file:".to_owned();
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
@@ -113,7 +113,7 @@ fn immutable(path: &Path) -> String {
 }
 
 /// Only a checkpoint holds the database's lock besides the writer, and never for long.
-const BUSY: Duration = Duration::from_secs(10);
+pub(crate) const BUSY: Duration = Duration::from_secs(10);
 const PAGE: u32 = 4 << 10;
 const SCHEMA: i32 = 2;
 /// At FULL the write-ahead log is synced at each commit. A build that is told to sync less, which no

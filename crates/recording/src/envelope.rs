@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 use tollbook_exchange::{
-    Coverage, Draft, Exchange, ExchangeId, Outcome, ResponseShape, SessionId, Timestamp,
+    Coverage, Draft, Exchange, ExchangeId, Level, Outcome, ResponseShape, SessionId, Timestamp,
 };
 use tollbook_ledger::{BOOK, Chain, ContentDigest, Kind};
 
@@ -28,6 +28,7 @@ pub(crate) fn intent(
         "session": session,
         "connection": exchange.connection(),
         "protocol": exchange.protocol(),
+        "level": draft.level,
         "started": exchange.started(),
         "principal": draft.principal,
         "action": draft.action,
@@ -61,6 +62,7 @@ pub(crate) fn outcome(
         ended,
         status: draft.response.status,
         outcome,
+        level: Some(draft.level),
         refusal: draft.refusal.as_ref().map_or(Value::Null, |refusal| {
             json!({ "code": refusal.code, "reason": refusal.reason, "message": refusal.message })
         }),
@@ -89,6 +91,7 @@ pub(crate) fn abandoned(
         ended: Timestamp::now(),
         status: None,
         outcome: Outcome::Indeterminate,
+        level: None,
         refusal: Value::Null,
         findings: asked["findings"].clone(),
         headers: json!([]),
@@ -124,6 +127,7 @@ struct Closing<'a> {
     ended: Timestamp,
     status: Option<u16>,
     outcome: Outcome,
+    level: Option<Level>,
     refusal: Value,
     findings: Value,
     headers: Value,
@@ -144,6 +148,7 @@ impl Closing<'_> {
             "ended": self.ended,
             "status": self.status,
             "outcome": self.outcome,
+            "level": self.level,
             "refusal": self.refusal,
             "findings": self.findings,
             "response": {
@@ -224,6 +229,12 @@ pub(crate) fn state(period: u16, state: &str, free: u64, refused: u64) -> Result
     own(Kind::State, period, told)
 }
 
+/// The entry of anything else that the recorder has to tell of itself: `told` has its `state`.
+pub(crate) fn condition(period: u16, mut told: Value) -> Result<Entry, Error> {
+    told["period"] = json!(period);
+    own(Kind::State, period, told)
+}
+
 /// The last entry of a recorder that ends in good order.
 pub(crate) fn stop(open: u32) -> Result<Entry, Error> {
     own(Kind::Stop, 0, json!({ "open": open }))
@@ -242,7 +253,7 @@ pub(crate) fn close(session: [u8; 16], chain: &Chain) -> Result<Entry, Error> {
 }
 
 /// An entry of no exchange.
-fn own(kind: Kind, period: u16, told: Value) -> Result<Entry, Error> {
+pub(crate) fn own(kind: Kind, period: u16, told: Value) -> Result<Entry, Error> {
     let time = Timestamp::now();
     let mut envelope = json!({ "v": VERSION, "kind": kind.as_str(), "time": time });
     if let (Value::Object(envelope), Value::Object(told)) = (&mut envelope, told) {

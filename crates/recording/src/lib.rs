@@ -71,8 +71,12 @@ mod database;
 mod envelope;
 mod error;
 mod evidence;
+mod failure;
 mod folder;
+mod gap;
 mod journal;
+#[allow(dead_code, unused_imports)] // until what is recorded is sealed with them
+mod keys;
 #[cfg(feature = "tower")]
 mod layer;
 mod queue;
@@ -80,18 +84,27 @@ mod reader;
 mod recorder;
 mod recording;
 mod recover;
+#[allow(dead_code)] // until it is put to use
+#[path = "erasure/retention.rs"]
+mod retention;
 mod row;
 mod sessions;
 mod space;
+mod spool;
 mod writer;
 
 pub use config::Config;
 pub use error::{Error, ErrorKind};
 pub use evidence::{Evidence, EvidenceOptions};
+pub use failure::{Allow, OnFailure, Reads, Spool};
+pub use folder::is_copy;
+pub use gap::Unrecorded;
+pub use keys::{KeyCommand, KeySource, Recipient, RecipientError};
 #[cfg(feature = "tower")]
-pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, ResponseBody};
+pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, Release, ResponseBody};
 pub use reader::{Fault, Filter, Kept, LastSign, Monitor, Reader, Silence, Summary, Verification};
 pub use recorder::{Health, Recorder, Stats};
 pub use recording::Recording;
 pub use recover::{Recovered, recover};
+pub use retention::{Retention, Term, Terms};
 pub use space::FreeSpace;

@@ -152,7 +152,7 @@ impl Job {
         }
     }
 
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let entries = self.entries.iter().map(|entry| entry.envelope.len());
         entries
             .chain(self.parts.iter().map(|part| part.data.len()))

@@ -11,7 +11,8 @@ use tollbook_exchange::{Draft, Exchange, Outcome, ResponsePart, ResponseShape, S
 use tollbook_ledger::ContentDigest;
 
 use crate::{
-    Error, ErrorKind, envelope,
+    Error, ErrorKind, Spool, envelope, failure,
+    gap::Missed,
     journal::{REQUEST, response_kind},
     queue::{Job, Part},
     recorder::Inner,
@@ -72,8 +73,37 @@ impl Recording {
         let (inner, open) = (Arc::clone(&self.inner), Arc::clone(&self.open));
         async move {
             let pending = open.exchange.draft(|draft| draft.response.pending);
+            if let Some(spool) = open.spool {
+                inner.shared.spool_takes(spool, pending)?;
+                return open.answer(&inner.shared, None, None);
+            }
             let admitted = inner.in_time(inner.admit(pending)).await?;
-            open.answer(&inner.shared, admitted)
+            open.answer(&inner.shared, Some(admitted), None)
+        }
+    }
+
+    /// Makes durable what has gathered of the response. When this returns, that may be let through.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be written, or not in time: then nothing of it may be let through.
+    pub fn release(&self) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        let (inner, open) = (Arc::clone(&self.inner), Arc::clone(&self.open));
+        async move {
+            let pending = open.exchange.draft(|draft| draft.response.pending);
+            if let Some(spool) = open.spool {
+                // It passed before it was durable, and so does its answer.
+                inner.shared.spool_takes(spool, pending)?;
+                return open.answer(&inner.shared, None, None);
+            }
+            inner
+                .in_time(async {
+                    let admitted = inner.admit(pending).await?;
+                    let (waiting, written) = oneshot::channel();
+                    open.answer(&inner.shared, Some(admitted), Some(waiting))?;
+                    written.await.map_err(|_| inner.blocked())?
+                })
+                .await
         }
     }
 }
@@ -90,6 +120,10 @@ impl Drop for Recording {
             .close(&self.inner.shared, otherwise, self.slot.take());
         self.inner.forget(self.exchange().id());
         if let Err(error) = closed {
+            let connection = self.exchange().connection();
+            let missed = Missed::Unfinished;
+            let why = failure::word(error.kind());
+            self.inner.shared.gaps.missed(missed, connection, why, None);
             tracing::error!(
                 exchange = %self.exchange().id(),
                 %error,
@@ -103,6 +137,8 @@ impl Drop for Recording {
 #[derive(Debug)]
 pub(crate) struct Open {
     exchange: Exchange,
+    /// What may wait in memory until there is room on the disk, where it may.
+    spool: Option<Spool>,
     progress: Mutex<Progress>,
 }
 
@@ -121,9 +157,14 @@ struct Progress {
 }
 
 impl Open {
-    pub(crate) fn new(exchange: Exchange, [intent, outcome]: [[u8; 32]; 2]) -> Self {
+    pub(crate) fn new(
+        exchange: Exchange,
+        [intent, outcome]: [[u8; 32]; 2],
+        spool: Option<Spool>,
+    ) -> Self {
         Self {
             exchange,
+            spool,
             progress: Mutex::new(Progress {
                 intent: Some(intent),
                 outcome: Some(outcome),
@@ -139,27 +180,33 @@ impl Open {
     pub(crate) fn ask(
         &self,
         shared: &Shared,
-        admitted: OwnedSemaphorePermit,
-        waiting: oneshot::Sender<Result<(), Error>>,
+        admitted: Option<OwnedSemaphorePermit>,
+        waiting: Option<oneshot::Sender<Result<(), Error>>>,
     ) -> Result<(), Error> {
         let mut progress = self.progress();
         progress.still_open()?;
         let mut job = Job {
-            waiting: Some(waiting),
-            admitted: Some(admitted),
+            waiting,
+            admitted,
             ..Job::default()
         };
         self.exchange
             .draft(|draft| progress.ask(&self.exchange, draft, &mut job))?;
-        shared.push(job)
+        self.push(shared, job)
     }
 
     /// Hands over what has come of the response.
-    fn answer(&self, shared: &Shared, admitted: OwnedSemaphorePermit) -> Result<(), Error> {
+    fn answer(
+        &self,
+        shared: &Shared,
+        admitted: Option<OwnedSemaphorePermit>,
+        waiting: Option<oneshot::Sender<Result<(), Error>>>,
+    ) -> Result<(), Error> {
         let mut progress = self.progress();
         progress.still_open()?;
         let mut job = Job {
-            admitted: Some(admitted),
+            waiting,
+            admitted,
             ..Job::default()
         };
         self.exchange.draft(|draft| {
@@ -167,7 +214,7 @@ impl Open {
             progress.answer(&self.exchange, draft, &mut job);
             Ok::<_, Error>(())
         })?;
-        shared.push(job)
+        self.push(shared, job)
     }
 
     /// Hands over all that is left, and the outcome.
@@ -189,7 +236,19 @@ impl Open {
             progress.answer(&self.exchange, draft, &mut job);
             progress.close(&self.exchange, draft, otherwise, &mut job)
         })?;
-        shared.push(job)
+        self.push(shared, job)
+    }
+
+    /// What may wait in memory, if this exchange does.
+    pub(crate) const fn spool(&self) -> Option<Spool> {
+        self.spool
+    }
+
+    fn push(&self, shared: &Shared, job: Job) -> Result<(), Error> {
+        match self.spool {
+            Some(_) => shared.push_spooled(job),
+            None => shared.push(job),
+        }
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {

@@ -376,6 +376,8 @@ fn the_reference_of_the_configuration_is_whole() {
         "[gateway]",
         "[gateway.tls]",
         "[record]",
+        "[keys]",
+        "[retention]",
         "[[issuer]]",
         "[[federation]]",
         "[[connection]]",

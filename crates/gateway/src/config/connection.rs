@@ -6,8 +6,9 @@ use std::{
 };
 
 use tollbook_policy::PolicySet;
+use tollbook_recording::Terms;
 
-use super::{document::Section, masking::MaskConfig};
+use super::{document::Section, masking::MaskConfig, retention};
 
 /// The protocols that this version speaks.
 const PROTOCOLS: &[&str] = &[CLAUDE];
@@ -47,6 +48,8 @@ pub struct ConnectionConfig {
     pub tools: ToolCalls,
     /// How a request waits for its approval.
     pub approvals: WaitConfig,
+    /// How long what is recorded of it is kept, if that is told for it.
+    pub retention: Option<Terms>,
 }
 
 /// Whether the tool calls of an answer are judged before they are released.
@@ -161,7 +164,7 @@ impl ConnectionConfig {
     /// The default of `max_body`: what the Messages API takes.
     pub const MAX_BODY: usize = 32 << 20;
 
-    pub(super) fn read(section: Section<'_>, folder: &Path) -> Self {
+    pub(super) fn read(section: Section<'_>, folder: &Path, usual: &Terms) -> Self {
         let name = section.required("name");
         if let Some(name) = &name
             && (name.value.len() > 64
@@ -208,6 +211,8 @@ impl ConnectionConfig {
             ca_file: section.text("ca_file").map(|file| folder.join(file.value)),
             tools,
             approvals,
+            retention: (section.has("retention"))
+                .then(|| retention::read(section.table("retention"), usual)),
         };
         section.finish();
         config

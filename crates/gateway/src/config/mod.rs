@@ -11,10 +11,12 @@ mod document;
 mod federation;
 mod gateway;
 mod issuer;
+mod keys;
 mod limits;
 mod masking;
 mod mistake;
 mod record;
+mod retention;
 mod sink;
 
 use std::path::{Path, PathBuf};
@@ -34,6 +36,7 @@ pub(crate) use mistake::nearest;
 pub use mistake::{Located, Mistake, Mistakes};
 pub use record::RecordConfig;
 pub use sink::{SinkConfig, SinkTo};
+use tollbook_recording::{Retention, Terms};
 use toml::de::DeTable;
 
 use self::document::{Notes, Section};
@@ -45,6 +48,10 @@ pub struct Config {
     pub gateway: GatewayConfig,
     /// `[record]`: how the book is written.
     pub record: RecordConfig,
+    /// `[keys]`: where the top key of the book comes from.
+    pub keys: tollbook_recording::KeySource,
+    /// `[retention]`: how long what is recorded is kept.
+    pub retention: tollbook_recording::Terms,
     /// `[[issuer]]`: who may vouch for callers.
     pub issuers: Vec<IssuerConfig>,
     /// `[[connection]]`: what can be reached through the gate.
@@ -85,7 +92,20 @@ impl Config {
         book.low_space = size(record.low_space, book.low_space);
         book.reserve = size(record.reserve, book.reserve);
         book.deadline = record.deadline.unwrap_or(book.deadline);
+        book.keys = self.keys.clone();
         book
+    }
+
+    /// How long what is recorded is kept.
+    pub fn retention(&self) -> Retention {
+        let told = self.connections.iter().filter_map(|connection| {
+            let terms = connection.retention.as_ref()?;
+            Some((connection.name.clone(), *terms))
+        });
+        Retention {
+            terms: self.retention,
+            connections: told.collect(),
+        }
     }
 
     /// Reads a configuration. Relative paths in it are resolved against `folder`;
@@ -120,17 +140,20 @@ impl Config {
 
         let root = Section::root(&notes, document.get_ref());
         let gateway = GatewayConfig::read(root.table("gateway"), folder);
+        let retention = retention::read(root.table("retention"), &Terms::default());
         let mut config = Self {
             record: RecordConfig::read(root.table("record"), folder, &gateway.data),
             sinks: named(root.tables("sink"), "sink", |section| {
                 SinkConfig::read(section, folder, &gateway.data)
             }),
+            keys: keys::read(root.table("keys"), folder),
+            retention,
             gateway,
             issuers: named(root.tables("issuer"), "issuer", |section| {
                 IssuerConfig::read(section, folder)
             }),
             connections: named(root.tables("connection"), "connection", |section| {
-                ConnectionConfig::read(section, folder)
+                ConnectionConfig::read(section, folder, &retention)
             }),
             federation: tagged(
                 root.tables("federation"),

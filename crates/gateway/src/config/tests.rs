@@ -1,6 +1,8 @@
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
-use super::*;
+use tollbook_recording::{KeyCommand, KeySource};
+
+use super::{Config, Mistake, *};
 
 fn read(text: &str) -> (Config, Vec<String>) {
     read_with(text, &[])
@@ -292,5 +294,82 @@ fn how_the_book_is_written_can_be_told() {
         let key = told.split(' ').next().unwrap();
         let wrong = |mistake: &String| mistake.contains(&format!("`{key}` "));
         assert!(mistakes.iter().any(wrong), "{told}: {mistakes:?}");
+    }
+}
+
+#[test]
+fn how_long_things_are_kept_can_be_told_by_class_and_connection() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let told = "[retention]\nmetadata = { min = \"180d\", max = \"400d\" }\n\
+                answer = { max = \"30d\" }\n\
+                [[connection]]\nname = \"claude\"\nprotocol = \"claude\"\n\
+                upstream = \"https://api.example\"\n\
+                [connection.retention]\nrequest = { max = \"7d\" }\n";
+    let (config, mistakes) = read(told);
+    assert_eq!(
+        mistakes,
+        ["no issuer is configured: nobody could pass the gate"]
+    );
+    let retention = config.retention();
+    let (usual, own) = (retention.terms, retention.connections["claude"]);
+    assert_eq!(usual.metadata.min, Some(DAY * 180));
+    assert_eq!(
+        (usual.request.max, usual.answer.max),
+        (None, Some(DAY * 30))
+    );
+    assert_eq!(
+        (own.request.max, own.answer.max),
+        (Some(DAY * 7), Some(DAY * 30))
+    );
+
+    for (told, mistake) in [
+        (
+            "answer = { max = \"30\" }",
+            "`max` is in days; write `\"90d\"`",
+        ),
+        (
+            "answer = { min = \"3d\", max = \"2d\" }",
+            "the `min` of `answer` is more than its `max`",
+        ),
+        (
+            "metadata = { max = \"2d\" }\nanswer = { min = \"3d\" }",
+            "nothing is kept for longer than `metadata`: its `max` is below the `min` of another class",
+        ),
+        (
+            "rows = { max = \"3d\" }",
+            "unknown key `rows`; known here: metadata, request, answer",
+        ),
+    ] {
+        let (_, mistakes) = read(&format!("[retention]\n{told}\n"));
+        let named = mistakes.iter().any(|one| one.ends_with(mistake));
+        assert!(named, "{told}: {mistakes:?}");
+    }
+}
+
+#[test]
+fn where_the_top_key_is_can_be_told() {
+    let recipient = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+    let source = |text: &str| read(&format!("[keys]\n{text}\n")).0.keys;
+    assert_eq!(source(""), KeySource::default());
+    let file = KeySource::file("/etc/tollbook/top.key");
+    assert_eq!(source("file = \"top.key\""), file);
+    let sealed = format!("file = \"top.key\"\nrecipient = \"{recipient}\"");
+    assert_eq!(source(&sealed), file.sealed_to(recipient.parse().unwrap()));
+    let (wrap, unwrap) = (
+        vec!["kms".to_owned(), "wrap".to_owned()],
+        vec!["un".to_owned()],
+    );
+    let mut command = KeyCommand::new(wrap, unwrap);
+    command.deadline = Duration::from_secs(3);
+    let told = "wrap = [\"kms\", \"wrap\"]\nunwrap = [\"un\"]\ndeadline = \"3s\"";
+    assert_eq!(source(told), KeySource::command(command));
+
+    for wrong in [
+        "wrap = [\"kms\"]",
+        "file = \"a\"\nwrap = [\"kms\"]\nunwrap = [\"kms\"]",
+        "recipient = \"age1\"",
+    ] {
+        let (_, mistakes) = read(&format!("[keys]\n{wrong}\n"));
+        assert_eq!(mistakes.len(), 3, "{wrong}: {mistakes:?}");
     }
 }

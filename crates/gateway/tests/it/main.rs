@@ -7,6 +7,7 @@ mod approvals;
 mod budgets;
 mod canary;
 mod channels;
+mod control;
 mod edge;
 mod federation;
 mod load;

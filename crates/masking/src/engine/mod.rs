@@ -20,6 +20,8 @@ pub(crate) mod lane;
 mod literals;
 pub(crate) mod pattern;
 pub(crate) mod placeholders;
+#[cfg(test)]
+mod plain;
 pub(crate) mod rule;
 mod selection;
 mod sift;
@@ -50,7 +52,7 @@ use self::{
 };
 pub(crate) use self::{
     encoded::is_encoded,
-    few::Rules,
+    few::{MAX_RULES, Rules},
     keys::{Keys, Name},
     rule::Rule,
     selection::Selection,

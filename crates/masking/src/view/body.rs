@@ -296,6 +296,19 @@ impl BodyMasker {
         }
     }
 
+    /// The number of the last bytes that were pushed and did not come out yet. `None` where that is
+    /// not one piece: then some of those before did not either.
+    pub fn held(&self) -> Option<usize> {
+        match &self.view {
+            View::Events(events) => events.held(),
+            View::Document { held, .. } => Some(held.len()),
+            // What is skipped never comes out.
+            View::TooLong => Some(0),
+            View::Lines(lines) => Some(lines.held()),
+            View::Text(stream) => Some(stream.held()),
+        }
+    }
+
     /// Whether nothing comes out before the end.
     pub const fn is_held(&self) -> bool {
         matches!(self.view, View::Document { .. } | View::TooLong)

@@ -218,6 +218,71 @@ async fn no_byte_can_be_another() {
 }
 
 #[tokio::test]
+async fn a_damaged_leaf_accuses_no_record_behind_it() {
+    let (book, ids) = book().await;
+    let session = Selection {
+        session: Some(*tollbook_exchange::SessionId::derived([5; 16]).as_bytes()),
+        ..Selection::default()
+    };
+    for selection in [Selection::default(), exchange(ids[0]), session] {
+        let bundle = Bundle::of(&book.reader(), |options| {
+            options.selection = selection.clone()
+        });
+        let name = "tile/entries/000.p/8";
+        let bytes = bundle.read(name);
+        for place in 0..bytes.len() {
+            let (index, within) = (place / 130, place % 130);
+            // A length that is another leaves none of the leaves behind it.
+            if within < 2 {
+                continue;
+            }
+            let mut changed = bytes.clone();
+            changed[place] ^= 1 << (place % 8);
+            bundle.write(name, &changed);
+            let report = bundle.check();
+            let accused: Vec<_> = report.faults.iter().map(|fault| fault.index).collect();
+            assert_eq!(
+                accused,
+                [Some(index as u64)],
+                "byte {place}: {:?}",
+                report.faults
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_record_accuses_no_record_behind_it() {
+    let (book, _) = book().await;
+    let bundle = Bundle::of(&book.reader(), |options| {
+        options.selection.session =
+            Some(*tollbook_exchange::SessionId::derived([5; 16]).as_bytes());
+        options.leaves = false;
+    });
+    let records: Vec<String> = bundle.files();
+    let records: Vec<_> = records
+        .iter()
+        .filter(|name| index_of(name).is_some())
+        .collect();
+    assert!(records.len() > 3, "{records:?}");
+    for name in records {
+        let bytes = bundle.read(name);
+        for changed in [&b"x"[..], b""] {
+            bundle.write(name, changed);
+            let report = bundle.check();
+            let index = index_of(name);
+            let faults = &report.faults;
+            assert!(!faults.is_empty(), "{name}");
+            assert!(
+                faults.iter().all(|fault| fault.index == index),
+                "{name}: {faults:?}"
+            );
+        }
+        bundle.write(name, &bytes);
+    }
+}
+
+#[tokio::test]
 async fn no_file_can_be_longer_shorter_missing_or_more() {
     let (book, _) = book().await;
     let bundle = Bundle::of(&book.reader(), |_| {});

@@ -11,11 +11,13 @@ mod anchor;
 mod disk;
 mod durability;
 mod evidence;
+mod failure;
 #[cfg(target_os = "linux")]
 mod faults;
 mod limits;
 mod outcomes;
 mod reading;
+mod release;
 mod restart;
 mod sessions;
 mod support;
