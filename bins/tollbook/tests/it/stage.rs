@@ -330,6 +330,11 @@ operator = ["platform"]
 
     /// Ends the gateway as an operator would, and proves its book.
     pub(crate) fn end(mut self) {
+        self.stop();
+    }
+
+    /// The same, and the book stays.
+    pub(crate) fn stop(&mut self) {
         let mut gateway = self.gateway.take().unwrap();
         let told = Command::new("kill")
             .arg(gateway.id().to_string())
