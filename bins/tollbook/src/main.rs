@@ -54,6 +54,10 @@ enum Command {
     Verify(command::verify::Verify),
     Recover(command::recover::Recover),
     Export(command::export::Export),
+    #[command(subcommand)]
+    Witness(command::witness::Witness),
+    #[command(subcommand)]
+    Sinks(command::sinks::Sinks),
     Completions(command::completions::Completions),
 }
 
@@ -88,6 +92,8 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Verify(verify) => verify.run(),
         Command::Recover(recover) => recover.run(),
         Command::Export(export) => export.run(),
+        Command::Witness(witness) => witness.run(),
+        Command::Sinks(sinks) => sinks.run(),
         Command::Completions(completions) => completions.run(),
     }
 }

@@ -1,6 +1,9 @@
 //! `tollbook policy`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -8,12 +11,13 @@ use tollbook_exchange::{ExchangeId, Timestamp};
 use tollbook_gateway::{
     Plan, PolicySource,
     config::Config,
+    control::{CONNECTION, View, ViewAction},
     policy::{PolicySet, Recorded, Report, replay},
 };
 use tollbook_recording::{ErrorKind, Filter, Reader};
 
 use crate::{
-    command::{Configuration, Form, exchanges::since, remote::Remote},
+    command::{Configuration, Form, exchanges::since, noted, remote::Remote},
     exit::Failure,
     print::{self, Table, Tone, field, heading, inert, tone},
 };
@@ -190,7 +194,8 @@ impl Explain {
     fn run(self) -> Result<ExitCode, Failure> {
         let (config, source) = source(&self.configuration, self.policies)?;
         let set = load(&source)?;
-        let reader = book(self.data.unwrap_or(config.gateway.data))?;
+        let folder = self.data.unwrap_or(config.gateway.data);
+        let reader = book(&folder)?;
         let record = reader
             .exchange(&self.id)
             .map_err(|error| match error.kind() {
@@ -199,6 +204,8 @@ impl Explain {
             })?;
         let record =
             record.ok_or_else(|| Failure::no(format!("the book has no exchange {}", self.id)))?;
+        let view = View::new(ViewAction::Show).showing(record["id"].as_str());
+        noted(&folder, &self.configuration, &view)?;
         let recorded = Recorded::from_exchange_json(&record)
             .map_err(|error| Failure::no(error.to_string()))?;
         let explanation = recorded.explain(&set);
@@ -231,25 +238,30 @@ impl Replay {
     fn run(self) -> Result<ExitCode, Failure> {
         let (config, source) = source(&self.configuration, self.policies)?;
         let set = load(&source)?;
-        let reader = book(self.data.unwrap_or(config.gateway.data))?;
+        let folder = self.data.unwrap_or(config.gateway.data);
+        let reader = book(&folder)?;
         let mut filter = Filter::default();
         filter.limit = self.limit;
+        filter.except = Some(CONNECTION.to_owned());
         filter.since = self.since;
         let found = reader
             .exchanges(&filter)
             .map_err(|error| Failure::unknown("cannot read the book", error))?;
         let found = found.into_iter().map(|summary| summary.id);
-        let changed = judge_again(&reader, found, &set, self.form)?;
+        let noted = |view: &View| noted(&folder, &self.configuration, view).map(drop);
+        let changed = judge_again(&reader, found, &set, self.form, noted)?;
         Ok(ExitCode::from(u8::from(changed)))
     }
 }
 
 /// Puts recorded exchanges to `policies`, tells what they decide in another way, and whether they do.
+/// That somebody sees it is `noted` before.
 pub(super) fn judge_again(
     reader: &Reader,
     exchanges: impl IntoIterator<Item = ExchangeId>,
     policies: &PolicySet,
     form: Form,
+    noted: impl FnOnce(&View) -> Result<(), Failure>,
 ) -> Result<bool, Failure> {
     let (mut recorded, mut unjudged) = (Vec::new(), 0_usize);
     for id in exchanges {
@@ -263,6 +275,8 @@ pub(super) fn judge_again(
         }
     }
     let report = replay(&recorded, policies);
+    let changed = report.changed.iter().map(|change| &change.id);
+    noted(&View::new(ViewAction::Replay).showing(changed))?;
     if form.json {
         print::json(&json!({
             "policy_hash": policies.hash(), "same": report.same, "unjudged": unjudged,
@@ -339,8 +353,8 @@ fn mistaken(mistakes: &[String]) -> Failure {
     Failure::usage(mistakes.join("\n"))
 }
 
-fn book(folder: PathBuf) -> Result<Reader, Failure> {
-    Reader::open(&folder).map_err(|error| {
+fn book(folder: &Path) -> Result<Reader, Failure> {
+    Reader::open(folder).map_err(|error| {
         Failure::unknown(
             &format!("cannot read the book in {}", folder.display()),
             error,

@@ -22,6 +22,8 @@ mod reading;
 mod readme;
 mod replay;
 mod sdk;
+mod sinks;
 mod stage;
 mod tokens;
 mod waiting;
+mod witnesses;

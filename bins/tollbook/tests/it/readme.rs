@@ -390,6 +390,8 @@ fn the_reference_of_the_configuration_is_whole() {
         "[record]",
         "[keys]",
         "[retention]",
+        "[[record.witness]]",
+        "[witness]",
         "[[issuer]]",
         "[[federation]]",
         "[[connection]]",
@@ -409,6 +411,7 @@ fn the_reference_of_the_configuration_is_whole() {
         "[approvals.slack]",
         "[[person]]",
         "[admin]",
+        "[[sink]]",
     ];
     let reference = fs::read_to_string(repository().join("crates/gateway/CONFIG.md")).unwrap();
     for section in sections {

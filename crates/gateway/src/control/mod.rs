@@ -30,8 +30,8 @@ use tollbook_exchange::ExchangeId;
 
 pub(crate) use self::serve::{Control, Listening, serve};
 pub use self::{
-    client::{Client, Noted, Unnoted, note},
-    view::{View, ViewAction},
+    client::{Client, Noted, Unnoted, note, note_if_running},
+    view::{CONNECTION, View, ViewAction},
 };
 
 /// What a command asks of the gateway.

@@ -18,6 +18,8 @@ pub struct Filter {
     pub until: Option<Timestamp>,
     /// Only what came through this connection.
     pub connection: Option<String>,
+    /// Only what came through another connection than this.
+    pub except: Option<String>,
     /// Only what ended like this.
     pub outcome: Option<Outcome>,
     /// Only what was judged like this.
@@ -76,6 +78,7 @@ impl Default for Filter {
             since: None,
             until: None,
             connection: None,
+            except: None,
             outcome: None,
             verdict: None,
             subject: None,
@@ -95,6 +98,9 @@ pub(super) fn exchanges(book: &Transaction<'_>, filter: &Filter) -> Result<Vec<S
     }
     if let Some(connection) = &filter.connection {
         conditions.push(("connection = ?", Box::new(connection)));
+    }
+    if let Some(connection) = &filter.except {
+        conditions.push(("connection <> ?", Box::new(connection)));
     }
     if let Some(outcome) = filter.outcome {
         conditions.push(("outcome = ?", Box::new(outcome.as_str())));

@@ -16,7 +16,11 @@ use std::{
 
 use clap::Args;
 use tollbook_exchange::{ExchangeId, SessionId, Timestamp};
-use tollbook_gateway::{Plan, config::Mistakes};
+use tollbook_gateway::{
+    Plan,
+    config::Mistakes,
+    control::{View, ViewAction},
+};
 use tollbook_masking::{Base, Masker};
 use tollbook_recording::{ErrorKind, Filter, Reader};
 use tollbook_replay::Pace;
@@ -165,7 +169,10 @@ impl Replay {
                 reader.exchanges(&filter).map_err(unreadable)?
             }
             [id] if is_id(id) => match self.named(&reader, id)? {
-                Named::Exchange(id) => return Ok((Arc::new(reader), vec![id])),
+                Named::Exchange(id) => {
+                    self.noted(&[id])?;
+                    return Ok((Arc::new(reader), vec![id]));
+                }
                 Named::Session(session) => {
                     filter.session = Some(session);
                     filter.limit = self.limit.unwrap_or(u64::MAX);
@@ -188,8 +195,15 @@ impl Replay {
         // What the gate does itself is nothing that anybody could ask for again.
         found.retain(|summary| !summary.connection.starts_with('('));
         found.sort_by_key(|summary| summary.index);
-        let found = found.into_iter().map(|summary| summary.id).collect();
+        let found: Vec<ExchangeId> = found.into_iter().map(|summary| summary.id).collect();
+        self.noted(&found)?;
         Ok((Arc::new(reader), found))
+    }
+
+    /// Has it noted in the book that these are read.
+    fn noted(&self, found: &[ExchangeId]) -> Result<(), Failure> {
+        let view = View::new(ViewAction::Replay).query(self.what.join(" "));
+        self.book.noted(&view.showing(found)).map(drop)
     }
 
     /// The same, of which there must be some.

@@ -20,7 +20,8 @@ impl Replay {
         let (_, source) = source(self.book.configuration(), self.way.policy.clone())?;
         let set = load(&source)?;
         let (reader, found) = self.select()?;
-        let changed = judge_again(&reader, found, &set, self.form)?;
+        // That they are read was noted when they were selected.
+        let changed = judge_again(&reader, found, &set, self.form, |_| Ok(()))?;
         Ok(self.code(changed))
     }
 
