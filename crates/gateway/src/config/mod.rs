@@ -18,8 +18,8 @@ mod masking;
 mod mistake;
 mod record;
 mod retention;
-mod witness;
 mod sink;
+mod witness;
 
 use std::path::{Path, PathBuf};
 
@@ -38,8 +38,8 @@ pub use masking::{MaskConfig, MaskProfiles, MaskingConfig, ProfileConfig};
 pub(crate) use mistake::nearest;
 pub use mistake::{Located, Mistake, Mistakes};
 pub use record::RecordConfig;
-use tollbook_recording::{Retention, Terms};
 pub use sink::{SinkConfig, SinkTo};
+use tollbook_recording::{Retention, Terms};
 use toml::de::DeTable;
 pub use witness::{WITNESS, WitnessConfig, WitnessService, WitnessesConfig};
 

@@ -2,8 +2,8 @@
 
 mod build;
 mod masks;
-mod witness;
 mod sinks;
+mod witness;
 
 use std::{
     collections::BTreeMap,
