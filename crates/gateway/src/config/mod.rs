@@ -17,6 +17,7 @@ mod masking;
 mod mistake;
 mod record;
 mod retention;
+mod search;
 
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,7 @@ pub use masking::{MaskConfig, MaskProfiles, MaskingConfig, ProfileConfig};
 pub(crate) use mistake::nearest;
 pub use mistake::{Located, Mistake, Mistakes};
 pub use record::RecordConfig;
+pub use search::SearchConfig;
 use tollbook_recording::{Retention, Terms};
 use toml::de::DeTable;
 
@@ -50,6 +52,8 @@ pub struct Config {
     pub keys: tollbook_recording::KeySource,
     /// `[retention]`: how long what is recorded is kept.
     pub retention: tollbook_recording::Terms,
+    /// `[search]`: how the book is searched.
+    pub search: SearchConfig,
     /// `[[issuer]]`: who may vouch for callers.
     pub issuers: Vec<IssuerConfig>,
     /// `[[connection]]`: what can be reached through the gate.
@@ -138,6 +142,7 @@ impl Config {
         let gateway = GatewayConfig::read(root.table("gateway"), folder);
         let retention = retention::read(root.table("retention"), &Terms::default());
         let mut config = Self {
+            search: SearchConfig::read(root.table("search")),
             record: RecordConfig::read(root.table("record"), folder, &gateway.data),
             keys: keys::read(root.table("keys"), folder),
             retention,
