@@ -16,7 +16,7 @@ use tokio_util::{
     task::{AbortOnDropHandle, TaskTracker},
 };
 use tollbook_approvals::{ApprovalLayer, Approvals, Key, Limits, Notify};
-use tollbook_budget::Budgets;
+use tollbook_budget::{Budgets, Prices};
 use tollbook_exchange::{Code, Refusal};
 use tollbook_identity::{GateAuthenticator, TokenExchange};
 use tollbook_inspect::JudgeToolCall;
@@ -32,10 +32,13 @@ use crate::{
     admin::{self, Admin},
     approvals::BookWitness,
     claude,
-    config::{ApprovalsConfig, ConnectionConfig, ToolCalls, WITNESS, WitnessService},
+    config::{
+        ApprovalsConfig, ConnectionConfig, LimitsConfig, ToolCalls, WITNESS, WitnessService,
+    },
     control::{self, Control, Listening},
     edge::{Edge, EdgeError},
     events::{Event, Events},
+    index,
     masks::ConnectionMasks,
     monitor::{self, Alarm},
     mounts::{Mount, Mounts, OAUTH},
@@ -68,6 +71,18 @@ const BOUND: [&str; 2] = ["anthropic-beta", "anthropic-version"];
 const APPROVALS_KEY: &str = "approvals";
 /// What the key is for with which hashes and tokens are made, unless the configuration names one.
 const MASKING_KEY: &str = "masking";
+/// What the key is for with which digests of secrets are made.
+const DIGEST_KEY: &str = "digests of secrets";
+
+/// The key with which the gateway on this folder leaves digests of the secrets that it masks: who has
+/// a secret as well finds where it was masked.
+///
+/// # Errors
+///
+/// When the folder has no key, as a copy may not have, or one that cannot be used.
+pub fn digest_key(folder: &Path) -> Result<MaskKey, tollbook_state::Error> {
+    Ok(MaskKey::new(*tollbook_state::key_of(folder, DIGEST_KEY)?))
+}
 
 /// A running gateway.
 #[derive(Debug)]
@@ -201,6 +216,12 @@ impl Gateway {
         ));
         let retention = Arc::new(plan_config.retention());
         tasks.spawn(retention::keep(recorder.clone(), Arc::clone(&retention)));
+        if plan_config.search.index {
+            match prices(&plan_config.limits) {
+                Ok(prices) => drop(tasks.spawn(index::follow(config.data.clone(), prices))),
+                Err(why) => tracing::warn!(why, "the search index is not kept fresh"),
+            }
+        }
         match Listening::at(&config.data) {
             Ok(socket) => {
                 let control = Control {
@@ -298,9 +319,11 @@ impl Gateway {
             Some(key) => key,
             None => MaskKey::new(*state.key(MASKING_KEY).map_err(StartError::State)?),
         };
+        let digest_key = MaskKey::new(*state.key(DIGEST_KEY).map_err(StartError::State)?);
+        let masks_of = |masks: ConnectionMasks| masks.keyed(&mask_key).digesting(&digest_key);
         let connections: Vec<_> = connections
             .into_iter()
-            .map(|(config, masks, forward)| (config, masks.keyed(&mask_key), forward))
+            .map(|(config, masks, forward)| (config, masks_of(masks), forward))
             .collect();
         let vaults = connections.iter().map(|(_, masks, _)| masks.clone());
         tasks.spawn(forget(vaults.collect()));
@@ -521,6 +544,15 @@ impl Channels {
             slack.close(FAREWELL).await;
         }
     }
+}
+
+/// The prices that the index reckons with, which are those of budgets.
+fn prices(limits: &LimitsConfig) -> Result<Prices, String> {
+    let Some(file) = &limits.prices else {
+        return Prices::built_in().map_err(|error| error.to_string());
+    };
+    let text = std::fs::read_to_string(&file.value).map_err(|error| error.to_string())?;
+    Prices::parse(&text).map_err(|error| error.to_string())
 }
 
 /// Opens the book, for which a command that notes a view may have to end first.

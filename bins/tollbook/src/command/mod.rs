@@ -179,6 +179,11 @@ impl Book {
         Ok((book, index))
     }
 
+    /// What the gateway of this book masks with.
+    pub(crate) fn masker(&self) -> Masker {
+        masker(self.configuration.read().ok().as_ref())
+    }
+
     /// Has it noted in the book that somebody looks at it. Nothing of it may be shown before this
     /// returns.
     pub(crate) fn noted(&self, view: &View) -> Result<Noted, Failure> {
@@ -192,7 +197,8 @@ impl Book {
             return None;
         }
         index.catch_up(book).ok()?;
-        index.trail(book, id).ok()?
+        // The step before it, and what followed of each call of one answer.
+        index.trail(book, id, 1, 100).ok()?
     }
 
     /// The witnesses of the book, where the configuration says where it is and who they are.
@@ -275,21 +281,23 @@ pub(crate) fn noted(
     // The configuration of another folder says nothing of this one.
     let read = configuration.read().ok();
     let own = read.filter(|(_, config)| is_same(&config.gateway.data));
-    let masker = || {
-        let own = own.as_ref().and_then(|(file, config)| {
-            let folder = file.parent().unwrap_or(Path::new("."));
-            Plan::masker(config, folder, env::vars(), "default").ok()
-        });
-        own.unwrap_or_else(Masker::builtin)
-    };
     let config = own.as_ref().map(|(_, config)| config.book());
-    let noted = control::note(folder, config, masker, view).map_err(unnoted)?;
+    let noted = control::note(folder, config, || masker(own.as_ref()), view).map_err(unnoted)?;
     if let Some(why) = noted.nowhere() {
         print::aside(&format!(
             "this is a copy of a book ({why}): that you look at it is noted nowhere"
         ));
     }
     Ok(noted)
+}
+
+/// What the configuration masks with, and without one the built-in rules.
+fn masker(read: Option<&(PathBuf, Config)>) -> Masker {
+    let own = read.and_then(|(file, config)| {
+        let folder = file.parent().unwrap_or(Path::new("."));
+        Plan::masker(config, folder, env::vars(), "default").ok()
+    });
+    own.unwrap_or_else(Masker::builtin)
 }
 
 /// Why nothing is shown.
