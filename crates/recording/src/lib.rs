@@ -7,6 +7,10 @@
 //!
 //! - **Record before forward.** [`CommitLayer`] lets a request pass when what was asked is durable:
 //!   `fsync` has returned. If that cannot be had in time, the request is refused.
+//! - **Record before release**, where a connection asks for it: [`RecordLayer::release`] lets no byte
+//!   of an answer's body through before its record is durable.
+//! - **What is not recorded is told.** [`OnFailure`] says what becomes of a request when nothing can
+//!   be recorded. Whatever passes or is refused then is counted, and an entry of the book says so.
 //! - **An outcome for every exchange.** Its [`Recording`] writes one when it is dropped, however
 //!   that comes about, and the next start writes the ones that a crash left out.
 //! - **Tamper evidence.** Rows, Merkle tree and signed checkpoint change in one transaction.

@@ -257,7 +257,9 @@ impl Recorder {
             let connection = exchange.connection();
             inner.shared.passes_late(exchange.id(), connection);
         };
-        if let Some(spool) = open.spool() {
+        if let Some(spool) = open.spool()
+            && inner.shared.waits_for_room()
+        {
             inner.shared.spool_takes(spool, bytes)?;
             late();
             open.ask(inner, None, None)?;

@@ -96,7 +96,9 @@ impl Recording {
         let (inner, open) = (Arc::clone(&self.inner), Arc::clone(&self.open));
         async move {
             let pending = open.exchange.draft(|draft| draft.response.pending);
-            if let Some(spool) = open.spool {
+            if let Some(spool) = open.spool
+                && inner.shared.waits_for_room()
+            {
                 // It passed before it was durable, and so does its answer.
                 inner.shared.spool_takes(spool, pending)?;
                 return open.answer(&inner, None, None);

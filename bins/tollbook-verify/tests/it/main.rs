@@ -291,7 +291,7 @@ fn witnesses_that_are_demanded_must_have_signed_what_all_records_are_under() {
     witnessed(&bundle, 2, &fork.sign(&key_of_log()).unwrap(), &signer(1));
     let page = told(&run(folder.path(), &["b"]), 1);
     assert!(
-        page.contains("did not grow out of what its witnesses signed"),
+        page.contains("did not grow out of what others signed"),
         "{page}"
     );
     for note in [

@@ -18,6 +18,7 @@ pub(super) fn catch_up(
     index: &mut Connection,
     book: &Reader,
     prices: &Prices,
+    entries: u64,
 ) -> Result<Caught, Error> {
     let mut caught = Caught::default();
     if !fits(index, book)? {
@@ -25,6 +26,7 @@ pub(super) fn catch_up(
         caught.rebuilt = true;
     }
     let size = book.size()?;
+    let size = size.min(cursor(index)?.saturating_add(entries));
     let mut memory = Memory::default();
     // Cheap, and without a lock, where there is nothing to do.
     while cursor(index)? < size {

@@ -91,7 +91,17 @@ impl Index {
     ///
     /// When the book cannot be read or the index not be written.
     pub fn catch_up(&self, book: &Reader) -> Result<Caught, Error> {
-        fill::catch_up(&mut self.lock(), book, &self.prices)
+        self.catch_up_by(book, u64::MAX)
+    }
+
+    /// As [`catch_up`](Self::catch_up), but takes in no more than so many entries, in steps of a
+    /// thousand.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`catch_up`](Self::catch_up).
+    pub fn catch_up_by(&self, book: &Reader, entries: u64) -> Result<Caught, Error> {
+        fill::catch_up(&mut self.lock(), book, &self.prices, entries)
     }
 
     /// How many entries of the book's log were not taken in yet.
