@@ -132,6 +132,9 @@ fn chain(index: u64, leaf: &Leaf, chains: &mut Chains, faults: &mut Faults) {
     }
 }
 
+/// Salt and envelope of a record.
+type Opened = ([u8; 32], Value);
+
 /// The leaf of a record, with salt and envelope unless it was erased, if they are what was signed.
 fn opened(
     bundle: &Bundle,
@@ -140,7 +143,7 @@ fn opened(
     head: &Checkpoint,
     manifest: &Manifest,
     faults: &mut Faults,
-) -> Option<(Leaf, Option<([u8; 32], Value)>)> {
+) -> Option<(Leaf, Option<Opened>)> {
     let (json, proof) = (record_file(index, "json"), record_file(index, "tlog-proof"));
     let erased = manifest.erased.contains(index);
     let envelope = match erased {
