@@ -258,7 +258,10 @@ pub(crate) fn noted(
         own.unwrap_or_else(Masker::builtin)
     };
     let config = own.as_ref().map(|(_, config)| config.book());
-    let noted = control::note(folder, config, masker, view).map_err(unnoted)?;
+    // Where no gateway runs the book is opened for the note, on a runtime of its own, which cannot end
+    // within another one: some commands have one.
+    let noted = tokio::task::block_in_place(|| control::note(folder, config, masker, view));
+    let noted = noted.map_err(unnoted)?;
     if let Some(why) = noted.nowhere() {
         print::aside(&format!(
             "this is a copy of a book ({why}): that you look at it is noted nowhere"
