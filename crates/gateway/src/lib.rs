@@ -37,6 +37,7 @@ pub mod config;
 pub mod control;
 mod edge;
 mod events;
+mod index;
 mod masks;
 mod monitor;
 mod mounts;
@@ -44,11 +45,14 @@ mod oauth;
 mod opening;
 mod plan;
 mod policies;
+mod retention;
 mod run;
 mod sinks;
 mod stack;
 mod tls;
 mod tools;
+mod witness;
+mod witnesses;
 
 pub use edge::EdgeError;
 pub use masks::ConnectionMasks;
@@ -62,5 +66,5 @@ pub mod policy {
         Report, replay,
     };
 }
-pub use run::{Gateway, StartError};
+pub use run::{Gateway, StartError, digest_key};
 pub use stack::{AnswerBody, ClaudeConnection, ConnectionStack};

@@ -6,10 +6,13 @@ use std::{
     io::{self, BufWriter, IsTerminal},
     path::{Path, PathBuf},
     process::ExitCode,
+    thread,
+    time::Duration,
 };
 
 use clap::{Args, Subcommand};
 use tollbook_exchange::{SessionId, Timestamp};
+use tollbook_gateway::control::{View, ViewAction};
 use tollbook_ledger::evidence::Selection;
 use tollbook_recording::{Error, ErrorKind, EvidenceOptions, Reader};
 use tollbook_search::{ExportOptions, Format};
@@ -132,6 +135,10 @@ impl Records {
         options.contents = !self.without_contents;
         options.after = self.after;
         let (book, index) = self.book.search(false)?;
+        let view = View::new(ViewAction::Export)
+            .query(query.to_string())
+            .format(self.format.to_string());
+        let noted = self.book.noted(&view.kept_open())?;
         let exported = match &self.to {
             None => {
                 let out = io::stdout().lock();
@@ -157,6 +164,12 @@ impl Records {
             }
             Failure::unknown("cannot export", error)
         })?;
+        // What was written is out; that it is told so is all that is missing.
+        if let Err(error) = noted.shown(exported.exchanges) {
+            print::aside(&inert(&format!(
+                "in the book this export broke off: {error}"
+            )));
+        }
         let mut told = format!("{} exchanges", exported.exchanges);
         if exported.left_out > 0 {
             told.push_str(&format!(
@@ -191,6 +204,11 @@ impl Evidence {
         options.leaves = !self.without_leaves;
         options.contents = !self.without_contents;
         options.writer = concat!("tollbook ", env!("CARGO_PKG_VERSION")).to_owned();
+        let view = View::new(ViewAction::Evidence).query(self.asked());
+        let noted = self.book.noted(&view)?;
+        if let Some(view) = noted.exchange() {
+            closed(&reader, &view.to_string());
+        }
         let written = reader
             .evidence(None, &options, &self.to)
             .map_err(|error| self.failed(error))?;
@@ -225,6 +243,16 @@ impl Evidence {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// What was asked for, as a query would say it.
+    fn asked(&self) -> String {
+        let ids = self.exchange.iter().map(|id| format!("id:{id}"));
+        let session = self.session.map(|session| format!("session:{session}"));
+        let since = self.since.map(|since| format!("started:>={since}"));
+        let until = self.until.map(|until| format!("started:<{until}"));
+        let all = ids.chain(session).chain(since).chain(until);
+        all.collect::<Vec<_>>().join(" ")
+    }
+
     fn selection(&self, reader: &Reader) -> Result<Selection, Failure> {
         let mut selection = Selection {
             session: self.session.map(|session| *session.as_bytes()),
@@ -256,5 +284,19 @@ impl Evidence {
             }
             _ => Failure::unknown("cannot read the book", error),
         }
+    }
+}
+
+/// Waits until the view has an outcome in the book, which comes right behind it: evidence would tell
+/// of it as of an exchange that is under way.
+fn closed(reader: &Reader, view: &str) {
+    const TIMES: u32 = 100;
+
+    for _ in 0..TIMES {
+        let found = reader.exchange(view).ok().flatten();
+        if found.is_none_or(|view| view["outcome"].is_string()) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
     }
 }

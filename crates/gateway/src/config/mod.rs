@@ -8,6 +8,7 @@ mod approvals;
 mod connection;
 mod detection;
 mod document;
+mod durability;
 mod federation;
 mod gateway;
 mod issuer;
@@ -18,6 +19,8 @@ mod mistake;
 mod record;
 mod retention;
 mod sink;
+mod witness;
+mod search;
 
 use std::path::{Path, PathBuf};
 
@@ -27,6 +30,7 @@ pub use connection::{
     ConnectionConfig, CredentialConfig, SecretSource, ToolCalls, UpstreamFederation, WaitConfig,
 };
 pub use detection::DetectionConfig;
+pub use durability::Durability;
 pub use federation::FederationConfig;
 pub use gateway::{GatewayConfig, TlsConfig};
 pub use issuer::{IssuerConfig, KeySource};
@@ -36,8 +40,10 @@ pub(crate) use mistake::nearest;
 pub use mistake::{Located, Mistake, Mistakes};
 pub use record::RecordConfig;
 pub use sink::{SinkConfig, SinkTo};
+pub use search::SearchConfig;
 use tollbook_recording::{Retention, Terms};
 use toml::de::DeTable;
+pub use witness::{TimestampConfig, WITNESS, WitnessConfig, WitnessService, WitnessesConfig};
 
 use self::document::{Notes, Section};
 
@@ -52,6 +58,10 @@ pub struct Config {
     pub keys: tollbook_recording::KeySource,
     /// `[retention]`: how long what is recorded is kept.
     pub retention: tollbook_recording::Terms,
+    /// `[witness]`: being a witness of others' logs.
+    pub witness: Option<WitnessService>,
+    /// `[search]`: how the book is searched.
+    pub search: SearchConfig,
     /// `[[issuer]]`: who may vouch for callers.
     pub issuers: Vec<IssuerConfig>,
     /// `[[connection]]`: what can be reached through the gate.
@@ -93,6 +103,8 @@ impl Config {
         book.reserve = size(record.reserve, book.reserve);
         book.deadline = record.deadline.unwrap_or(book.deadline);
         book.keys = self.keys.clone();
+        book.note = record.gaps.clone();
+        book.farewell = record.close_deadline.unwrap_or(book.farewell);
         book
     }
 
@@ -142,12 +154,14 @@ impl Config {
         let gateway = GatewayConfig::read(root.table("gateway"), folder);
         let retention = retention::read(root.table("retention"), &Terms::default());
         let mut config = Self {
+            search: SearchConfig::read(root.table("search")),
             record: RecordConfig::read(root.table("record"), folder, &gateway.data),
+            keys: keys::read(root.table("keys"), folder),
+            retention,
+            witness: WitnessService::read(root.table("witness"), &gateway.name),
             sinks: named(root.tables("sink"), "sink", |section| {
                 SinkConfig::read(section, folder, &gateway.data)
             }),
-            keys: keys::read(root.table("keys"), folder),
-            retention,
             gateway,
             issuers: named(root.tables("issuer"), "issuer", |section| {
                 IssuerConfig::read(section, folder)

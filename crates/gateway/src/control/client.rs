@@ -24,9 +24,9 @@ pub struct Client {
     stream: BufReader<UnixStream>,
 }
 
-/// A view that was noted, or that cannot be.
+/// A view that was noted, or that cannot be. One that is kept open counts as broken off when this is
+/// dropped before it is [`shown`](Self::shown).
 #[derive(Debug)]
-#[must_use = "a view that is kept open counts as broken off when this is dropped"]
 pub struct Noted(Where);
 
 #[derive(Debug)]
@@ -64,6 +64,9 @@ pub enum Unnoted {
     /// No gateway runs, and the book cannot be written.
     #[error("the view cannot be noted in the book")]
     Book(#[source] tollbook_recording::Error),
+    /// The folder is a copy, in which nothing can be changed that counts.
+    #[error("this is a copy of the book: {0}")]
+    Copy(&'static str),
     /// The system does not let it be done.
     #[error("the view cannot be noted")]
     System(#[source] io::Error),
@@ -71,6 +74,8 @@ pub enum Unnoted {
 
 /// How long the gateway may take to answer; its own deadline for a write is well below.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may take to carry out an order.
+const LONG: Duration = Duration::from_secs(15 * 60);
 /// How long a gateway that starts or ends, or another command, may have the book.
 const BUSY: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(50);
@@ -92,34 +97,56 @@ pub fn note(
     masker: impl FnOnce() -> Masker,
     view: &View,
 ) -> Result<Noted, Unnoted> {
+    match writing(folder, config)? {
+        Writing::Gateway(mut client) => {
+            let exchange = client.view(view)?;
+            let open = view.open;
+            Ok(Noted(Where::Gateway {
+                client,
+                exchange,
+                open,
+            }))
+        }
+        Writing::Here(recorder) => {
+            let exchange = here(&recorder, &masker(), view);
+            recorder.close();
+            Ok(Noted(Where::Here {
+                exchange: exchange?,
+            }))
+        }
+        Writing::Copy(why) => Ok(Noted(Where::Nowhere { why })),
+    }
+}
+
+/// Who can write into the book of a folder.
+pub(super) enum Writing {
+    /// The gateway that runs on it.
+    Gateway(Client),
+    /// This process.
+    Here(Recorder),
+    /// Nobody: it is a copy, for this reason.
+    Copy(&'static str),
+}
+
+/// Who can write into the book of this folder. Waits for a gateway that starts or ends.
+pub(super) fn writing(
+    folder: &Path,
+    config: Option<tollbook_recording::Config>,
+) -> Result<Writing, Unnoted> {
     let begun = Instant::now();
     loop {
         match Client::connect(folder) {
-            Ok(mut client) => {
-                let exchange = client.view(view)?;
-                let open = view.open;
-                return Ok(Noted(Where::Gateway {
-                    client,
-                    exchange,
-                    open,
-                }));
-            }
+            Ok(client) => return Ok(Writing::Gateway(client)),
             // A copy of the socket, or what a gateway has left behind, is not listened at.
             Err(error) if is_nobody(&error) => {}
             Err(error) => return Err(Unnoted::Unreachable(error)),
         }
         let config = match Place::of(folder, config.clone()) {
             Place::Book(config) => config,
-            Place::Copy(why) => return Ok(Noted(Where::Nowhere { why })),
+            Place::Copy(why) => return Ok(Writing::Copy(why)),
         };
         match Recorder::open(config) {
-            Ok(recorder) => {
-                let exchange = here(&recorder, &masker(), view);
-                recorder.close();
-                return Ok(Noted(Where::Here {
-                    exchange: exchange?,
-                }));
-            }
+            Ok(recorder) => return Ok(Writing::Here(recorder)),
             Err(error) if *error.kind() == ErrorKind::InUse => {
                 if begun.elapsed() > BUSY {
                     return Err(Unnoted::Unreachable(
@@ -133,19 +160,46 @@ pub fn note(
     }
 }
 
+/// As [`note`], where a gateway runs on the folder. Where none does, nothing is done: for what shows
+/// nothing of the book and must not change it.
+///
+/// # Errors
+///
+/// When the gateway that runs does not note it.
+pub fn note_if_running(folder: &Path, view: &View) -> Result<Option<Noted>, Unnoted> {
+    match Client::connect(folder) {
+        Ok(mut client) => {
+            let exchange = client.view(view)?;
+            let open = view.open;
+            Ok(Some(Noted(Where::Gateway {
+                client,
+                exchange,
+                open,
+            })))
+        }
+        Err(error) if is_nobody(&error) => Ok(None),
+        Err(error) => Err(Unnoted::Unreachable(error)),
+    }
+}
+
 fn here(recorder: &Recorder, masker: &Masker, view: &View) -> Result<ExchangeId, Unnoted> {
     let (_, principal) = account::own();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
         .map_err(Unnoted::System)?;
-    let (exchange, recording) = runtime
-        .block_on(begin(recorder, masker, &principal, view))
-        .map_err(Unnoted::Book)?;
+    // On a thread of its own, for commands that have a runtime already.
+    let begun = thread::scope(|scope| {
+        let begin = || runtime.block_on(begin(recorder, masker, &principal, view));
+        scope.spawn(begin).join()
+    });
+    let begun = begun.map_err(|_| Unnoted::System(io::ErrorKind::Other.into()))?;
+    let (exchange, recording) = begun.map_err(Unnoted::Book)?;
     ended(recording, None);
     Ok(exchange)
 }
 
+/// Nobody listens: at a copy of the socket, or at what a gateway has left behind.
 fn is_nobody(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionRefused, NotFound};
     matches!(error.kind(), ConnectionRefused | NotFound)
@@ -209,6 +263,11 @@ impl Client {
         Ok(Self {
             stream: BufReader::new(stream),
         })
+    }
+
+    /// Waits for answers for as long as it takes to destroy a great deal.
+    pub(super) fn is_patient(&self) -> io::Result<()> {
+        self.stream.get_ref().set_read_timeout(Some(LONG))
     }
 
     /// Asks, and waits for the answer, which is no refusal.

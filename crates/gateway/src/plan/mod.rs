@@ -3,11 +3,13 @@
 mod build;
 mod masks;
 mod sinks;
+mod witness;
 
 use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Serialize;
@@ -19,6 +21,7 @@ use tollbook_masking::{MaskKey, Masker};
 use tollbook_policy::PolicySet;
 use tollbook_proxy::Forward;
 use tollbook_sinks::Sink;
+use tollbook_witness::Authority;
 
 use self::build::Builder;
 pub(crate) use self::build::Channels;
@@ -27,6 +30,7 @@ use crate::{
     masks::ConnectionMasks,
     policies::PolicySource,
     tls::Tls,
+    witnesses::Asking,
 };
 
 /// A configuration whose every part was built and found right.
@@ -47,6 +51,10 @@ pub struct Plan {
     /// The key that the configuration names for hashes, surrogates and tokens.
     pub(crate) mask_key: Option<MaskKey>,
     pub(crate) tls: Option<Tls>,
+    /// Who is asked to sign the book's checkpoints.
+    pub(crate) witnesses: Option<Asking>,
+    /// Who is asked for time stamps, and how often.
+    pub(crate) authority: Option<(Authority, Duration)>,
     pub(crate) connections: Vec<(ConnectionConfig, ConnectionMasks, Forward)>,
 }
 
@@ -60,6 +68,14 @@ pub struct Summary {
     pub admin: String,
     /// The folder of the book.
     pub data: PathBuf,
+    /// The witnesses that are asked to sign the book's checkpoints, by name.
+    pub witnesses: Vec<String>,
+    /// How many of them must sign.
+    pub witness_quorum: usize,
+    /// Where the book's checkpoints get time stamps.
+    pub timestamps: Option<String>,
+    /// Where this gateway is a witness of others' logs.
+    pub witness: Option<String>,
     /// Whether the data plane speaks TLS.
     pub tls: bool,
     /// The issuers, by name.
@@ -104,6 +120,13 @@ pub struct ConnectionSummary {
     pub upstream: String,
     /// Groups that may use it.
     pub allow: Vec<String>,
+    /// What must be durable before what passes: `intent` or `release`.
+    pub record: &'static str,
+    /// What becomes of requests that cannot be recorded, now: `block`, `block_writes`, `spool` or
+    /// `allow`.
+    pub on_record_failure: &'static str,
+    /// Both in a sentence.
+    pub durability: String,
     /// Whether bodies are masked on the wire.
     pub mask_wire: bool,
     /// Whether the tool calls of answers are judged before they are released.
@@ -180,6 +203,8 @@ impl Plan {
         let budgets = builder.budgets(&config, prices.as_ref());
         let sinks = builder.sinks(&config);
         let channels = builder.channels(&config.approvals);
+        let witnesses = builder.witnesses(&config.record.witnesses);
+        let authority = builder.authority(config.record.timestamp.as_ref());
         let tls = builder.tls(config.gateway.tls.as_ref());
         let connections: Vec<_> = config
             .connections
@@ -231,6 +256,8 @@ impl Plan {
                 masker,
                 mask_key,
                 tls,
+                witnesses,
+                authority,
                 connections,
             }),
             _ => Err(wrong(all)),
@@ -329,6 +356,14 @@ impl Plan {
             listen: gateway.listen.to_string(),
             admin: gateway.admin.to_string(),
             data: gateway.data.clone(),
+            witnesses: (self.config.record.witnesses.all.iter())
+                .map(|witness| witness.name.clone())
+                .collect(),
+            witness_quorum: (self.config.record.witnesses.quorum())
+                .map_or(0, |quorum| quorum.needed()),
+            timestamps: (self.config.record.timestamp.as_ref())
+                .map(|timestamp| timestamp.url.value.clone()),
+            witness: (self.config.witness.as_ref()).map(|witness| witness.listen.to_string()),
             tls: gateway.tls.is_some(),
             issuers: self
                 .config
@@ -344,6 +379,9 @@ impl Plan {
                     protocol: connection.protocol,
                     upstream: connection.upstream.clone(),
                     allow: connection.allow.clone(),
+                    record: connection.durability.level(),
+                    on_record_failure: connection.durability.now(),
+                    durability: connection.durability.sentence(),
                     mask_wire: masks.masks_wire(),
                     judges_tools: connection.tools.judged(&self.policies),
                     fail_fast: connection.approvals.fail_fast,

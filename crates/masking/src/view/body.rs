@@ -87,6 +87,7 @@ enum Form {
 impl BodyMasker {
     /// A masker for a body of this type; `place` names the body in the findings.
     pub fn new(masker: &Masker, content_type: Option<&str>, place: &str) -> Self {
+        let masker = &masker.gathering();
         let content_type = content_type.unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
         let media_type = media_type.to_ascii_lowercase();
@@ -340,6 +341,7 @@ impl BodyMasker {
                 crate::masker::findings(&stream.matches(), &self.place),
             );
         }
+        self.masker.tell_digests(&mut found);
         found
     }
 
