@@ -42,6 +42,7 @@ enum Command {
     Sessions(command::sessions::Sessions),
     Search(command::search::Search),
     Why(command::why::Why),
+    Replay(command::replay::Replay),
     #[command(subcommand)]
     Approvals(command::approvals::Approvals),
     #[command(subcommand)]
@@ -53,6 +54,10 @@ enum Command {
     Verify(command::verify::Verify),
     Recover(command::recover::Recover),
     Export(command::export::Export),
+    #[command(subcommand)]
+    Witness(command::witness::Witness),
+    #[command(subcommand)]
+    Sinks(command::sinks::Sinks),
     Completions(command::completions::Completions),
 }
 
@@ -78,6 +83,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Sessions(sessions) => sessions.run(),
         Command::Search(search) => search.run(),
         Command::Why(why) => why.run(),
+        Command::Replay(replay) => command::block_on(replay.run()),
         Command::Approvals(approvals) => command::block_on(approvals.run()),
         Command::Policy(policy) => command::block_on(policy.run()),
         Command::Token(token) => command::block_on(token.run()),
@@ -86,6 +92,8 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Verify(verify) => verify.run(),
         Command::Recover(recover) => recover.run(),
         Command::Export(export) => export.run(),
+        Command::Witness(witness) => witness.run(),
+        Command::Sinks(sinks) => sinks.run(),
         Command::Completions(completions) => completions.run(),
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use tollbook_exchange::{Draft, Timestamp};
 
-use crate::ErrorKind;
+use crate::{ErrorKind, Health};
 
 /// What becomes of a request when it cannot be recorded.
 ///
@@ -61,6 +61,16 @@ impl OnFailure {
             Self::BlockWrites(_) => "block_writes",
             Self::Spool(_) => "spool",
             Self::Allow(_) => "allow",
+        }
+    }
+
+    /// Whether some requests pass while the book is in this state.
+    pub fn is_open(&self, health: &Health) -> bool {
+        match (self, health) {
+            (_, Health::Healthy | Health::LowSpace { .. }) => true,
+            (Self::Spool(_), Health::Blocked { .. }) | (Self::Block, _) => false,
+            (Self::Spool(_) | Self::BlockWrites(_), _) => true,
+            (Self::Allow(allow), _) => allow.is_open(),
         }
     }
 

@@ -53,7 +53,8 @@ impl Folder {
         &self.path
     }
 
-    /// The path of the journal, which exists.
+    /// The path of the journal, which exists. Only for whoever opens it next: once SQLite has it
+    /// open, this would drop the locks on it.
     pub(crate) fn journal(&self) -> Result<PathBuf, Error> {
         let path = journal(&self.path);
         // SQLite gives its other files the mode of this one.
@@ -112,7 +113,7 @@ impl Folder {
                 fs::write(aside.join("anchor"), anchor)?;
             }
             // The key last: it tells which epoch is put aside.
-            let journal = ["journal.db-wal", "journal.db-shm", "journal.db"];
+            let journal = ["attested", "journal.db-wal", "journal.db-shm", "journal.db"];
             let keys = keys::FILES.into_iter().chain([keys::BOOK_KEY]);
             for name in journal
                 .into_iter()

@@ -66,6 +66,7 @@
 //! ```
 
 mod anchor;
+mod attested;
 mod config;
 mod database;
 mod envelope;
@@ -93,6 +94,7 @@ mod space;
 mod spool;
 mod writer;
 
+pub use attested::{Attestations, Cosigned, Stamped};
 pub use config::Config;
 pub use error::{Error, ErrorKind};
 pub use evidence::{Evidence, EvidenceOptions};

@@ -20,7 +20,7 @@ use crate::{
     Config, Error, ErrorKind, OnFailure, Recording, Spool, Unrecorded,
     anchor::Anchor,
     failure,
-    folder::Folder,
+    folder::{self, Folder},
     gap::{Missed, Note},
     journal::Journal,
     recording::Open,
@@ -137,14 +137,17 @@ impl Recorder {
             anchor.swap(&head.note)?;
             journal.note_anchored(head.into());
         }
-        let watch = Watch::new(&config, folder.journal()?)?;
+        // By its name alone: to open and close the file here would drop the locks that SQLite holds on
+        // it (fcntl's are the process's), and another program that closes it would take the log away.
+        let path = folder::journal(folder.path());
+        let watch = Watch::new(&config, path.clone())?;
         let room = config.queue.clamp(1, Semaphore::MAX_PERMITS.min(MAX_ROOM));
         let slots = config.exchanges.clamp(1, Semaphore::MAX_PERMITS);
         let shared = Arc::new(Shared::new(room, slots, journal.size()));
         let key = journal.verifier_key();
         let work = Work {
             journal,
-            path: folder.journal()?,
+            path,
             heartbeat: config.heartbeat,
             deadline: config.deadline,
             anchor,

@@ -11,12 +11,15 @@ pub(crate) mod policy;
 pub(crate) mod quickstart;
 pub(crate) mod recover;
 pub(crate) mod remote;
+pub(crate) mod replay;
 pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod sessions;
+pub(crate) mod sinks;
 pub(crate) mod token;
 pub(crate) mod verify;
 pub(crate) mod why;
+pub(crate) mod witness;
 
 use std::{
     env,
@@ -35,6 +38,7 @@ use tollbook_gateway::{
     config::{Config, Mistakes},
     control::{self, Noted, Unnoted, View},
 };
+use tollbook_ledger::Quorum;
 use tollbook_masking::Masker;
 use tollbook_recording::{ErrorKind, Reader};
 use tollbook_search::{Index, SavedSearches, Trail};
@@ -184,6 +188,15 @@ impl Book {
         index.trail(book, id, 1, 100).ok()?
     }
 
+    /// The witnesses of the book, where the configuration says where it is and who they are.
+    pub(crate) fn witnesses(&self) -> Option<Quorum> {
+        if self.data.is_some() {
+            return None;
+        }
+        let (_, config) = self.configuration.read().ok()?;
+        config.record.witnesses.quorum()
+    }
+
     /// The searches that were saved beside the book.
     pub(crate) fn saved(&self) -> Result<SavedSearches, Failure> {
         Ok(SavedSearches::of(self.folder()?))
@@ -205,6 +218,19 @@ impl Book {
         let text = std::fs::read_to_string(&file)
             .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
         Prices::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
+    }
+
+    /// The configuration that goes with the book.
+    pub(crate) const fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    /// What the configuration says, where there is one: a book alone has none.
+    pub(crate) fn settings(&self) -> Result<Option<(PathBuf, Config)>, Failure> {
+        if self.data.is_some() && self.configuration.config.is_none() {
+            return Ok(None);
+        }
+        self.configuration.read().map(Some)
     }
 
     /// The folder of the book.

@@ -257,7 +257,7 @@ const MAX_SECRET: usize = 64 << 10;
 pub(crate) fn terms_last(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.collect();
     let takes_queries = |name: &OsString| {
-        ["search", "exchanges", "sessions", "export"]
+        ["search", "exchanges", "sessions", "export", "replay"]
             .iter()
             .any(|one| name == one)
     };

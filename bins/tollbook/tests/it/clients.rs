@@ -17,6 +17,13 @@ const READERS: [&str; 4] = [
     "opentelemetry-proto==1.45.2",
     "pyarrow==26.0.1",
 ];
+/// What sinks send to, none of it ours.
+const SERVERS: [&str; 4] = [
+    "moto[server]==5.2.5",
+    "nats-py==2.16.0",
+    "opentelemetry-proto==1.45.2",
+    "standardwebhooks==1.1.0",
+];
 const NODE_PACKAGES: [&str; 2] = [
     "@anthropic-ai/sdk@1.12.0",
     "@anthropic-ai/claude-code@2.1.197",
@@ -32,6 +39,11 @@ pub(crate) fn python() -> PathBuf {
 /// Python with readers of the formats that are exported.
 pub(crate) fn readers() -> PathBuf {
     venv("readers", &READERS)
+}
+
+/// Python with what sinks send to.
+pub(crate) fn servers() -> PathBuf {
+    venv("servers", &SERVERS)
 }
 
 fn venv(name: &str, packages: &[&str]) -> PathBuf {

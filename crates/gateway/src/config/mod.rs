@@ -8,6 +8,7 @@ mod approvals;
 mod connection;
 mod detection;
 mod document;
+mod durability;
 mod federation;
 mod gateway;
 mod issuer;
@@ -18,6 +19,8 @@ mod mistake;
 mod record;
 mod retention;
 mod search;
+mod sink;
+mod witness;
 
 use std::path::{Path, PathBuf};
 
@@ -27,6 +30,7 @@ pub use connection::{
     ConnectionConfig, CredentialConfig, SecretSource, ToolCalls, UpstreamFederation, WaitConfig,
 };
 pub use detection::DetectionConfig;
+pub use durability::Durability;
 pub use federation::FederationConfig;
 pub use gateway::{GatewayConfig, TlsConfig};
 pub use issuer::{IssuerConfig, KeySource};
@@ -36,8 +40,10 @@ pub(crate) use mistake::nearest;
 pub use mistake::{Located, Mistake, Mistakes};
 pub use record::RecordConfig;
 pub use search::SearchConfig;
+pub use sink::{SinkConfig, SinkTo};
 use tollbook_recording::{Retention, Terms};
 use toml::de::DeTable;
+pub use witness::{WITNESS, WitnessConfig, WitnessService, WitnessesConfig};
 
 use self::document::{Notes, Section};
 
@@ -54,6 +60,8 @@ pub struct Config {
     pub retention: tollbook_recording::Terms,
     /// `[search]`: how the book is searched.
     pub search: SearchConfig,
+    /// `[witness]`: being a witness of others' logs.
+    pub witness: Option<WitnessService>,
     /// `[[issuer]]`: who may vouch for callers.
     pub issuers: Vec<IssuerConfig>,
     /// `[[connection]]`: what can be reached through the gate.
@@ -78,6 +86,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// `[masking]`: what is found in bodies, and what becomes of it.
     pub masking: MaskingConfig,
+    /// `[[sink]]`: where copies of records go.
+    pub sinks: Vec<SinkConfig>,
 }
 
 impl Config {
@@ -93,6 +103,8 @@ impl Config {
         book.reserve = size(record.reserve, book.reserve);
         book.deadline = record.deadline.unwrap_or(book.deadline);
         book.keys = self.keys.clone();
+        book.note = record.gaps.clone();
+        book.farewell = record.close_deadline.unwrap_or(book.farewell);
         book
     }
 
@@ -146,6 +158,10 @@ impl Config {
             record: RecordConfig::read(root.table("record"), folder, &gateway.data),
             keys: keys::read(root.table("keys"), folder),
             retention,
+            witness: WitnessService::read(root.table("witness"), &gateway.name),
+            sinks: named(root.tables("sink"), "sink", |section| {
+                SinkConfig::read(section, folder, &gateway.data)
+            }),
             gateway,
             issuers: named(root.tables("issuer"), "issuer", |section| {
                 IssuerConfig::read(section, folder)

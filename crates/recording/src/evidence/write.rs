@@ -14,7 +14,7 @@ use tollbook_ledger::{
 
 use super::{Evidence, EvidenceOptions, folder::Folder};
 use crate::{
-    Error, ErrorKind,
+    Attestations, Error, ErrorKind,
     database::{signed, unsigned},
     journal::REQUEST,
 };
@@ -27,6 +27,7 @@ use crate::{
 pub(crate) fn write(
     book: &Transaction<'_>,
     key: &VerifierKey,
+    attested: &Attestations,
     options: &EvidenceOptions,
     path: &Path,
 ) -> Result<Evidence, Error> {
@@ -53,6 +54,10 @@ pub(crate) fn write(
         if options.contents && matches!(leaf.header.kind, Kind::Intent | Kind::Outcome) {
             content(book, index, &leaf, &mut folder)?;
         }
+    }
+    let needed = records.last().map_or(0, |last| last + 1);
+    for (name, bytes) in attested.evidence(size, needed, key)? {
+        folder.put(&name, &bytes)?;
     }
     folder.put(VKEY, format!("{key}\n").as_bytes())?;
     folder.put(CHECKPOINT, note.as_bytes())?;

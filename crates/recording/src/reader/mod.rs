@@ -21,7 +21,9 @@ use serde_json::Value;
 use tollbook_exchange::ExchangeId;
 use tollbook_ledger::VerifierKey;
 
-use crate::{Error, ErrorKind, Evidence, EvidenceOptions, database, evidence, folder};
+use crate::{
+    Attestations, Error, ErrorKind, Evidence, EvidenceOptions, database, evidence, folder,
+};
 
 /// Reads the book in a folder: that of a running gateway, or a copy.
 ///
@@ -168,7 +170,22 @@ impl Reader {
         folder: impl AsRef<Path>,
     ) -> Result<Evidence, Error> {
         let key = self.key(key)?;
-        self.read(|book| evidence::write(book, &key, options, folder.as_ref()))
+        let attested = self.attestations();
+        self.read(|book| evidence::write(book, &key, &attested, options, folder.as_ref()))
+    }
+
+    /// The public key of the log that lies in the folder.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn verifier_key(&self) -> Result<VerifierKey, Error> {
+        self.key(None)
+    }
+
+    /// The checkpoints of the book that others have signed too.
+    pub fn attestations(&self) -> Attestations {
+        Attestations::of(&self.folder)
     }
 
     fn key(&self, key: Option<&VerifierKey>) -> Result<VerifierKey, Error> {

@@ -17,7 +17,7 @@ use tollbook_recording::{
 };
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 
-use crate::support::{Book, Closed, Stall};
+use crate::support::{Book, Closed, Stall, states};
 
 /// A book on a disk whose free bytes the test says.
 fn on_a_disk(change: impl FnOnce(&mut tollbook_recording::Config)) -> (Book, Arc<AtomicU64>) {
@@ -60,17 +60,8 @@ async fn send(recorder: &Recorder, policy: &OnFailure, method: &str) -> u16 {
 
 /// What the book says of itself under this state.
 fn told(book: &Closed, state: &str) -> Vec<Value> {
-    let database = book.database();
-    let mut entries = database
-        .prepare("SELECT envelope FROM entry ORDER BY seq")
-        .unwrap();
-    let entries = entries
-        .query_map([], |row| row.get::<_, Vec<u8>>(0))
-        .unwrap();
-    let entries = entries.map(|entry| serde_json::from_slice::<Value>(&entry.unwrap()).unwrap());
-    entries
-        .filter(|entry| entry["kind"] == "state" && entry["state"] == state)
-        .collect()
+    let all = states(&book.folder()).into_iter();
+    all.filter(|told| told["state"] == state).collect()
 }
 
 fn counts(gap: &Value) -> [u64; 4] {

@@ -209,6 +209,21 @@ impl Closed {
     }
 }
 
+/// What a book says of its own state, in order.
+pub(crate) fn states(folder: &Path) -> Vec<Value> {
+    let database = Connection::open(folder.join("journal.db")).unwrap();
+    let mut entries = database
+        .prepare("SELECT envelope FROM entry ORDER BY seq")
+        .unwrap();
+    let entries = entries
+        .query_map([], |row| row.get::<_, Vec<u8>>(0))
+        .unwrap();
+    entries
+        .map(|entry| serde_json::from_slice::<Value>(&entry.unwrap()).unwrap())
+        .filter(|entry| entry["kind"] == "state")
+        .collect()
+}
+
 pub(crate) fn open() -> Exchange {
     Exchange::open(ExchangeId::generate(), "claude", "claude", Timestamp::now())
 }
