@@ -44,6 +44,7 @@ mod oauth;
 mod opening;
 mod plan;
 mod policies;
+mod retention;
 mod run;
 mod sinks;
 mod stack;

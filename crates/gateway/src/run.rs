@@ -42,11 +42,12 @@ use crate::{
     oauth,
     plan::{Channels, Plan},
     policies::LivePolicies,
+    retention,
     sinks::SinkWitness,
     stack::{self, ClaudeConnection},
     tools::ToolGate,
     witness,
-    witnesses::Witnessing,
+    witnesses::{Witnessing, stamp},
 };
 
 /// How long an answer that is no stream waits for people, unless the configuration says.
@@ -182,6 +183,7 @@ impl Gateway {
             mask_key,
             connections,
             witnesses,
+            authority,
             ..
         } = plan;
         let events = Events::new(recorder.clone(), masker.clone());
@@ -197,11 +199,14 @@ impl Gateway {
             alarm.clone(),
             events.clone(),
         ));
+        let retention = Arc::new(plan_config.retention());
+        tasks.spawn(retention::keep(recorder.clone(), Arc::clone(&retention)));
         match Listening::at(&config.data) {
             Ok(socket) => {
                 let control = Control {
                     recorder: recorder.clone(),
                     masker: masker.clone(),
+                    retention: Arc::clone(&retention),
                 };
                 tasks.spawn(control::serve(socket, control));
             }
@@ -215,6 +220,10 @@ impl Gateway {
             let anchor = plan_config.record.anchor.clone();
             let (folder, witnessing) = (config.data.clone(), witnessing.clone());
             tasks.spawn(asking.ask(folder, anchor, witnessing, events.clone()));
+        }
+        if let Some((authority, every)) = authority {
+            let (folder, witnessing) = (config.data.clone(), witnessing.clone());
+            tasks.spawn(stamp(authority, every, folder, witnessing));
         }
         let witness_address = match witness {
             Some(Witnesses { edge, key, service }) => {

@@ -16,6 +16,22 @@
 //! A request that is sent again has them too, and so asks something else. What was never recorded
 //! (bodies beyond the limit of the scan, answers that broke off) cannot be replayed whole.
 //!
+//! # How a request is found
+//!
+//! By what it means, after it was masked as the recorded ones were. What clients vary on their own
+//! does not count:
+//!
+//! | left out | where all must be the same | where the setting may differ |
+//! |---|---|---|
+//! | `max_tokens`, a `metadata` with nothing but a `user_id`, Claude Code's attribution block | yes | yes |
+//! | `cache_control` of the request, of tools, system and content blocks | yes | yes |
+//! | the keyed hash in `[REDACTED:rule#…]` | yes | yes |
+//! | all but the messages: system prompt, tools, model, settings | | yes |
+//! | blocks that begin with `<system-reminder>`, thoughts, ids of tool calls | | yes |
+//! | UUIDs, dates and times of day within texts | | yes |
+//!
+//! Whether a stream is asked for always counts: who asks for one cannot read a document.
+//!
 //! # The threat
 //!
 //! What is replayed was written by others: models, tools, people. It is handed out as data, and who

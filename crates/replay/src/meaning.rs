@@ -1,16 +1,8 @@
 //! What a request means, so that one that is asked now can be found among those that were recorded.
 //!
 //! What is recorded was masked and what is asked now was not, so it is masked with the same rules
-//! first. Then what clients vary on their own is left out:
-//!
-//! | left out | always | where only the setting differs ("alike") |
-//! |---|---|---|
-//! | `max_tokens`, `metadata` with a `user_id` alone, Claude Code's attribution block, `stream` (which must be the same) | yes | yes |
-//! | `cache_control` of the request, of tools, system and content blocks | yes | yes |
-//! | the keyed hash in `[REDACTED:rule#…]` | yes | yes |
-//! | all but the messages: system prompt, tools, model, settings | | yes |
-//! | blocks that begin with `<system-reminder>`, thoughts, ids of tool calls | | yes |
-//! | UUIDs, dates and times of day within texts | | yes |
+//! first. Then what clients vary on their own is left out, in two steps; the crate's front page has the
+//! list.
 
 use std::{borrow::Cow, cmp::Reverse, collections::BTreeSet, sync::LazyLock};
 

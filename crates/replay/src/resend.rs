@@ -152,11 +152,17 @@ impl Resend {
         self
     }
 
-    /// Whether an exchange is one whose request is sent again.
+    /// Whether an exchange is one whose request is sent again. What the gate refused to forward is
+    /// not: it would get there by another way.
     pub fn takes(recorded: &RecordedExchange) -> bool {
         let Some(endpoint) = recorded.endpoint() else {
             return false;
         };
+        let refused = !recorded.record()["refusal"].is_null();
+        // A refusal of the answer is none of the request.
+        if refused && recorded.outcome() != Some("policy_cut") {
+            return false;
+        }
         match endpoint {
             Endpoint::MessagesCreate | Endpoint::MessagesCountTokens => !recorded.body().is_empty(),
             Endpoint::ModelList | Endpoint::ModelGet => true,

@@ -4,14 +4,19 @@ pub(crate) mod approvals;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod doctor;
+pub(crate) mod erase;
 pub(crate) mod exchanges;
 pub(crate) mod export;
+pub(crate) mod hold;
+pub(crate) mod keys;
 pub(crate) mod mask;
+mod order;
 pub(crate) mod policy;
 pub(crate) mod quickstart;
 pub(crate) mod recover;
 pub(crate) mod remote;
 pub(crate) mod replay;
+pub(crate) mod retention;
 pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod sessions;
@@ -40,7 +45,7 @@ use tollbook_gateway::{
 };
 use tollbook_ledger::Quorum;
 use tollbook_masking::Masker;
-use tollbook_recording::{ErrorKind, Reader};
+use tollbook_recording::{ErrorKind, KeySource, Reader};
 use tollbook_search::{Index, SavedSearches, Trail};
 use tracing_subscriber::EnvFilter;
 
@@ -127,6 +132,10 @@ pub(crate) struct Book {
     /// The folder of the book, of a running gateway or a copy; else the configuration says.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// The identity of the recipient that the keys of sessions are sealed to, where `[keys]` of the
+    /// configuration names one: a file of age-keygen.
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
     #[command(flatten)]
     configuration: Configuration,
 }
@@ -134,8 +143,12 @@ pub(crate) struct Book {
 impl Book {
     /// Opens the book for reading.
     pub(crate) fn open(&self) -> Result<Reader, Failure> {
-        let folder = self.folder()?;
-        Reader::open(&folder).map_err(|error| match error.kind() {
+        let (folder, own) = self.own()?;
+        let mut keys = own.map_or_else(KeySource::default, |(_, config)| config.keys);
+        if let Some(identity) = &self.identity {
+            keys = keys.with_identity(identity);
+        }
+        Reader::open_with(&folder, &keys).map_err(|error| match error.kind() {
             ErrorKind::NoBook => {
                 Failure::Unknown(format!("there is no book in {}", folder.display()))
             }
@@ -189,6 +202,18 @@ impl Book {
         }
         let (_, config) = self.configuration.read().ok()?;
         config.record.witnesses.quorum()
+    }
+
+    /// The roots of the authority for time stamps, where the configuration says where the book is.
+    pub(crate) fn tsa_roots(&self) -> Option<PathBuf> {
+        if self.data.is_some() {
+            return None;
+        }
+        let (_, config) = self.configuration.read().ok()?;
+        config
+            .record
+            .timestamp
+            .map(|timestamp| timestamp.roots.value)
     }
 
     /// The searches that were saved beside the book.

@@ -6,7 +6,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Output, Stdio},
     thread,
 };
@@ -82,19 +82,6 @@ impl Drop for Sandbox {
     }
 }
 
-/// A copy of a book, which stays when its gateway is gone.
-fn copy_of(book: &Path, folder: &Path) -> PathBuf {
-    let copy = folder.join("copy");
-    fs::create_dir(&copy).unwrap();
-    for entry in fs::read_dir(book).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_file() {
-            fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
-        }
-    }
-    copy
-}
-
 /// The run of an agent, recorded at the gate, is finished again by the same agent when there is no
 /// gate and no upstream any more.
 #[test]
@@ -108,7 +95,7 @@ fn claude_code_finishes_the_same_run_offline() {
 }
 
 fn finishes_offline(program: &Path) {
-    let stage = Stage::set();
+    let mut stage = Stage::set();
     let gate = Gate {
         program,
         stage: &stage,
@@ -135,8 +122,9 @@ fn finishes_offline(program: &Path) {
 
     let mut again = agent();
     let other = agent();
-    let book = copy_of(&stage.book(), folder.path());
-    stage.end();
+    // From here on there is neither a gate nor anybody behind it.
+    stage.stop();
+    let (book, asked) = (stage.book(), stage.upstream.count());
 
     let sandbox = Sandbox::of(&book, &session, &[]);
     assert!(sandbox.answers >= 2);
@@ -157,6 +145,7 @@ fn finishes_offline(program: &Path) {
     assert!(report["served"].as_u64().unwrap() >= 2, "{events:#?}");
     assert_eq!(report["never_asked"], json!([]), "{events:#?}");
     assert_eq!(code, 0);
+    assert_eq!(stage.upstream.count(), asked, "nobody else was asked");
 
     // Another prompt is another run, and nothing is made up for it.
     let sandbox = Sandbox::of(&book, &session, &["--fail-on-difference"]);
@@ -188,7 +177,7 @@ fn finishes_offline(program: &Path) {
 /// Every case of the SDK ends as it did, errors and streams that break off too.
 #[test]
 fn the_sdk_gets_the_same_answers_again() {
-    let stage = Stage::set();
+    let mut stage = Stage::set();
     let drive = |base: &str, token: &str| -> BTreeMap<String, Value> {
         let output = Command::new(clients::python())
             .arg(clients::script("sdk.py"))
@@ -210,12 +199,10 @@ fn the_sdk_gets_the_same_answers_again() {
     };
     let mut recorded = drive(&stage.base, &stage.token("python"));
     stage.exchanges(15, |_| true);
-    let folder = TempDir::new().unwrap();
-    let book = copy_of(&stage.book(), folder.path());
-    stage.end();
+    stage.stop();
 
     // At the path of the connection, as at the gateway.
-    let sandbox = Sandbox::of(&book, "connection:claude", &["--speed", "max"]);
+    let sandbox = Sandbox::of(&stage.book(), "connection:claude", &["--speed", "max"]);
     let mut replayed = drive(&format!("{}/claude", sandbox.base), "anything");
     let (events, report, _) = sandbox.end();
     // Nobody is turned away for who they are, and what a stranger asked was never read.

@@ -41,7 +41,7 @@ pub use record::RecordConfig;
 pub use sink::{SinkConfig, SinkTo};
 use tollbook_recording::{Retention, Terms};
 use toml::de::DeTable;
-pub use witness::{WITNESS, WitnessConfig, WitnessService, WitnessesConfig};
+pub use witness::{TimestampConfig, WITNESS, WitnessConfig, WitnessService, WitnessesConfig};
 
 use self::document::{Notes, Section};
 

@@ -8,6 +8,7 @@ mod shelf;
 use std::{
     collections::BTreeSet,
     fmt,
+    net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -15,7 +16,9 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode, header, request::Parts, uri::Authority,
+};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use serde_json::json;
@@ -63,7 +66,7 @@ pub enum Fallback {
 ///
 /// - `HEAD` probes and exchanges of tokens are answered without the book, and so is the counting of
 ///   tokens if no such count is recorded, by a guess of four bytes a token.
-/// - Any credential is taken, and none is looked at.
+/// - Any credential is taken, and none is looked at. Whoever reaches it can read the record.
 /// - A path may begin with the name of the connection, as it does at the gateway.
 /// - An answer that broke off when it was recorded breaks off again.
 pub struct Sandbox {
@@ -72,6 +75,7 @@ pub struct Sandbox {
     pace: Pace,
     fallback: Fallback,
     same_setting: bool,
+    any_name: bool,
     watch: Box<dyn Fn(&Event) + Send + Sync>,
     connections: BTreeSet<String>,
     state: Mutex<State>,
@@ -112,6 +116,7 @@ impl Sandbox {
             pace: Pace::at_once(),
             fallback: Fallback::default(),
             same_setting: false,
+            any_name: false,
             watch: Box::new(|_| {}),
             connections,
             state: Mutex::new(State {
@@ -143,6 +148,14 @@ impl Sandbox {
         self
     }
 
+    /// Answers under any name. Otherwise it answers under addresses and as `localhost` alone: a page in
+    /// a browser can have a name of its own point to this machine, and read the record that way.
+    #[must_use]
+    pub const fn any_name(mut self) -> Self {
+        self.any_name = true;
+        self
+    }
+
     /// Is told each thing that happens, when it does.
     #[must_use]
     pub fn watch(mut self, watch: impl Fn(&Event) + Send + Sync + 'static) -> Self {
@@ -170,6 +183,11 @@ impl Sandbox {
         let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         let request_id = format!("req_replay_{number}");
         let (head, body) = request.into_parts();
+        if !self.any_name && !is_local(&head) {
+            let message =
+                "a replay answers under its address or as localhost, and under no other name";
+            return refusal(421, message, &request_id);
+        }
         let target = head.uri.path_and_query().map_or("/", |all| all.as_str());
         let target = self.below_connection(target);
         if (&head.method, path(target)) == (&Method::POST, "/v1/oauth/token")
@@ -343,6 +361,20 @@ impl fmt::Debug for Sandbox {
             .field("fallback", &self.fallback)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether a request goes to an address or to `localhost`, or names nobody.
+fn is_local(head: &Parts) -> bool {
+    let header = head.headers.get(header::HOST);
+    let header = header.map(|value| value.to_str().unwrap_or("?"));
+    let Some(host) = head.uri.authority().map(Authority::as_str).or(header) else {
+        return true;
+    };
+    let Ok(host) = host.parse::<Authority>() else {
+        return false;
+    };
+    let name = host.host().trim_matches(['[', ']']);
+    name == "localhost" || name.parse::<IpAddr>().is_ok()
 }
 
 /// What the official SDKs take for an exchanged token.

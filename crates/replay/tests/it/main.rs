@@ -7,4 +7,5 @@
 
 mod book;
 mod playback;
+mod resend;
 mod sandbox;

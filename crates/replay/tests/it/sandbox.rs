@@ -259,6 +259,31 @@ async fn what_cannot_be_read_is_refused() {
 }
 
 #[tokio::test]
+async fn a_page_with_a_name_of_its_own_reads_nothing() {
+    let mut book = Book::new();
+    book.record(Call::message("hello", "one")).await;
+    let (careful, any) = (sandbox(&book), sandbox(&book).any_name());
+    let ask = async |sandbox: &Sandbox, host: &str| {
+        let request = Request::post("/v1/messages").header("host", host);
+        let request = request.body(asked("hello").to_string()).unwrap();
+        sandbox.answer(request).await.status().as_u16()
+    };
+    for host in ["127.0.0.1:8090", "localhost", "[::1]:8090"] {
+        assert_eq!(ask(&careful, host).await, 200, "{host}");
+    }
+    for host in [
+        "evil.example",
+        "evil.example:8090",
+        "127.0.0.1.evil.example",
+        "",
+        "a b",
+    ] {
+        assert_eq!(ask(&careful, host).await, 421, "{host}");
+        assert_eq!(ask(&any, host).await, 200, "{host}");
+    }
+}
+
+#[tokio::test]
 async fn events_come_at_their_pace() {
     let mut book = Book::new();
     let mut call = Call::message("slow", "");

@@ -84,7 +84,8 @@ impl Index {
         &self.prices
     }
 
-    /// Takes in what the book has and the index has not. Several processes may do so at once.
+    /// Takes in what the book has and the index has not, and forgets what was erased from the book:
+    /// of that nothing is left in the file. Several processes may do so at once.
     ///
     /// # Errors
     ///

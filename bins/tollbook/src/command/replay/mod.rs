@@ -86,7 +86,8 @@ pub(crate) struct Replay {
     /// model, dates and ids in texts.
     #[arg(long, requires = "serve")]
     same_setting: bool,
-    /// Let --serve listen where other machines can reach it. Whoever does can read the record.
+    /// Let --serve listen where other machines can reach it, and answer under any name. Whoever
+    /// reaches it can read the record.
     #[arg(long, requires = "serve")]
     allow_remote: bool,
     /// The model that --to asks for instead of the recorded one.
@@ -124,7 +125,8 @@ struct Way {
     /// asked, and in order. Stops at Ctrl-C, and tells what nobody asked for.
     #[arg(long, value_name = "ADDRESS")]
     serve: Option<SocketAddr>,
-    /// Send the recorded requests to this upstream, in order, and compare the answers.
+    /// Send the recorded requests to this upstream, in order, and compare the answers. It may be a
+    /// gateway, such as http://127.0.0.1:8080/claude. What was refused then is not sent.
     #[arg(long, value_name = "URL")]
     to: Option<String>,
     /// Tell which verdicts would be others with the policies in this folder.

@@ -42,6 +42,9 @@ impl Replay {
         if self.same_setting {
             sandbox = sandbox.same_setting();
         }
+        if self.allow_remote {
+            sandbox = sandbox.any_name();
+        }
         let answers = sandbox.answers();
         if answers == 0 {
             return Err(Failure::no(
