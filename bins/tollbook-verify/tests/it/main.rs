@@ -14,8 +14,8 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tollbook_ledger::{
-    Chain, Checkpoint, ContentDigest, Frontier, Hash, Header, Kind, Leaf, Level, LogProof, Note, Seal,
-    SigningKey, Tile, WitnessSigner,
+    Chain, Checkpoint, ContentDigest, Frontier, Hash, Header, Kind, Leaf, Level, LogProof, Note,
+    Seal, SigningKey, Tile, WitnessSigner,
     evidence::{Indexes, Manifest, Opening, Selection, id_to_text},
     inclusion_proof, leaf_hash,
 };
