@@ -39,8 +39,7 @@ fn main() {
     let asked = std::env::args().find_map(|argument| argument.parse().ok());
     let bench = std::env::args().any(|argument| argument == "--bench");
     let count: u32 = asked.unwrap_or(if bench { 100_000 } else { 200 });
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all();
-    let runtime = { runtime }.build().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
     println!("load before: {}", load());
     let raw = raw(if bench { 2_000 } else { 50 });
     println!(

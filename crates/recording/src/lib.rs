@@ -114,7 +114,7 @@ pub use keys::{KeyCommand, KeySource, Recipient, RecipientError, rotate_keys};
 #[cfg(feature = "tower")]
 pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, Release, ResponseBody};
 pub use reader::{
-    Fault, Filter, Kept, LastSign, Monitor, Reader, Silence, Summary, Unread, Verification,
+    Fault, Filter, Kept, LastSign, Monitor, Reader, Silence, Summary, ToldGap, Unread, Verification,
 };
 pub use recorder::{Health, Recorder, Stats};
 pub use recording::Recording;

@@ -1,7 +1,7 @@
 //! What `verify` found.
 
 use tollbook_exchange::Timestamp;
-use tollbook_recording::Verification;
+use tollbook_recording::{ToldGap, Verification};
 
 use super::{Tone, field, inert, local, tone};
 
@@ -71,6 +71,13 @@ pub(crate) fn report(report: &Verification) -> Vec<String> {
         let more = report.silence_count - SILENCES as u64;
         page.push(field("", &format!("and {more} earlier")));
     }
+    for gap in report.gaps.iter().rev().take(SILENCES).rev() {
+        page.push(field("not recorded", &not_recorded(gap)));
+    }
+    if report.gaps.len() > SILENCES {
+        let more = report.gaps.len() - SILENCES;
+        page.push(field("", &format!("and {more} earlier")));
+    }
     if let Some(sign) = report.last_sign {
         let word = if sign.stopped { "stopped" } else { "running" };
         page.push(field("last sign", &format!("{word} at {}", time(sign.at))));
@@ -92,6 +99,29 @@ pub(crate) fn report(report: &Verification) -> Vec<String> {
         ));
     }
     page
+}
+
+/// What was not recorded, in one line.
+fn not_recorded(gap: &ToldGap) -> String {
+    let counts = [
+        (gap.counts.passed, "passed"),
+        (gap.counts.refused, "refused"),
+        (gap.counts.unfinished, "without an end"),
+        (gap.counts.lost, "lost"),
+    ];
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<String> = counts
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    let when = match (gap.from, gap.to) {
+        (Some(from), Some(to)) => format!("{} to {}", time(from), time(to)),
+        _ => "nobody knows when".to_owned(),
+    };
+    let (connection, why, index) = (inert(&gap.connection), inert(&gap.why), gap.index);
+    format!(
+        "{when}, {connection}: {} ({why}, index {index})",
+        counts.join(", ")
+    )
 }
 
 fn time(time: Timestamp) -> String {

@@ -8,7 +8,7 @@ mod walk;
 
 pub use list::{Filter, Summary};
 pub use monitor::Monitor;
-pub use verify::{Fault, Kept, LastSign, Silence, Unread, Verification};
+pub use verify::{Fault, Kept, LastSign, Silence, ToldGap, Unread, Verification};
 
 use std::{
     fmt,

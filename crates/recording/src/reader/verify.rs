@@ -13,7 +13,7 @@ use tollbook_ledger::{
 
 use super::count;
 use crate::{
-    Error,
+    Error, Unrecorded,
     body::{Opened, Recipe},
     database::{self, signed},
     envelope::{VERSION, content, shape_name},
@@ -68,6 +68,8 @@ pub struct Verification {
     pub silences: Vec<Silence>,
     /// How many such times there are, also beyond what `silences` holds.
     pub silence_count: u64,
+    /// What was not recorded, as the book itself says; at most a thousand times.
+    pub gaps: Vec<ToldGap>,
     /// The last sign of life of the recorder: when, and whether it said that it stops.
     pub last_sign: Option<LastSign>,
 }
@@ -113,6 +115,24 @@ pub struct Silence {
     /// `stopped` if the recorder said that it stops, `crashed` if it ended without a word, `late`
     /// if it ran on and a heartbeat is missing.
     pub why: &'static str,
+}
+
+/// What was not recorded, as an entry of the book says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ToldGap {
+    /// The index of the entry.
+    pub index: u64,
+    /// The connection; empty where that is not known.
+    pub connection: String,
+    /// When the first of it was, if that is known.
+    pub from: Option<Timestamp>,
+    /// When the last of it was, if that is known.
+    pub to: Option<Timestamp>,
+    /// Why it could not be recorded.
+    pub why: String,
+    /// How much it was.
+    pub counts: Unrecorded,
 }
 
 /// The last entry that a recorder wrote of itself.
@@ -190,6 +210,7 @@ pub(super) fn verify(
         lost_count: 0,
         intents: 0,
         outcomes: 0,
+        gaps: Vec::new(),
     };
     // What cannot be read here is told where it is met again.
     let _damaged = audit.tombstones.read(book);
@@ -280,6 +301,7 @@ pub(super) fn verify(
         sessions,
         silences: silences(&report.pulse),
         silence_count: report.pulse.count(),
+        gaps: audit.gaps,
         last_sign: report.pulse.last().map(|(at, stopped)| LastSign {
             at: Timestamp::from_micros(at),
             stopped,
@@ -360,6 +382,7 @@ struct Audit<'a> {
     lost_count: u64,
     intents: u64,
     outcomes: u64,
+    gaps: Vec<ToldGap>,
 }
 
 impl Audit<'_> {
@@ -461,12 +484,32 @@ impl Audit<'_> {
                 self.fault(index, "the envelope is not one that this build reads");
                 return Ok(());
             }
-            (kind, _) => own(kind, header, &envelope),
+            (kind, _) => {
+                self.told(header, &envelope);
+                own(kind, header, &envelope)
+            }
         };
         if !fits {
             self.fault(index, "the envelope is not that of its leaf");
         }
         Ok(())
+    }
+
+    /// Takes down what the book says was not recorded.
+    fn told(&mut self, header: &Header, envelope: &Value) {
+        let is_gap = header.kind == Kind::State && envelope["state"] == "gap";
+        if !is_gap || self.gaps.len() >= MAX_FAULTS {
+            return;
+        }
+        let text = |key: &str| envelope[key].as_str().unwrap_or_default().to_owned();
+        self.gaps.push(ToldGap {
+            index: header.sequence,
+            connection: text("connection"),
+            from: text("from").parse().ok(),
+            to: text("to").parse().ok(),
+            why: text("why"),
+            counts: serde_json::from_value(envelope.clone()).unwrap_or_default(),
+        });
     }
 
     /// Checks what can be of an entry that nobody can open.

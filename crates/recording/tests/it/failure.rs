@@ -97,7 +97,12 @@ async fn what_is_blocked_is_counted_and_told() {
     assert_eq!(gaps[0]["why"], "journal_space");
     assert_eq!(gaps[0]["on_record_failure"], "block");
     assert!(gaps[0]["from"].as_str() <= gaps[0]["to"].as_str());
-    assert!(book.reader().verify(None).unwrap().is_verified());
+    let found = book.reader().verify(None).unwrap();
+    assert!(found.is_verified());
+    let [gap] = &found.gaps[..] else {
+        panic!("{:?}", found.gaps);
+    };
+    assert_eq!((gap.connection.as_str(), gap.counts.refused), ("claude", 2));
 }
 
 #[tokio::test]

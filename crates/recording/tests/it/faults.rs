@@ -135,7 +135,11 @@ fn a_killed_recorder_loses_nothing_that_was_acknowledged() {
 
 /// A recorder on a disk that goes wrong once, and then works again.
 fn wrong(fault: Fault) -> (Child, String) {
-    let mut child = Child::new(200).with(fault);
+    wrong_with(Child::new(200).with(fault))
+}
+
+/// The same with a recorder that is set up.
+fn wrong_with(mut child: Child) -> (Child, String) {
     child.run();
     let said = child.said();
     let reader = Reader::open(child.disk().join("book"));

@@ -108,6 +108,12 @@ impl Child {
         self.set("DISK_FAIL_WHEN", armed.display())
     }
 
+    /// The same, and what is to go wrong goes wrong only when the book is open.
+    pub(crate) fn once_open(self) -> Self {
+        let open = self.disk().join(ACKS);
+        self.set("DISK_FAIL_WHEN", open.display())
+    }
+
     /// Begins to record.
     pub(crate) fn start(&mut self) -> std::process::Child {
         self.command.spawn().unwrap()

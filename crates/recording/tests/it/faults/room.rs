@@ -2,7 +2,7 @@
 
 use tollbook_recording::{Reader, Recorder};
 
-use super::{ENOSPC, wrong};
+use super::{ENOSPC, wrong_with};
 use crate::disk::{Child, Fault, body_of, config};
 
 const EROFS: i32 = 30;
@@ -20,12 +20,13 @@ fn from(call: &'static str, name: &'static str, at: u32, errno: i32) -> Fault {
 #[test]
 fn a_disk_without_room_ends_recording_at_each_place_that_the_book_is_written_to() {
     for (call, name, at) in [
-        ("write", "journal.db-wal", 80),
-        ("sync", "journal.db-wal", 30),
-        ("write", "journal.db", 3),
-        ("sync", "journal.db", 2),
+        ("write", "-wal", 30),
+        ("sync", "-wal", 30),
+        ("write", "journal.db", 1),
+        ("sync", "journal.db", 1),
     ] {
-        let (child, said) = wrong(from(call, name, at, ENOSPC));
+        let child = Child::new(200).with(from(call, name, at, ENOSPC));
+        let (child, said) = wrong_with(child.once_open());
         assert!(said.starts_with("blocked: "), "{call} {name}: {said}");
         assert!(child.acknowledged().len() <= 200, "{said}");
     }
@@ -35,7 +36,8 @@ fn a_disk_without_room_ends_recording_at_each_place_that_the_book_is_written_to(
 fn a_disk_without_room_beside_the_book_keeps_nobody_waiting() {
     // The anchor, and the note of what is not recorded, which lies beside it.
     for (name, at) in [("anchor.new", 2), ("anchor.gaps", 2)] {
-        let (child, said) = wrong(from("write", name, at, ENOSPC));
+        let child = Child::new(200).with(from("write", name, at, ENOSPC));
+        let (child, said) = wrong_with(child.once_open());
         assert!(said.starts_with("Healthy"), "{name}: {said}");
         assert_eq!(child.acknowledged().len(), 200);
     }
@@ -43,7 +45,8 @@ fn a_disk_without_room_beside_the_book_keeps_nobody_waiting() {
 
 #[test]
 fn a_disk_that_becomes_read_only_ends_recording_and_can_be_read() {
-    let mut child = Child::new(200).with(from("write", "journal.db-wal", 80, EROFS));
+    let child = Child::new(200).with(from("write", "-wal", 40, EROFS));
+    let mut child = child.once_open();
     child.run();
     let said = child.said();
     assert!(said.starts_with("blocked: "), "{said}");
