@@ -185,6 +185,9 @@ impl Answer {
 
     /// Whether the certificate is one for time stamps that was valid then, of a trusted authority.
     fn leads_to(&self, certificate: &CertificateDer<'_>, roots: &Roots) -> Result<(), Error> {
+        if !is_for_time_stamps(certificate).unwrap_or(false) {
+            return Err(Error::Untrusted);
+        }
         let seconds = u64::try_from(self.stamp.time / 1_000_000).map_err(|_| Error::Untrusted)?;
         let certificate = EndEntityCert::try_from(certificate).map_err(|_| Error::Untrusted)?;
         certificate
@@ -193,7 +196,8 @@ impl Answer {
                 &roots.0,
                 &self.certificates,
                 UnixTime::since_unix_epoch(Duration::from_secs(seconds)),
-                KeyUsage::required(TIME_STAMPING),
+                // Those between it and the root need not say what they are for.
+                KeyUsage::required_if_present(TIME_STAMPING),
                 None,
                 None,
             )
@@ -281,6 +285,29 @@ fn certificate_v2(values: &mut Walk<'_>) -> Result<Option<Vec<u8>>, Error> {
     Ok(Some(hash.value.to_vec()))
 }
 
+/// Whether the certificate has one purpose, this one, and says so critically (RFC 3161 §2.3).
+fn is_for_time_stamps(certificate: &CertificateDer<'_>) -> Result<bool, Error> {
+    let mut body = Walk::into_one(certificate)?.inside(Tag::Sequence)?;
+    while let Some(field) = body.any()? {
+        if field.tag != context(3) {
+            continue;
+        }
+        let mut extensions = Walk::into_one(field.value)?;
+        while let Some(extension) = extensions.any()? {
+            let mut extension = Walk::into_one(extension.whole)?;
+            if extension.take(Tag::ObjectIdentifier)?.value != EXTENDED_KEY_USAGE {
+                continue;
+            }
+            // A certificate has an extension once, which `webpki` sees to.
+            let is_critical = extension.take(Tag::Boolean).is_ok();
+            let mut purposes = Walk::into_one(extension.take(Tag::OctetString)?.value)?;
+            let purpose = purposes.take(Tag::ObjectIdentifier)?;
+            return Ok(is_critical && purpose.value == TIME_STAMPING && purposes.end().is_ok());
+        }
+    }
+    Ok(false)
+}
+
 fn expect(element: Element<'_>, value: &[u8]) -> Result<(), Error> {
     if element.value == value {
         Ok(())
@@ -322,6 +349,8 @@ const SIGNING_CERTIFICATE_V2: &[u8] = &[
 ];
 /// 1.3.6.1.5.5.7.3.8
 const TIME_STAMPING: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x08];
+/// 2.5.29.37
+const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
 /// A token and a chain of certificates.
 const MAX_BYTES: usize = 1 << 20;
 

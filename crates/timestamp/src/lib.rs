@@ -7,7 +7,7 @@
 //! [`Query`] makes the request, and [`Answer::read`] takes apart what came back. [`Answer::check`]
 //! holds it against the bytes it is about and against the authorities that one trusts: the hash; the
 //! signature over the attributes, and they over the token; the certificate, which must be for time
-//! stamping, valid at that time, and lead to a trusted root. Offline, without a
+//! stamping and nothing else, valid at that time, and lead to a trusted root. Offline, without a
 //! secret, and in pure Rust: RSA (PKCS #1 v1.5) and ECDSA (P-256, P-384) with SHA-256, SHA-384 and
 //! SHA-512. What is not checked is whether a certificate was revoked, because that needs a network.
 
