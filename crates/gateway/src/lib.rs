@@ -46,9 +46,12 @@ mod plan;
 mod policies;
 mod retention;
 mod run;
+mod sinks;
 mod stack;
 mod tls;
 mod tools;
+mod witness;
+mod witnesses;
 
 pub use edge::EdgeError;
 pub use masks::ConnectionMasks;

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
+    path::Path,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -19,16 +20,19 @@ use tollbook_budget::Budgets;
 use tollbook_exchange::{Code, Refusal};
 use tollbook_identity::{GateAuthenticator, TokenExchange};
 use tollbook_inspect::JudgeToolCall;
+use tollbook_ledger::WitnessKey;
 use tollbook_masking::MaskKey;
 use tollbook_policy::Decide;
 use tollbook_recording::{ErrorKind, Health, Recorder};
+use tollbook_sinks::{Sinks, SystemClock};
 use tollbook_state::State;
+use tollbook_witness::{Witness, witness_key};
 
 use crate::{
     admin::{self, Admin},
     approvals::BookWitness,
     claude,
-    config::{ApprovalsConfig, ConnectionConfig, ToolCalls},
+    config::{ApprovalsConfig, ConnectionConfig, ToolCalls, WITNESS, WitnessService},
     control::{self, Control, Listening},
     edge::{Edge, EdgeError},
     events::{Event, Events},
@@ -39,8 +43,11 @@ use crate::{
     plan::{Channels, Plan},
     policies::LivePolicies,
     retention,
+    sinks::SinkWitness,
     stack::{self, ClaudeConnection},
     tools::ToolGate,
+    witness,
+    witnesses::Witnessing,
 };
 
 /// How long an answer that is no stream waits for people, unless the configuration says.
@@ -67,6 +74,7 @@ const MASKING_KEY: &str = "masking";
 pub struct Gateway {
     address: SocketAddr,
     admin: SocketAddr,
+    witness: Option<SocketAddr>,
     stop: CancellationToken,
     /// The data plane. Shutdown waits for it, and for nothing else.
     edge: AbortOnDropHandle<()>,
@@ -78,6 +86,8 @@ pub struct Gateway {
     channels: Channels,
     /// What is still to be told to people.
     replies: TaskTracker,
+    /// What sends copies of records elsewhere.
+    sinks: Sinks,
     state: State,
     recorder: Recorder,
 }
@@ -98,6 +108,12 @@ pub enum StartError {
     /// Approvals that were pending cannot be taken up again.
     #[error("cannot take up approvals")]
     Approvals(#[source] tollbook_approvals::Error),
+    /// The gateway cannot be a witness.
+    #[error("cannot be a witness")]
+    Witness(#[source] tollbook_witness::Error),
+    /// What sends copies of records elsewhere cannot be started.
+    #[error("cannot start the sinks")]
+    Sinks(#[source] tollbook_sinks::Error),
     /// A listener cannot be set up.
     #[error(transparent)]
     Edge(#[from] EdgeError),
@@ -135,6 +151,10 @@ impl Gateway {
         let edge = Edge::bind(config.listen, plan.tls.clone()).await?;
         let admin_edge = Edge::bind(config.admin, None).await?;
         let (address, admin) = (edge.address()?, admin_edge.address()?);
+        let witness = match &plan.config.witness {
+            Some(witness) => Some(Witnesses::bind(witness, &config.data).await?),
+            None => None,
+        };
 
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -156,10 +176,13 @@ impl Gateway {
             detectors,
             people,
             budgets,
+            prices,
+            sinks,
             channels,
             masker,
             mask_key,
             connections,
+            witnesses,
             ..
         } = plan;
         let events = Events::new(recorder.clone(), masker.clone());
@@ -191,6 +214,22 @@ impl Gateway {
                 tracing::error!(%error, "no command can read the book: no control socket")
             }
         }
+        let witnessing = Witnessing::default();
+        if let Some(asking) = witnesses {
+            let anchor = plan_config.record.anchor.clone();
+            let (folder, witnessing) = (config.data.clone(), witnessing.clone());
+            tasks.spawn(asking.ask(folder, anchor, witnessing, events.clone()));
+        }
+        let witness_address = match witness {
+            Some(Witnesses { edge, key, service }) => {
+                let address = edge.address()?;
+                tracing::info!(%address, %key, "is a witness");
+                let router = witness::router(service, events.clone());
+                tasks.spawn(edge.serve(router, stop.clone(), config.drain));
+                Some(address)
+            }
+            None => None,
+        };
         let gate = GateAuthenticator::builder(authenticator)
             .rules(rules)
             .store(state.tokens())
@@ -218,6 +257,18 @@ impl Gateway {
         tasks.spawn(keep(state.clone(), budgets.clone()));
         tasks.spawn(purge(gate.clone()));
 
+        let witness = SinkWitness(events.clone());
+        let sinks = Sinks::start(
+            &config.data,
+            &plan_config.keys,
+            sinks,
+            prices,
+            SystemClock,
+            witness,
+        )
+        .await
+        .map_err(StartError::Sinks)?;
+
         let shared = Shared {
             tokens: TokenExchange::new(gate.clone()),
             policies: LivePolicies::new(source, policies, events),
@@ -230,12 +281,18 @@ impl Gateway {
         let router = admin::router(Admin {
             recorder: recorder.clone(),
             alarm,
+            witnessing,
+            sinks: Arc::new(sinks.watch()),
             stop: stop.clone(),
             masker: masker.clone(),
             gate,
             policies: shared.policies.clone(),
             approvals: approvals.clone(),
             slack: channels.slack.clone(),
+            connections: connections
+                .iter()
+                .map(|(config, ..)| (config.name.clone(), config.durability.clone()))
+                .collect(),
             replies: replies.clone(),
             config: Arc::new(plan_config.admin.clone()),
         });
@@ -258,6 +315,7 @@ impl Gateway {
         Ok(Self {
             address,
             admin,
+            witness: witness_address,
             stop,
             edge,
             tasks,
@@ -266,6 +324,7 @@ impl Gateway {
             budgets,
             channels,
             replies,
+            sinks,
             state,
             recorder,
         })
@@ -279,6 +338,11 @@ impl Gateway {
     /// The address of the admin listener.
     pub const fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// The address where it is a witness of others' logs.
+    pub const fn witness(&self) -> Option<SocketAddr> {
+        self.witness
     }
 
     /// The book.
@@ -301,6 +365,8 @@ impl Gateway {
         self.stop.cancel();
         drop((&mut self.edge).await);
         self.tasks.shutdown().await;
+        // What they have not sent by then is in the book, and goes out after the next start.
+        self.sinks.close(FAREWELL).await;
         self.approvals.settle().await;
         self.replies.close();
         // What people were to be told is lost with a channel that does not answer, and nothing else.
@@ -313,6 +379,31 @@ impl Gateway {
         let closed = tokio::task::spawn_blocking(move || recorder.close()).await;
         // A panic while closing loses nothing that is not lost already.
         closed.unwrap_or(health)
+    }
+}
+
+/// A witness that is not asked yet.
+struct Witnesses {
+    edge: Edge,
+    key: WitnessKey,
+    service: Witness,
+}
+
+impl Witnesses {
+    async fn bind(config: &WitnessService, data: &Path) -> Result<Self, StartError> {
+        let folder = data.join(WITNESS);
+        let (name, logs) = (config.name.clone(), config.logs.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            let signer = witness_key(&folder, &name)?;
+            Witness::open(folder, signer, logs)
+        });
+        let opened = opened.await.map_err(io::Error::from)?;
+        let service = opened.map_err(StartError::Witness)?;
+        Ok(Self {
+            edge: Edge::bind(config.listen, None).await?,
+            key: service.key(),
+            service,
+        })
     }
 }
 
@@ -353,6 +444,7 @@ impl Shared {
                 budgets: self.budgets.clone(),
                 approvals: self.approvals(&config),
                 recorder: self.recorder.clone(),
+                durability: config.durability.clone(),
                 forward,
             };
             let mount = Mount {

@@ -85,8 +85,6 @@ pub enum Kind {
     Tombstone,
     /// Something must not be erased, or may be again. In a leaf: 9.
     Hold,
-    /// Something was let through unrecorded, or is not in the book for another reason. In a leaf: 10.
-    Gap,
 }
 
 /// Commits to an entry: SHA-256 over the tag `tollbook-entry-v3` and a zero byte, the leaf's header,
@@ -236,7 +234,6 @@ impl Kind {
             Self::State => 7,
             Self::Tombstone => 8,
             Self::Hold => 9,
-            Self::Gap => 10,
         }
     }
 
@@ -252,7 +249,6 @@ impl Kind {
             7 => Some(Self::State),
             8 => Some(Self::Tombstone),
             9 => Some(Self::Hold),
-            10 => Some(Self::Gap),
             _ => None,
         }
     }
@@ -269,7 +265,6 @@ impl Kind {
             Self::State => "state",
             Self::Tombstone => "tombstone",
             Self::Hold => "hold",
-            Self::Gap => "gap",
         }
     }
 }
@@ -336,8 +331,8 @@ mod tests {
              dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd\
              eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee\
              ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff\
-             2aaa3a776e12f37e680f0dd75229e3e3d457d583271772e46344dd4016a41ad0\
-             a07e49f143289470"
+             194b450e253c848034fcd927543c9acfc8befa096d3019fd44b5e23a53ea2ad5\
+             c7fe122477609281"
         );
         assert_eq!(Leaf::from_bytes(&leaf().to_bytes()), Ok(leaf()));
     }

@@ -9,7 +9,8 @@
 //! The threat is somebody who can write to the disk. Whoever changes, removes, reorders or adds an
 //! entry changes the root, and without the signing key there is no checkpoint for it. Whoever
 //! holds both the disk *and* the key can rewrite everything that no outsider has seen a checkpoint
-//! of: keep checkpoints elsewhere.
+//! of: keep checkpoints elsewhere. Witnesses do that for a living: an [`AddCheckpoint`] asks one, and
+//! what it answers stands in the note, where a [`Quorum`] finds it.
 //!
 //! What an entry brings to the disk may be encrypted. Then its leaf has a [`Seal`]: the id of the key
 //! and a digest over the stored bytes, by which those check the log who have no key, and everybody
@@ -64,6 +65,7 @@
 
 mod chain;
 mod checkpoint;
+mod cosignature;
 mod digest;
 mod error;
 pub mod evidence;
@@ -80,17 +82,19 @@ mod tiled;
 mod tlog_proof;
 mod tree;
 mod verify;
+mod witness;
 
 pub use chain::{BOOK, Broken, Chain, Chains, Link};
 pub use checkpoint::Checkpoint;
+pub use cosignature::{Cosigned, Quorum, WitnessKey, WitnessSigner, Witnessed};
 pub use digest::ContentDigest;
 pub use error::Error;
 pub use hash::{Hash, leaf_hash};
 pub use key::{SigningKey, VerifierKey};
 pub use leaf::{Header, Kind, LEAF_BYTES, Leaf, commitment, salted};
-pub use note::Note;
+pub use note::{Note, SignatureLine};
 pub use past::{History, Kept, Past};
-pub use proof::{consistency_proof, inclusion_proof, verify_consistency, verify_inclusion};
+pub use proof::{Growth, consistency_proof, inclusion_proof, verify_consistency, verify_inclusion};
 pub use pulse::{Pulse, Silence, Why};
 pub use seal::{Seal, SealedDigest};
 pub use tile::{Level, TILE_WIDTH, Tile, Tiler};
@@ -100,3 +104,4 @@ pub use tree::Frontier;
 pub use verify::{
     Completeness, Entry, Fault, Integrity, MAX_FAULTS, Report, Verdict, Verifier, What,
 };
+pub use witness::{AddCheckpoint, Refused, known_size};

@@ -26,6 +26,7 @@ pub struct Verifier {
     chains: Chains,
     pulse: Pulse,
     count: u64,
+    unread: u64,
     /// Checkpoints of sizes that the tree has not reached.
     ahead: Vec<Checkpoint>,
     history: History,
@@ -127,6 +128,8 @@ pub struct Fault {
 pub enum What {
     /// The leaf cannot be read.
     Leaf,
+    /// No byte of the entry can be read.
+    Unreadable,
     /// The leaf belongs to a lower index: entries are doubled or in another order.
     Sequence,
     /// Entries are missing from this index on, to the one given.
@@ -164,6 +167,7 @@ impl Verifier {
             chains: Chains::new(),
             pulse: Pulse::new(),
             count: 0,
+            unread: 0,
             ahead: Vec::new(),
             history: History::new(),
             proven: None,
@@ -207,9 +211,10 @@ impl Verifier {
                     Ok(leaf) if leaf.header.sequence == self.next => {
                         self.chains.doubt(&leaf.header, hash);
                     }
-                    _ => self.chains.lost(),
+                    _ => self.chains.unread(),
                 }
                 self.next += 1;
+                self.unread += 1;
             }
         }
         if self.whole {
@@ -218,6 +223,17 @@ impl Verifier {
             self.compare();
         }
         checked.ok()
+    }
+
+    /// Goes on over an entry that is there and of which no byte can be read. Its leaf is in no tree
+    /// then, so no root can be computed any more.
+    pub fn unreadable(&mut self) {
+        self.count += 1;
+        self.fault(Some(self.next), What::Unreadable);
+        self.chains.unread();
+        self.whole = false;
+        self.next += 1;
+        self.unread += 1;
     }
 
     /// Holds the index of an entry against that which comes next.
@@ -263,6 +279,11 @@ impl Verifier {
     /// Whether no entry was missing or in another's place so far.
     pub const fn is_whole(&self) -> bool {
         self.whole
+    }
+
+    /// How many entries were there that are not what was signed, or could not be read.
+    pub const fn unread(&self) -> u64 {
+        self.unread
     }
 
     /// What is wrong so far, as in a [`Report`].
@@ -419,6 +440,9 @@ impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Leaf => f.write_str("the leaf cannot be read"),
+            Self::Unreadable => {
+                f.write_str("the entry cannot be read: the disk or its file is damaged")
+            }
             Self::Sequence => f.write_str("the leaf belongs to another index"),
             Self::Lost { last } => write!(f, "entries are missing, to index {last}"),
             Self::Session(broken) => write!(f, "{broken}"),

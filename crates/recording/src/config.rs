@@ -43,6 +43,13 @@ pub struct Config {
     pub reserve: u64,
     /// How the free bytes are found out; the system is asked unless told.
     pub free_space: FreeSpace,
+    /// The file in which is kept what is not recorded, until the book can tell it: in a place where
+    /// the disk of the book does no harm. Beside the anchor unless told, and without one in the
+    /// folder.
+    pub note: Option<PathBuf>,
+    /// How long [`Recorder::close`](crate::Recorder::close) waits for what is to be written. 10
+    /// seconds unless told.
+    pub farewell: Duration,
     /// Where the top key comes from, which the keys of what is recorded are wrapped under. A file
     /// beside the journal unless told.
     pub keys: KeySource,
@@ -67,6 +74,8 @@ impl Config {
             low_space: 1 << 30,
             reserve: 32 << 20,
             free_space: FreeSpace::default(),
+            note: None,
+            farewell: Duration::from_secs(10),
             keys: KeySource::default(),
             limit: None,
         }

@@ -47,6 +47,7 @@ pub(crate) fn connect(path: &Path) -> Result<Connection, Error> {
          PRAGMA checkpoint_fullfsync = ON;
          PRAGMA mmap_size = 0;
          PRAGMA wal_autocheckpoint = 0;
+         PRAGMA secure_delete = FAST;
          PRAGMA trusted_schema = OFF;
          PRAGMA cell_size_check = ON;
          PRAGMA temp_store = MEMORY;",
@@ -132,7 +133,7 @@ const APPLICATION: i32 = 0x746f_6c6c;
 ///
 /// `exchange` and `caller` are derived from the envelopes, for lists. Who asked for what is in the
 /// latter: its rows come at the end, and are changed once, when they are erased, to blanks of the same
-/// length. So they stay where they are, and no page has an older copy of one. `session` is derived
+/// length. So they stay where they are, and with `secure_delete` no page has an older copy of one. `session` is derived
 /// from the leaves: the end of the chain of each session that is not one exchange alone.
 /// `anchored` is the tree as the anchor has it, or had shortly before, so that few leaves have to be
 /// read to see whether the book is the one that was anchored.

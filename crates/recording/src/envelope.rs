@@ -10,7 +10,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Map, Value, json};
 use tollbook_exchange::{
-    Coverage, Draft, Exchange, ExchangeId, Outcome, ResponseShape, SessionId, Timestamp,
+    Coverage, Draft, Exchange, ExchangeId, Level, Outcome, ResponseShape, SessionId, Timestamp,
 };
 use tollbook_ledger::{BOOK, Chain, ContentDigest, Kind, Seal, SealedDigest, salted};
 
@@ -46,6 +46,7 @@ pub(crate) fn intent(
         "session": session,
         "connection": exchange.connection(),
         "protocol": exchange.protocol(),
+        "level": draft.level,
         "started": exchange.started(),
         "principal": draft.principal,
         "action": draft.action,
@@ -92,6 +93,7 @@ pub(crate) fn outcome(
         ended,
         status: draft.response.status,
         outcome,
+        level: Some(draft.level),
         refusal: draft.refusal.as_ref().map_or(Value::Null, |refusal| {
             json!({ "code": refusal.code, "reason": refusal.reason, "message": refusal.message })
         }),
@@ -123,6 +125,7 @@ pub(crate) fn abandoned(
         ended: Timestamp::now(),
         status: None,
         outcome: Outcome::Indeterminate,
+        level: None,
         refusal: Value::Null,
         findings: asked["findings"].clone(),
         headers: json!([]),
@@ -183,6 +186,7 @@ struct Closing {
     ended: Timestamp,
     status: Option<u16>,
     outcome: Outcome,
+    level: Option<Level>,
     refusal: Value,
     findings: Value,
     headers: Value,
@@ -206,6 +210,7 @@ impl Closing {
             "ended": self.ended,
             "status": self.status,
             "outcome": self.outcome,
+            "level": self.level,
             "refusal": self.refusal,
             "findings": self.findings,
             "response": {
@@ -306,6 +311,12 @@ pub(crate) fn heartbeat(period: u16, open: u32, uptime: u64) -> Result<Entry, Er
 /// were not begun in the state before.
 pub(crate) fn state(period: u16, state: &str, free: u64, refused: u64) -> Result<Entry, Error> {
     let told = json!({ "state": state, "free": free, "refused": refused, "period": period });
+    own(Kind::State, period, told)
+}
+
+/// The entry of anything else that the recorder has to tell of itself: `told` has its `state`.
+pub(crate) fn condition(period: u16, mut told: Value) -> Result<Entry, Error> {
+    told["period"] = json!(period);
     own(Kind::State, period, told)
 }
 

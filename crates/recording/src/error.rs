@@ -70,6 +70,8 @@ pub enum ErrorKind {
         /// The number of entries that the anchor is about.
         anchor: u64,
     },
+    /// Books were put aside in the folder, and the one that came after them is not there.
+    EpochLost,
     /// The book has other entries than those that the anchor is about.
     Forked {
         /// The number of entries that the anchor is about.
@@ -194,6 +196,11 @@ impl fmt::Display for ErrorKind {
                 f,
                 "the first {anchor} entries of the book are not those of its anchor: it went on \
                  from a copy. {WAYS_OUT}"
+            ),
+            Self::EpochLost => f.write_str(
+                "books were put aside in this folder, and the one that came after them is not \
+                 there. Put it back, or accept the loss, which begins a new epoch that says so: \
+                 `tollbook recover --accept-gap`",
             ),
             Self::NothingToRecover => f.write_str("the book can be continued as it is"),
             Self::Keys => f.write_str("the keys of the book cannot be read or written"),

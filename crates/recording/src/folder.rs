@@ -53,7 +53,8 @@ impl Folder {
         &self.path
     }
 
-    /// The path of the journal, which exists.
+    /// The path of the journal, which exists. Only for whoever opens it next: once SQLite has it
+    /// open, this would drop the locks on it.
     pub(crate) fn journal(&self) -> Result<PathBuf, Error> {
         let path = journal(&self.path);
         // SQLite gives its other files the mode of this one.
@@ -91,6 +92,16 @@ impl Folder {
         Ok(key)
     }
 
+    /// Refuses a folder in which books were put aside and none is: the newest is lost, or an attempt
+    /// to recover was cut off. A book that began anew here would have the name of an older one.
+    pub(crate) fn check_epochs(&self, origin: &str) -> Result<(), Error> {
+        let is_there = |name: &str| self.path.join(name).exists();
+        if is_there("log.key") || is_there("journal.db") || self.newest_epoch(origin, None)? <= 1 {
+            return Ok(());
+        }
+        Err(ErrorKind::EpochLost.into())
+    }
+
     /// Puts the book aside, into a folder of its own below this one, with what the anchor held. What
     /// was put aside by an attempt before that was cut off stays there, and nothing is put in the
     /// place of another book. Returns the folder.
@@ -102,7 +113,7 @@ impl Folder {
                 fs::write(aside.join("anchor"), anchor)?;
             }
             // The key last: it tells which epoch is put aside.
-            let journal = ["journal.db-wal", "journal.db-shm", "journal.db"];
+            let journal = ["attested", "journal.db-wal", "journal.db-shm", "journal.db"];
             let keys = keys::FILES.into_iter().chain([keys::BOOK_KEY]);
             for name in journal
                 .into_iter()

@@ -141,6 +141,13 @@ impl Journal {
         self.write(vec![entry])
     }
 
+    /// Writes what else the recorder has to tell of itself.
+    pub(crate) fn tell(&mut self, told: Vec<Value>) -> Result<(), Error> {
+        let entries = told.into_iter();
+        let entries = entries.map(|told| envelope::condition(self.period, told));
+        self.write(entries.collect::<Result<_, _>>()?)
+    }
+
     /// Writes that the recorder ends in good order.
     pub(crate) fn stop(&mut self) -> Result<(), Error> {
         self.write(vec![envelope::stop(self.sessions.open())?])

@@ -66,6 +66,7 @@
 //! ```
 
 mod anchor;
+mod attested;
 mod blob;
 mod body;
 mod config;
@@ -75,9 +76,10 @@ mod erased;
 mod erasure;
 mod error;
 mod evidence;
+mod failure;
 mod folder;
+mod gap;
 mod journal;
-#[allow(dead_code, unused_imports)] // until what is recorded is sealed with them
 mod keys;
 #[cfg(feature = "tower")]
 mod layer;
@@ -91,16 +93,20 @@ mod row;
 mod scopes;
 mod sessions;
 mod space;
+mod spool;
 mod writer;
 
+pub use attested::{Attestations, Cosigned, Stamped};
 pub use config::Config;
 pub use erasure::{Erased, Erasure, Expired, ExpiredClass, Hold, Retention, Term, Terms, Whom};
 pub use error::{Error, ErrorKind};
 pub use evidence::{Evidence, EvidenceOptions};
+pub use failure::{Allow, OnFailure, Reads, Spool};
 pub use folder::is_copy;
+pub use gap::Unrecorded;
 pub use keys::{KeyCommand, KeySource, Recipient, RecipientError, rotate_keys};
 #[cfg(feature = "tower")]
-pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, ResponseBody};
+pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, Release, ResponseBody};
 pub use reader::{
     Fault, Filter, Kept, LastSign, Monitor, Reader, Silence, Summary, Unread, Verification,
 };

@@ -193,7 +193,7 @@ impl Job {
         }
     }
 
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let entries = self.entries.iter().map(|entry| entry.envelope.len());
         entries
             .chain(self.packs.iter().map(|pack| pack.data.len()))

@@ -11,9 +11,11 @@ use tollbook_exchange::{Draft, Exchange, Outcome, ResponsePart, ResponseShape, S
 use tollbook_ledger::{ContentDigest, SealedDigest};
 
 use crate::{
-    Error, ErrorKind, blob,
+    Error, ErrorKind, Spool, blob,
     body::{self, Part, Recipe, seal_chunk},
     envelope::{self, Sealing},
+    failure,
+    gap::Missed,
     journal::response_kind,
     keys::{Class, ScopeKeys},
     queue::{Brings, Chunk, Job},
@@ -76,8 +78,37 @@ impl Recording {
         let (inner, open) = (Arc::clone(&self.inner), Arc::clone(&self.open));
         async move {
             let pending = open.exchange.draft(|draft| draft.response.pending);
+            if let Some(spool) = open.spool {
+                inner.shared.spool_takes(spool, pending)?;
+                return open.answer(&inner, None, None);
+            }
             let admitted = inner.in_time(inner.admit(pending)).await?;
-            open.answer(&inner, admitted)
+            open.answer(&inner, Some(admitted), None)
+        }
+    }
+
+    /// Makes durable what has gathered of the response. When this returns, that may be let through.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be written, or not in time: then nothing of it may be let through.
+    pub fn release(&self) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        let (inner, open) = (Arc::clone(&self.inner), Arc::clone(&self.open));
+        async move {
+            let pending = open.exchange.draft(|draft| draft.response.pending);
+            if let Some(spool) = open.spool {
+                // It passed before it was durable, and so does its answer.
+                inner.shared.spool_takes(spool, pending)?;
+                return open.answer(&inner, None, None);
+            }
+            inner
+                .in_time(async {
+                    let admitted = inner.admit(pending).await?;
+                    let (waiting, written) = oneshot::channel();
+                    open.answer(&inner, Some(admitted), Some(waiting))?;
+                    written.await.map_err(|_| inner.blocked())?
+                })
+                .await
         }
     }
 }
@@ -92,6 +123,10 @@ impl Drop for Recording {
         let closed = self.open.close(&self.inner, otherwise, self.slot.take());
         self.inner.forget(self.exchange().id());
         if let Err(error) = closed {
+            let connection = self.exchange().connection();
+            let missed = Missed::Unfinished;
+            let why = failure::word(error.kind());
+            self.inner.shared.gaps.missed(missed, connection, why, None);
             tracing::error!(
                 exchange = %self.exchange().id(),
                 %error,
@@ -105,6 +140,8 @@ impl Drop for Recording {
 #[derive(Debug)]
 pub(crate) struct Open {
     exchange: Exchange,
+    /// What may wait in memory until there is room on the disk, where it may.
+    spool: Option<Spool>,
     progress: Mutex<Progress>,
 }
 
@@ -143,9 +180,11 @@ impl Open {
         exchange: Exchange,
         [intent, outcome]: [[u8; 32]; 2],
         reserved: ScopeKeys,
+        spool: Option<Spool>,
     ) -> Self {
         Self {
             exchange,
+            spool,
             progress: Mutex::new(Progress {
                 intent: Some(intent),
                 outcome: Some(outcome),
@@ -165,28 +204,32 @@ impl Open {
     pub(crate) fn ask(
         &self,
         inner: &Inner,
-        admitted: OwnedSemaphorePermit,
-        waiting: oneshot::Sender<Result<(), Error>>,
+        admitted: Option<OwnedSemaphorePermit>,
+        waiting: Option<oneshot::Sender<Result<(), Error>>>,
     ) -> Result<(), Error> {
         let mut progress = self.progress();
         progress.still_open()?;
-        let mut ready = Ready::new(Some(admitted));
-        ready.job.waiting = Some(waiting);
+        let mut ready = Ready::new(admitted, waiting);
         self.exchange
             .draft(|draft| progress.ask(&self.exchange, draft, &inner.scopes, &mut ready))?;
-        ready.push(progress.scope.as_ref(), &inner.shared)
+        self.push(ready, &progress, &inner.shared)
     }
 
     /// Hands over what has come of the response.
-    fn answer(&self, inner: &Inner, admitted: OwnedSemaphorePermit) -> Result<(), Error> {
+    fn answer(
+        &self,
+        inner: &Inner,
+        admitted: Option<OwnedSemaphorePermit>,
+        waiting: Option<oneshot::Sender<Result<(), Error>>>,
+    ) -> Result<(), Error> {
         let mut progress = self.progress();
         progress.still_open()?;
-        let mut ready = Ready::new(Some(admitted));
+        let mut ready = Ready::new(admitted, waiting);
         self.exchange.draft(|draft| {
             progress.ask(&self.exchange, draft, &inner.scopes, &mut ready)?;
             progress.answer(&self.exchange, draft, &mut ready.job)
         })?;
-        ready.push(progress.scope.as_ref(), &inner.shared)
+        self.push(ready, &progress, &inner.shared)
     }
 
     /// Hands over all that is left, and the outcome.
@@ -198,14 +241,50 @@ impl Open {
     ) -> Result<(), Error> {
         let mut progress = self.progress();
         progress.still_open()?;
-        let mut ready = Ready::new(slot);
+        let mut ready = Ready::new(slot, None);
         self.exchange.draft(|draft| {
             draft.outcome.get_or_insert(otherwise);
             progress.ask(&self.exchange, draft, &inner.scopes, &mut ready)?;
             progress.answer(&self.exchange, draft, &mut ready.job)?;
             progress.close(&self.exchange, draft, otherwise, &mut ready.job)
         })?;
-        ready.push(progress.scope.as_ref(), &inner.shared)
+        self.push(ready, &progress, &inner.shared)
+    }
+
+    /// What may wait in memory, if this exchange does.
+    pub(crate) const fn spool(&self) -> Option<Spool> {
+        self.spool
+    }
+
+    /// Numbers what the job brings and hands it over. The scope is locked meanwhile: nothing may be
+    /// written before the pieces that it refers to.
+    fn push(&self, ready: Ready, progress: &Progress, shared: &Shared) -> Result<(), Error> {
+        let push = |job| match self.spool {
+            Some(_) => shared.push_spooled(job),
+            None => shared.push(job),
+        };
+        let Ready { mut job, asked } = ready;
+        let scope = progress.scope.as_ref().ok_or(ErrorKind::NotOpen)?;
+        job.within = Some(Arc::clone(scope));
+        let Some(asked) = asked else {
+            return push(job);
+        };
+        let mut pieces = scope.pieces();
+        let (first, count) = scope.number(&mut pieces, asked, &mut job.packs)?;
+        let mut stored = SealedDigest::new();
+        for pack in &job.packs {
+            stored.piece(PACKS, u64::from(pack.number), &pack.digest());
+        }
+        if let Some(intent) = job.entries.first_mut() {
+            intent.brought(&stored);
+            intent.brings = Brings {
+                scope: scope.number,
+                first,
+                count,
+            };
+        }
+        job.scope = scope.row(&mut pieces);
+        push(job)
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -356,41 +435,18 @@ impl Progress {
 }
 
 impl Ready {
-    fn new(admitted: Option<OwnedSemaphorePermit>) -> Self {
+    fn new(
+        admitted: Option<OwnedSemaphorePermit>,
+        waiting: Option<oneshot::Sender<Result<(), Error>>>,
+    ) -> Self {
         Self {
             job: Job {
+                waiting,
                 admitted,
                 ..Job::default()
             },
             asked: None,
         }
-    }
-
-    /// Numbers what the job brings and hands it over. The scope is locked meanwhile: nothing may be
-    /// written before the pieces that it refers to.
-    fn push(self, scope: Option<&Arc<Scope>>, shared: &Shared) -> Result<(), Error> {
-        let Self { mut job, asked } = self;
-        let scope = scope.ok_or(ErrorKind::NotOpen)?;
-        job.within = Some(Arc::clone(scope));
-        let Some(asked) = asked else {
-            return shared.push(job);
-        };
-        let mut pieces = scope.pieces();
-        let (first, count) = scope.number(&mut pieces, asked, &mut job.packs)?;
-        let mut stored = SealedDigest::new();
-        for pack in &job.packs {
-            stored.piece(PACKS, u64::from(pack.number), &pack.digest());
-        }
-        if let Some(intent) = job.entries.first_mut() {
-            intent.brought(&stored);
-            intent.brings = Brings {
-                scope: scope.number,
-                first,
-                count,
-            };
-        }
-        job.scope = scope.row(&mut pieces);
-        shared.push(job)
     }
 }
 

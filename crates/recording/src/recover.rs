@@ -47,13 +47,16 @@ pub struct Recovered {
 pub fn recover(config: &Config, reason: &str) -> Result<Recovered, Error> {
     let folder = Folder::claim(&config.folder)?;
     let mut anchor = config.anchor.as_deref().map(Anchor::claim).transpose()?;
-    let why = match Journal::open(&folder, config, anchor.as_ref()) {
+    let opened = folder.check_epochs(&config.origin);
+    let opened = opened.and_then(|()| Journal::open(&folder, config, anchor.as_ref()));
+    let why = match opened {
         Ok(_) => return Err(ErrorKind::NothingToRecover.into()),
         Err(error) => match error.kind() {
             ErrorKind::Behind { .. }
             | ErrorKind::Forked { .. }
             | ErrorKind::AnchorForeign
             | ErrorKind::AnchorLost
+            | ErrorKind::EpochLost
             | ErrorKind::Corrupt
             | ErrorKind::Database => error.kind().clone(),
             // What another try, or another setting, may mend.
@@ -114,6 +117,7 @@ const fn word(why: &ErrorKind) -> &'static str {
         ErrorKind::Forked { .. } => "forked",
         ErrorKind::AnchorForeign => "anchor_foreign",
         ErrorKind::AnchorLost => "anchor_lost",
+        ErrorKind::EpochLost => "epoch_lost",
         ErrorKind::Database => "unreadable",
         _ => "corrupt",
     }

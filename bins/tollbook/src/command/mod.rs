@@ -15,13 +15,16 @@ pub(crate) mod policy;
 pub(crate) mod quickstart;
 pub(crate) mod recover;
 pub(crate) mod remote;
+pub(crate) mod replay;
 pub(crate) mod retention;
 pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod sessions;
+pub(crate) mod sinks;
 pub(crate) mod token;
 pub(crate) mod verify;
 pub(crate) mod why;
+pub(crate) mod witness;
 
 use std::{
     env,
@@ -35,7 +38,13 @@ use anstream::{AutoStream, ColorChoice};
 
 use clap::Args;
 use tollbook_budget::Prices;
-use tollbook_gateway::config::{Config, Mistakes};
+use tollbook_gateway::{
+    Plan,
+    config::{Config, Mistakes},
+    control::{self, Noted, Unnoted, View},
+};
+use tollbook_ledger::Quorum;
+use tollbook_masking::Masker;
 use tollbook_recording::{ErrorKind, KeySource, Reader};
 use tollbook_search::{Index, SavedSearches, Trail};
 use tracing_subscriber::EnvFilter;
@@ -170,6 +179,12 @@ impl Book {
         Ok((book, index))
     }
 
+    /// Has it noted in the book that somebody looks at it. Nothing of it may be shown before this
+    /// returns.
+    pub(crate) fn noted(&self, view: &View) -> Result<Noted, Failure> {
+        noted(&self.folder()?, &self.configuration, view)
+    }
+
     /// Why an exchange happened, if the index can tell without keeping anybody waiting.
     pub(crate) fn trail(&self, book: &Reader, id: &str) -> Option<Trail> {
         let index = Index::open(self.folder().ok()?, self.prices().ok()?).ok()?;
@@ -178,6 +193,15 @@ impl Book {
         }
         index.catch_up(book).ok()?;
         index.trail(book, id).ok()?
+    }
+
+    /// The witnesses of the book, where the configuration says where it is and who they are.
+    pub(crate) fn witnesses(&self) -> Option<Quorum> {
+        if self.data.is_some() {
+            return None;
+        }
+        let (_, config) = self.configuration.read().ok()?;
+        config.record.witnesses.quorum()
     }
 
     /// The searches that were saved beside the book.
@@ -203,12 +227,74 @@ impl Book {
         Prices::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
     }
 
-    fn folder(&self) -> Result<PathBuf, Failure> {
+    /// The configuration that goes with the book.
+    pub(crate) const fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    /// What the configuration says, where there is one: a book alone has none.
+    pub(crate) fn settings(&self) -> Result<Option<(PathBuf, Config)>, Failure> {
+        if self.data.is_some() && self.configuration.config.is_none() {
+            return Ok(None);
+        }
+        self.configuration.read().map(Some)
+    }
+
+    /// The folder of the book.
+    pub(crate) fn folder(&self) -> Result<PathBuf, Failure> {
         if let Some(folder) = &self.data {
             return Ok(folder.clone());
         }
         let (_, config) = self.configuration.read()?;
         Ok(config.gateway.data)
+    }
+}
+
+/// Has it noted in the book in this folder that somebody looks at it.
+pub(crate) fn noted(
+    folder: &Path,
+    configuration: &Configuration,
+    view: &View,
+) -> Result<Noted, Failure> {
+    let is_same = |other: &Path| match (folder.canonicalize(), other.canonicalize()) {
+        (Ok(folder), Ok(other)) => folder == other,
+        _ => false,
+    };
+    // The configuration of another folder says nothing of this one.
+    let read = configuration.read().ok();
+    let own = read.filter(|(_, config)| is_same(&config.gateway.data));
+    let masker = || {
+        let own = own.as_ref().and_then(|(file, config)| {
+            let folder = file.parent().unwrap_or(Path::new("."));
+            Plan::masker(config, folder, env::vars(), "default").ok()
+        });
+        own.unwrap_or_else(Masker::builtin)
+    };
+    let config = own.as_ref().map(|(_, config)| config.book());
+    let noted = control::note(folder, config, masker, view).map_err(unnoted)?;
+    if let Some(why) = noted.nowhere() {
+        print::aside(&format!(
+            "this is a copy of a book ({why}): that you look at it is noted nowhere"
+        ));
+    }
+    Ok(noted)
+}
+
+/// Why nothing is shown.
+fn unnoted(error: Unnoted) -> Failure {
+    let hint = match &error {
+        Unnoted::Book(error) => match error.kind() {
+            ErrorKind::AnchorLost => "; name its configuration with --config",
+            ErrorKind::Space | ErrorKind::Blocked(_) => "",
+            _ => "; `tollbook verify` tells what is wrong, and a copy without log.key can be read",
+        },
+        Unnoted::Unreachable(_) => "; is it starting, or of another release?",
+        _ => "",
+    };
+    let told = "nothing is shown, because the book has to say who looked";
+    match Failure::unknown(told, error) {
+        Failure::Unknown(message) => Failure::Unknown(message + hint),
+        other => other,
     }
 }
 

@@ -6,6 +6,7 @@ use clap::Args;
 use jiff::tz::TimeZone;
 use serde_json::json;
 use tollbook_exchange::Timestamp;
+use tollbook_gateway::control::{self, View, ViewAction};
 use tollbook_search::{Clock, ErrorKind, FieldKind, Query, Snippet, fields};
 
 use crate::{
@@ -31,6 +32,9 @@ use crate::{
 ///
 /// A text is found at the exchange that brought it, not at each later one of the session that sends
 /// it again. Searching keeps an index, `search.db`, beside the book, and takes in what is new first.
+///
+/// Each search, and each other look at the book, is noted in it, on the connection `(book)`; those
+/// are found with `connection:(book)` or `--all`.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Search {
@@ -48,6 +52,9 @@ pub(crate) struct Search {
     /// Go on after the exchange with this `index`: that of the last one of the page before.
     #[arg(long, value_name = "INDEX")]
     cursor: Option<String>,
+    /// Find those too who looked at the book, on the connection `(book)`.
+    #[arg(long)]
+    all: bool,
     /// Make the index anew first.
     #[arg(long)]
     rebuild: bool,
@@ -89,6 +96,8 @@ impl Search {
             Some(since) => query.since(since),
             None => query,
         };
+        let asked = query.to_string();
+        let query = without_views(query, self.all)?;
         let (book, index) = self.book.search(self.rebuild)?;
         let page = index
             .find(&book, &query, &clock(), self.limit, self.cursor.as_deref())
@@ -96,6 +105,9 @@ impl Search {
                 ErrorKind::Cursor => Failure::usage(error.to_string()),
                 _ => search_failed(error),
             })?;
+        let found = page.hits.iter().map(|hit| hit.summary.id);
+        self.book
+            .noted(&View::new(ViewAction::Search).query(asked).showing(found))?;
         if self.form.json {
             page.hits.iter().try_for_each(print::json)?;
             return Ok(ExitCode::SUCCESS);
@@ -165,7 +177,7 @@ impl Search {
 pub(crate) fn terms_last(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.collect();
     let takes_queries = |name: &OsString| {
-        ["search", "exchanges", "sessions", "export"]
+        ["search", "exchanges", "sessions", "export", "replay"]
             .iter()
             .any(|one| name == one)
     };
@@ -240,6 +252,16 @@ fn term(argument: &str) -> String {
             None => format!("\"{argument}\""),
         },
     }
+}
+
+/// The same query, without those who looked at the book unless it asks for them: each look would
+/// find the one before.
+pub(super) fn without_views(query: Query, all: bool) -> Result<Query, Failure> {
+    if all || query.names("connection") {
+        return Ok(query);
+    }
+    let others = format!("-connection:{}", control::CONNECTION);
+    Ok(query.and(read(&[others], &BTreeMap::new())?))
 }
 
 /// Now, with days that begin here.

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use tollbook_gateway::control::{View, ViewAction};
 use tollbook_search::{Cause, Step, Trail};
 
 use crate::{
@@ -40,6 +41,7 @@ impl Why {
         let Some(trail) = trail else {
             return Err(Failure::no(format!("the book has no exchange {}", self.id)));
         };
+        self.book.noted(&view(&trail))?;
         if self.form.json {
             print::json(&trail)?;
             return Ok(ExitCode::SUCCESS);
@@ -51,6 +53,14 @@ impl Why {
         ));
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The exchange that was asked about, and those that are shown with it.
+fn view(trail: &Trail) -> View {
+    let others = trail.caused_by.iter().chain(&trail.causes);
+    let others = others.map(|cause| cause.exchange.summary.id);
+    let all = [trail.exchange.summary.id].into_iter().chain(others);
+    View::new(ViewAction::Why).showing(all)
 }
 
 /// From the prompt at the beginning down to what followed.

@@ -8,7 +8,7 @@ use std::{
 use tollbook_policy::PolicySet;
 use tollbook_recording::Terms;
 
-use super::{document::Section, masking::MaskConfig, retention};
+use super::{document::Section, durability::Durability, masking::MaskConfig, retention};
 
 /// The protocols that this version speaks.
 const PROTOCOLS: &[&str] = &[CLAUDE];
@@ -36,6 +36,8 @@ pub struct ConnectionConfig {
     pub allow: Vec<String>,
     /// What is masked in the record and on the wire, and for whom.
     pub mask: MaskConfig,
+    /// What must be durable before what passes, and what passes when nothing can be.
+    pub durability: Durability,
     /// The largest request body, in bytes.
     pub max_body: usize,
     /// How long the upstream may take until the head of its answer.
@@ -189,7 +191,7 @@ impl ConnectionConfig {
         let credential = credential(&section, folder);
         let allow = section.texts("allow").unwrap_or_default();
         let mask = MaskConfig::read(section.table("mask"));
-        durability(&section);
+        let durability = Durability::read(&section);
         let tools = match section.word("tools", &["auto", "judge", "pass"]) {
             Some("judge") => ToolCalls::Judge,
             Some("pass") => ToolCalls::Pass,
@@ -205,6 +207,7 @@ impl ConnectionConfig {
             credential,
             allow: allow.into_iter().map(|group| group.value).collect(),
             mask,
+            durability,
             max_body,
             head_timeout: section.duration("head_timeout"),
             idle_timeout: section.duration("idle_timeout"),
@@ -285,27 +288,4 @@ fn waiting(section: &Section<'_>) -> WaitConfig {
     };
     table.finish();
     config
-}
-
-fn durability(section: &Section<'_>) {
-    if section.peek("record").as_deref() == Some("release") {
-        section.not_available(
-            "record",
-            "`intent` makes the request durable before it is forwarded",
-        );
-    } else {
-        section.word("record", &["intent"]);
-    }
-    let later = ["block_writes", "spool", "allow"];
-    if section
-        .peek("on_record_failure")
-        .is_some_and(|word| later.contains(&&*word))
-    {
-        section.not_available(
-            "on_record_failure",
-            "`block` refuses what cannot be recorded",
-        );
-    } else {
-        section.word("on_record_failure", &["block"]);
-    }
 }

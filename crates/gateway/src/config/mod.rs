@@ -8,6 +8,7 @@ mod approvals;
 mod connection;
 mod detection;
 mod document;
+mod durability;
 mod federation;
 mod gateway;
 mod issuer;
@@ -17,6 +18,8 @@ mod masking;
 mod mistake;
 mod record;
 mod retention;
+mod sink;
+mod witness;
 
 use std::path::{Path, PathBuf};
 
@@ -26,6 +29,7 @@ pub use connection::{
     ConnectionConfig, CredentialConfig, SecretSource, ToolCalls, UpstreamFederation, WaitConfig,
 };
 pub use detection::DetectionConfig;
+pub use durability::Durability;
 pub use federation::FederationConfig;
 pub use gateway::{GatewayConfig, TlsConfig};
 pub use issuer::{IssuerConfig, KeySource};
@@ -34,8 +38,10 @@ pub use masking::{MaskConfig, MaskProfiles, MaskingConfig, ProfileConfig};
 pub(crate) use mistake::nearest;
 pub use mistake::{Located, Mistake, Mistakes};
 pub use record::RecordConfig;
+pub use sink::{SinkConfig, SinkTo};
 use tollbook_recording::{Retention, Terms};
 use toml::de::DeTable;
+pub use witness::{WITNESS, WitnessConfig, WitnessService, WitnessesConfig};
 
 use self::document::{Notes, Section};
 
@@ -50,6 +56,8 @@ pub struct Config {
     pub keys: tollbook_recording::KeySource,
     /// `[retention]`: how long what is recorded is kept.
     pub retention: tollbook_recording::Terms,
+    /// `[witness]`: being a witness of others' logs.
+    pub witness: Option<WitnessService>,
     /// `[[issuer]]`: who may vouch for callers.
     pub issuers: Vec<IssuerConfig>,
     /// `[[connection]]`: what can be reached through the gate.
@@ -74,6 +82,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// `[masking]`: what is found in bodies, and what becomes of it.
     pub masking: MaskingConfig,
+    /// `[[sink]]`: where copies of records go.
+    pub sinks: Vec<SinkConfig>,
 }
 
 impl Config {
@@ -89,6 +99,8 @@ impl Config {
         book.reserve = size(record.reserve, book.reserve);
         book.deadline = record.deadline.unwrap_or(book.deadline);
         book.keys = self.keys.clone();
+        book.note = record.gaps.clone();
+        book.farewell = record.close_deadline.unwrap_or(book.farewell);
         book
     }
 
@@ -141,6 +153,10 @@ impl Config {
             record: RecordConfig::read(root.table("record"), folder, &gateway.data),
             keys: keys::read(root.table("keys"), folder),
             retention,
+            witness: WitnessService::read(root.table("witness"), &gateway.name),
+            sinks: named(root.tables("sink"), "sink", |section| {
+                SinkConfig::read(section, folder, &gateway.data)
+            }),
             gateway,
             issuers: named(root.tables("issuer"), "issuer", |section| {
                 IssuerConfig::read(section, folder)

@@ -158,7 +158,7 @@ preset = "github-actions"
 name = "claude"
 protocol = "claud"
 upstream = "https://api.anthropic.com"
-record = "release"
+record = "relese"
 credential = { header = "x-api-key" }
 
 [[connection]]
@@ -188,7 +188,7 @@ repeated_tool_calls = -1
         "line 5: `drain` must be a string, not integer",
         "line 7: `audience` is missing in issuer.ci",
         "line 14: `protocol` cannot be `claud`; did you mean `claude`?",
-        "line 16: `record` is not available in this version; `intent` makes the request durable before it is forwarded",
+        "line 16: `record` cannot be `relese`; did you mean `release`?",
         "line 17: a secret is named by one of `env`, `file` and `command`",
         "line 21: `protocol` is not available in this version; `postgres` is to come, `claude` is here",
         "line 24: `issuer` is missing in federation.payments",
@@ -371,5 +371,142 @@ fn where_the_top_key_is_can_be_told() {
     ] {
         let (_, mistakes) = read(&format!("[keys]\n{wrong}\n"));
         assert_eq!(mistakes.len(), 3, "{wrong}: {mistakes:?}");
+    }
+}
+
+/// The first connection of a configuration that says this of it, and what is wrong.
+fn connection(told: &str) -> (crate::config::Durability, Vec<String>) {
+    let text = format!(
+        "[[connection]]\nname = \"claude\"\nprotocol = \"claude\"\nupstream = \"https://up\"\n{told}\n"
+    );
+    let (config, mut mistakes) = read(&text);
+    mistakes.retain(|mistake| !mistake.starts_with("no issuer"));
+    (config.connections[0].durability.clone(), mistakes)
+}
+
+#[test]
+fn a_connection_says_what_must_be_durable_and_what_passes_otherwise() {
+    let (usual, mistakes) = connection("");
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    assert_eq!((usual.level(), usual.now()), ("intent", "block"));
+    for (told, level, policy, said) in [
+        (
+            "record = \"release\"",
+            "release",
+            "block",
+            "64 KiB or 100 ms",
+        ),
+        (
+            "record = \"release\"\nrelease = { step = \"4KiB\", within = \"20ms\" }",
+            "release",
+            "block",
+            "4 KiB or 20 ms",
+        ),
+        (
+            "record = \"release\"\nrelease = { strict = true }",
+            "release",
+            "block",
+            "each piece",
+        ),
+        (
+            "on_record_failure = \"block_writes\"",
+            "intent",
+            "block_writes",
+            "only reads",
+        ),
+        (
+            "on_record_failure = \"spool\"",
+            "intent",
+            "spool",
+            "16384 KiB of it for 30 s",
+        ),
+        (
+            "on_record_failure = \"spool\"\nspool = { size = \"1MiB\", time = \"5s\" }",
+            "intent",
+            "spool",
+            "1024 KiB of it for 5 s",
+        ),
+        (
+            "on_record_failure = \"allow\"\nunrecorded = { until = \"2020-01-01T00:00:00Z\", \
+             reason = \"r\", approved_by = \"ana\" }",
+            "intent",
+            "block",
+            "the permission ended at 2020",
+        ),
+    ] {
+        let (durability, mistakes) = connection(told);
+        assert!(mistakes.is_empty(), "{told}: {mistakes:?}");
+        assert_eq!(
+            (durability.level(), durability.now()),
+            (level, policy),
+            "{told}"
+        );
+        let sentence = durability.sentence();
+        assert!(sentence.contains(said), "{told}: {sentence}");
+    }
+    let soon = tollbook_exchange::Timestamp::now().after_micros(60_000_000);
+    let (durability, mistakes) = connection(&format!(
+        "on_record_failure = \"allow\"\nunrecorded = {{ until = \"{soon}\", reason = \"r\", \
+         approved_by = \"ana\" }}"
+    ));
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    assert_eq!(durability.now(), "allow");
+    assert!(durability.sentence().contains("signed off by ana: r"));
+}
+
+#[test]
+fn what_passes_without_a_record_needs_somebody_who_says_so() {
+    for (told, mistake) in [
+        ("on_record_failure = \"allow\"", "needs `unrecorded"),
+        (
+            "on_record_failure = \"allow\"\nunrecorded = { until = \"2020-01-01T00:00:00Z\" }",
+            "`reason` is missing",
+        ),
+        (
+            "on_record_failure = \"allow\"\nunrecorded = { until = \"soon\", reason = \"r\", \
+             approved_by = \"a\" }",
+            "`until` is no time",
+        ),
+        (
+            "on_record_failure = \"allow\"\nunrecorded = { until = \"9999-01-01T00:00:00Z\", \
+             reason = \"r\", approved_by = \"a\" }",
+            "more than a year away",
+        ),
+        (
+            "unrecorded = { until = \"2020-01-01T00:00:00Z\" }",
+            "where `on_record_failure = \"allow\"`",
+        ),
+        (
+            "spool = { size = \"1MiB\" }",
+            "where `on_record_failure = \"spool\"`",
+        ),
+        (
+            "on_record_failure = \"spool\"\nspool = { size = \"1GiB\" }",
+            "at most 48MiB",
+        ),
+        ("on_record_failure = \"pass\"", "cannot be `pass`"),
+        (
+            "release = { step = \"1KiB\" }",
+            "where `record = \"release\"`",
+        ),
+        (
+            "record = \"release\"\nrelease = { step = \"0KiB\" }",
+            "`step` of nothing",
+        ),
+        (
+            "record = \"release\"\nrelease = { strict = true, step = \"1KiB\" }",
+            "leave `step` and `within` out",
+        ),
+        (
+            "record = \"release\"\nrelease = { steps = \"1KiB\" }",
+            "did you mean `step`?",
+        ),
+    ] {
+        let (durability, mistakes) = connection(told);
+        assert!(
+            mistakes.iter().any(|found| found.contains(mistake)),
+            "{told}: {mistakes:?}"
+        );
+        assert_ne!(durability.now(), "allow", "{told}");
     }
 }

@@ -24,9 +24,9 @@ pub struct Client {
     stream: BufReader<UnixStream>,
 }
 
-/// A view that was noted, or that cannot be.
+/// A view that was noted, or that cannot be. One that is kept open counts as broken off when this is
+/// dropped before it is [`shown`](Self::shown).
 #[derive(Debug)]
-#[must_use = "a view that is kept open counts as broken off when this is dropped"]
 pub struct Noted(Where);
 
 #[derive(Debug)]
@@ -160,19 +160,46 @@ pub(super) fn writing(
     }
 }
 
+/// As [`note`], where a gateway runs on the folder. Where none does, nothing is done: for what shows
+/// nothing of the book and must not change it.
+///
+/// # Errors
+///
+/// When the gateway that runs does not note it.
+pub fn note_if_running(folder: &Path, view: &View) -> Result<Option<Noted>, Unnoted> {
+    match Client::connect(folder) {
+        Ok(mut client) => {
+            let exchange = client.view(view)?;
+            let open = view.open;
+            Ok(Some(Noted(Where::Gateway {
+                client,
+                exchange,
+                open,
+            })))
+        }
+        Err(error) if is_nobody(&error) => Ok(None),
+        Err(error) => Err(Unnoted::Unreachable(error)),
+    }
+}
+
 fn here(recorder: &Recorder, masker: &Masker, view: &View) -> Result<ExchangeId, Unnoted> {
     let (_, principal) = account::own();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
         .map_err(Unnoted::System)?;
-    let (exchange, recording) = runtime
-        .block_on(begin(recorder, masker, &principal, view))
-        .map_err(Unnoted::Book)?;
+    // On a thread of its own, for commands that have a runtime already.
+    let begun = thread::scope(|scope| {
+        let begin = || runtime.block_on(begin(recorder, masker, &principal, view));
+        scope.spawn(begin).join()
+    });
+    let begun = begun.map_err(|_| Unnoted::System(io::ErrorKind::Other.into()))?;
+    let (exchange, recording) = begun.map_err(Unnoted::Book)?;
     ended(recording, None);
     Ok(exchange)
 }
 
+/// Nobody listens: at a copy of the socket, or at what a gateway has left behind.
 fn is_nobody(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionRefused, NotFound};
     matches!(error.kind(), ConnectionRefused | NotFound)

@@ -31,9 +31,9 @@ use tollbook_exchange::ExchangeId;
 
 pub(crate) use self::serve::{Control, Listening, serve};
 pub use self::{
-    client::{Client, Noted, Unnoted, note},
+    client::{Client, Noted, Unnoted, note, note_if_running},
     order::{Of, Order, Ordered, order},
-    view::{View, ViewAction},
+    view::{CONNECTION, View, ViewAction},
 };
 
 /// What a command asks of the gateway.

@@ -171,7 +171,7 @@ impl View {
 }
 
 /// The connection under which views stand in the book.
-pub(super) const CONNECTION: &str = "(book)";
+pub const CONNECTION: &str = "(book)";
 const PROTOCOL: &str = "tollbook";
 
 /// Writes a view. It is durable when this returns; how it ends is told with what is returned, and

@@ -8,6 +8,7 @@ mod budgets;
 mod canary;
 mod channels;
 mod control;
+mod durability;
 mod edge;
 mod federation;
 mod load;

@@ -11,6 +11,8 @@
 //! | `checkpoint` | the signed head of the log, as <https://c2sp.org/tlog-checkpoint> has it |
 //! | `tile/<L>/<N>` | the hash tiles of the whole tree, as <https://c2sp.org/tlog-tiles> has them |
 //! | `tile/entries/<N>` | the leaves of the whole log, unless they were left out |
+//! | `attested/<size>.checkpoint` | an earlier checkpoint, or this one, with the lines of its witnesses |
+//! | `attested/<size>.stamped`, `.tsr` | one that has a time stamp, and the stamp, as RFC 3161 has it |
 //! | `records/<index>.json` | a record's envelope, byte for byte as the log commits to it |
 //! | `records/<index>.tlog-proof` | its proof, as <https://c2sp.org/tlog-proof> has it; its extra data is an [`Opening`] |
 //! | `records/<index>.body` | the recorded body, if there is one and contents were not left out |
@@ -32,11 +34,13 @@
 //! Somebody who holds the log's key can write another log under the same name. That is what older
 //! checkpoints are for: one that an auditor kept must be a beginning of this log.
 
+mod attested;
 mod indexes;
 mod manifest;
 mod selection;
 mod time;
 
+pub use attested::{ATTESTED, Attested};
 pub use indexes::Indexes;
 pub use manifest::Manifest;
 pub use selection::{Selection, Selector};

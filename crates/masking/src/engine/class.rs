@@ -140,6 +140,23 @@ impl Class {
     }
 }
 
+/// A body of base64 with the signs that [`Class::run_in_address`] goes over as they are meant.
+pub(crate) fn signs_read(body: &[u8]) -> Vec<u8> {
+    let mut read = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while let [first, behind @ ..] = rest {
+        let sign = match rest {
+            [b'%', b'2', b'B' | b'b', ..] => Some(b'+'),
+            [b'%', b'2', b'F' | b'f', ..] => Some(b'/'),
+            [b'%', b'3', b'D' | b'd', ..] => Some(b'='),
+            _ => None,
+        };
+        read.push(sign.unwrap_or(*first));
+        rest = if sign.is_some() { &rest[3..] } else { behind };
+    }
+    read
+}
+
 impl fmt::Debug for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes: u32 = self.0.iter().map(|word| word.count_ones()).sum();

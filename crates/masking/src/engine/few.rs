@@ -1,7 +1,7 @@
 //! The rules of one name.
 
-/// No more rules than this count for one name; the first ones stay.
-const MAX_RULES: usize = 12;
+/// No more rules than this count for one name; the rule compiler refuses more.
+pub(crate) const MAX_RULES: usize = 12;
 
 /// A few rules, by their indexes.
 #[derive(Clone, Copy, Debug, Default)]

@@ -66,6 +66,11 @@ impl Keys {
         }
     }
 
+    /// The rules of each name that has any.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &[usize]> {
+        self.rules.iter().map(Vec::as_slice)
+    }
+
     /// Whether a name may end before `at`, by the few bytes there. What has been masked counts as
     /// if it had not; that can only make more of it.
     #[inline]

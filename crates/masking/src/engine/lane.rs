@@ -72,10 +72,7 @@ pub(crate) fn of_literal(rule: &Rule, literal: &[u8]) -> Lane {
     };
     let starts = starts(rule);
     let least = RUN.saturating_sub(literal.len());
-    // A body in which signs may be written as addresses need them has bytes that no run has.
-    let in_address = rule.pattern.is_none() && rule.class.is_written_in_addresses();
     let is_run = left == Left::Boundary
-        && !(in_address && rule.max.is_none() && least > 0)
         && !keep
         && literal.first().is_some_and(|first| class::WORD.has(*first))
         && TOKENS.has_all(literal)
@@ -89,7 +86,11 @@ pub(crate) fn starts(rule: &Rule) -> Vec<Class> {
     match &rule.pattern {
         Some(pattern) => pattern.starts(),
         None => {
-            let mut starts = vec![*rule.class; rule.min];
+            let mut class = *rule.class;
+            if class.is_written_in_addresses() {
+                class = class.with(b"%");
+            }
+            let mut starts = vec![class; rule.min];
             // At a boundary, a run begins with a letter, a digit or `_`.
             if let (
                 Shape::Value {

@@ -21,7 +21,7 @@ pub(crate) struct Literals {
     /// For the literals that the run lane does not find.
     pub fingerprint: Fingerprint,
     /// Literals whose first three bytes have the same hash, by its lower bits.
-    buckets: Vec<Vec<u16>>,
+    buckets: Vec<Vec<usize>>,
 }
 
 /// What stands at a place where a match may begin.
@@ -76,10 +76,7 @@ impl Literals {
                 Some(four) => table.fours.set(hash_four(*four)),
                 None => table.threes.set(hash),
             }
-            // Rules are far fewer than this; one that did not fit would not be found.
-            if let Ok(index) = u16::try_from(index) {
-                table.buckets[hash % BUCKETS].push(index);
-            }
+            table.buckets[hash % BUCKETS].push(index);
             let range = &mut table.by_first[usize::from(ahead[0])];
             if range.end == 0 {
                 range.start = index;
@@ -110,7 +107,7 @@ impl Literals {
         };
         let bucket = &self.buckets[hash(*a, *b, *c) % BUCKETS];
         bucket.iter().any(|index| {
-            let Literal { ahead, behind, .. } = &self.literals[usize::from(*index)];
+            let Literal { ahead, behind, .. } = &self.literals[*index];
             let known = ahead.len().min(rest.len());
             // Behind a match the end of a placeholder is seen.
             ahead[..known] == rest[..known] && (behind.contains(&b']') || before.ends_with(behind))
@@ -120,7 +117,7 @@ impl Literals {
     /// The literals that `bytes` begin with, or that may yet come to stand there: the second of the
     /// pair tells whether one is there as a whole.
     pub(crate) fn at<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = (&'a Literal, bool)> {
-        let (bucket, range): (&[u16], _) = match bytes {
+        let (bucket, range): (&[usize], _) = match bytes {
             [] => (&[], 0..0),
             [a, b, c, ..] => {
                 let hash = hash(*a, *b, *c);
@@ -129,9 +126,7 @@ impl Literals {
             }
             [first, ..] => (&[], self.by_first[usize::from(*first)].clone()),
         };
-        let whole = bucket
-            .iter()
-            .map(|index| &self.literals[usize::from(*index)]);
+        let whole = bucket.iter().map(|index| &self.literals[*index]);
         whole.chain(&self.literals[range]).filter_map(|literal| {
             let ahead = &literal.ahead[..];
             if bytes.starts_with(ahead) {

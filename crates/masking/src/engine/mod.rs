@@ -20,6 +20,8 @@ pub(crate) mod lane;
 mod literals;
 pub(crate) mod pattern;
 pub(crate) mod placeholders;
+#[cfg(test)]
+mod plain;
 pub(crate) mod rule;
 mod selection;
 mod sift;
@@ -31,7 +33,7 @@ mod userinfo;
 pub(crate) mod validate;
 mod value;
 mod verdict;
-mod window;
+pub(crate) mod window;
 mod words;
 
 use self::{
@@ -50,7 +52,7 @@ use self::{
 };
 pub(crate) use self::{
     encoded::is_encoded,
-    few::Rules,
+    few::{MAX_RULES, Rules},
     keys::{Keys, Name},
     rule::Rule,
     selection::Selection,

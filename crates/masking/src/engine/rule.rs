@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use crate::engine::{
-    class::{Class, WORD},
+    class::{self, Class, WORD},
     keywords::LookBack,
     pattern::{Pattern, Reach},
     swallow::Swallow,
@@ -132,9 +134,17 @@ impl Rule {
 
     /// Whether the validators accept a body that is right otherwise.
     pub(crate) fn validates(&self, body: &[u8]) -> bool {
-        self.validate
-            .iter()
-            .all(|validator| validator.accepts(body))
+        let accepted = |body: &[u8]| {
+            let mut validators = self.validate.iter();
+            validators.all(|validator| validator.accepts(body))
+        };
+        if self.pattern.is_some() || !self.class.is_written_in_addresses() {
+            return accepted(body);
+        }
+        match body.contains(&b'%') {
+            true => accepted(&Zeroizing::new(class::signs_read(body))),
+            false => accepted(body),
+        }
     }
 
     /// How far a body reaches that begins at `at`.

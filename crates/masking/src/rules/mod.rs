@@ -15,7 +15,7 @@ pub use self::{
     explain::RuleCost,
     import::{Imported, Kept, LeftOut},
 };
-use crate::engine::Engine;
+use crate::engine::{Engine, Keys, MAX_RULES, rule::Shape};
 
 /// The rules that come with this crate.
 static BUILTIN: &[(&str, &str)] = &[
@@ -101,6 +101,7 @@ pub(crate) fn compile(origins: &[Origin]) -> Result<Engine, BuildError> {
         }
     }
     refuse_twins(&rules, &mut mistakes);
+    refuse_crowds(&rules, &mut mistakes);
     let engine = vectors::check(rules, &mut mistakes);
     if mistakes.is_empty() {
         Ok(engine)
@@ -120,6 +121,28 @@ fn refuse_twins(rules: &[Checked], mistakes: &mut Vec<RuleError>) {
     }
 }
 
+/// Of too many rules for one name the last would not be tried.
+fn refuse_crowds(rules: &[Checked], mistakes: &mut Vec<RuleError>) {
+    let names = rules.iter().enumerate().flat_map(|(index, checked)| {
+        let is_key = matches!(
+            checked.rule.shape,
+            Shape::Assignment { .. } | Shape::JsonKey { .. }
+        );
+        let names = checked.rule.literals.iter().filter(move |_| is_key);
+        names.map(move |name| (&name[..], index))
+    });
+    let mut last: Vec<usize> = Keys::new(names)
+        .rules()
+        .filter_map(|rules| rules.get(MAX_RULES).copied())
+        .collect();
+    last.sort_unstable();
+    last.dedup();
+    for index in last {
+        let reason = format!("a name of it has more than {MAX_RULES} rules");
+        mistakes.push(rules[index].mistake(reason));
+    }
+}
+
 /// The one rule in a text, for tests of what rules do.
 #[cfg(test)]
 pub(crate) fn one(toml: &str) -> crate::engine::Rule {
@@ -127,6 +150,18 @@ pub(crate) fn one(toml: &str) -> crate::engine::Rule {
     let rules = read("test.toml", toml, false, &mut mistakes);
     assert_eq!(mistakes, []);
     rules.into_iter().next().unwrap().rule
+}
+
+/// The vectors of the rules of this crate, those that must not match too.
+#[cfg(test)]
+pub(crate) fn texts() -> Vec<String> {
+    let mut mistakes = Vec::new();
+    let rules = BUILTIN
+        .iter()
+        .flat_map(|(name, toml)| read(name, toml, false, &mut mistakes));
+    rules
+        .flat_map(|rule| rule.positive.into_iter().chain(rule.negative))
+        .collect()
 }
 
 #[cfg(test)]
@@ -144,6 +179,34 @@ mod tests {
             let told = error.mistakes().iter().map(ToString::to_string);
             panic!("{:#?}", told.collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn no_rule_of_a_name_is_left_out_unseen() {
+        let rules = |count: usize| {
+            let rules = (0..count).map(|number| {
+                format!(
+                    "[[rule]]\nid = \"x{number}\"\ndescription = \"d\"\nsource = \"s\"\n\
+                     shape = \"assignment\"\nliterals = [\"blue\"]\nbody = {{ class = \"hex\", \
+                     min = {0} }}\npositive = [\"blue = {1}\"]\nnegative = [\"x\"]\n",
+                    8 + number,
+                    "0a".repeat(20)
+                )
+            });
+            compile(&[Origin::File {
+                name: "own.toml".to_owned(),
+                toml: rules.collect(),
+            }])
+        };
+        let told = |error: BuildError| {
+            let told = error.mistakes().iter().map(ToString::to_string);
+            told.collect::<Vec<_>>().join("\n")
+        };
+        let few = rules(MAX_RULES).map_err(told);
+        assert!(few.is_ok(), "{few:?}");
+        let many = rules(MAX_RULES + 1).map_err(told).unwrap_err();
+        assert!(many.contains("more than 12 rules"), "{many}");
+        assert!(many.contains("x12"), "{many}");
     }
 
     #[test]

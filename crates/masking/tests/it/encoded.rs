@@ -386,4 +386,20 @@ fn a_token_that_an_address_writes_its_signs_of_is_found() {
         String::from_utf8_lossy(&masked),
         "x=[REDACTED:stripe-webhook-secret]&y=1"
     );
+    // Also one that is known by the word before it, and from its beginning on.
+    let value = ["f%2FNGZ7Po%2F0dbiHvmuf0R", "Li9FkBa7qsQcG1GgA%2FryWZk%3D"].concat();
+    let masked = whole(&strict(), format!("secret_key_base={value}&y=1").as_bytes());
+    let masked = String::from_utf8_lossy(&masked);
+    assert!(
+        !masked.contains("f%2FNG") && masked.ends_with("]&y=1"),
+        "{masked}"
+    );
+    let masked = whole(
+        &strict(),
+        format!("Secret key base: {value} end").as_bytes(),
+    );
+    assert_eq!(
+        String::from_utf8_lossy(&masked),
+        "Secret key base: [REDACTED:secret-base64-near-its-name] end"
+    );
 }

@@ -18,7 +18,7 @@ use super::{
     folder::{Folder, Growing},
 };
 use crate::{
-    Error, ErrorKind,
+    Attestations, Error, ErrorKind,
     body::Recipe,
     database::{signed, unsigned},
     keys::KeyId,
@@ -35,6 +35,7 @@ pub(crate) fn write(
     book: &Transaction<'_>,
     mut opener: Opener<'_>,
     key: &VerifierKey,
+    attested: &Attestations,
     options: &EvidenceOptions,
     path: &Path,
 ) -> Result<Evidence, Error> {
@@ -61,6 +62,10 @@ pub(crate) fn write(
         if options.contents && matches!(leaf.header.kind, Kind::Intent | Kind::Outcome) {
             content(book, &mut opener, &leaf, &recipe, &mut folder)?;
         }
+    }
+    let needed = records.last().map_or(0, |last| last + 1);
+    for (name, bytes) in attested.evidence(size, needed, key)? {
+        folder.put(&name, &bytes)?;
     }
     folder.put(VKEY, format!("{key}\n").as_bytes())?;
     folder.put(CHECKPOINT, note.as_bytes())?;

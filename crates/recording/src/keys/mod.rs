@@ -157,22 +157,19 @@ impl Keyring {
         })
     }
 
-    /// Destroys keys of a scope. They are gone from the files when this returns.
-    ///
-    /// # Errors
-    ///
-    /// When they could not be destroyed, or not yet be cut from the files because somebody reads
-    /// them: try again.
+    /// Destroys keys of a scope, of which nothing is noted.
+    #[cfg(test)]
     pub(crate) fn destroy(&self, id: KeyId, classes: &[Class]) -> Result<(), Error> {
         self.inner.store().destroy(&[(id, classes.to_vec())], None)
     }
 
     /// Destroys the keys that the tombstones up to this entry of the log name, and notes that it was
-    /// done.
+    /// done. They are gone from the files when this returns.
     ///
     /// # Errors
     ///
-    /// As [`destroy`](Self::destroy).
+    /// When they could not be destroyed, or not yet be cut from the files because somebody reads
+    /// them: try again.
     pub(crate) fn destroy_all(
         &self,
         doomed: &[(KeyId, Vec<Class>)],

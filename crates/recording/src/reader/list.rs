@@ -23,6 +23,8 @@ pub struct Filter {
     pub until: Option<Timestamp>,
     /// Only what came through this connection.
     pub connection: Option<String>,
+    /// Only what came through another connection than this.
+    pub except: Option<String>,
     /// Only what ended like this.
     pub outcome: Option<Outcome>,
     /// Only what was judged like this.
@@ -81,6 +83,7 @@ impl Default for Filter {
             since: None,
             until: None,
             connection: None,
+            except: None,
             outcome: None,
             verdict: None,
             subject: None,
@@ -100,6 +103,9 @@ pub(super) fn exchanges(book: &Transaction<'_>, filter: &Filter) -> Result<Vec<S
     }
     if let Some(connection) = &filter.connection {
         conditions.push(("connection = ?", Box::new(connection)));
+    }
+    if let Some(connection) = &filter.except {
+        conditions.push(("connection <> ?", Box::new(connection)));
     }
     if let Some(outcome) = filter.outcome {
         conditions.push(("outcome = ?", Box::new(outcome.as_str())));

@@ -22,8 +22,8 @@ use tollbook_exchange::ExchangeId;
 use tollbook_ledger::VerifierKey;
 
 use crate::{
-    Error, ErrorKind, Evidence, EvidenceOptions, KeySource, database, erased::Tombstones, evidence,
-    folder, keys::Keyring, opener::Opener,
+    Attestations, Error, ErrorKind, Evidence, EvidenceOptions, KeySource, database,
+    erased::Tombstones, evidence, folder, keys::Keyring, opener::Opener,
 };
 
 /// Reads the book in a folder: that of a running gateway, or a copy.
@@ -174,14 +174,15 @@ impl Reader {
     /// Writes evidence into a folder, which must be empty or not there: the selected exchanges,
     /// with all that shows that they are in the log. See [`tollbook_ledger::evidence`].
     ///
-    /// Everything in it is as it is stored: whether it is what was signed is for those to find out
-    /// who check it. `key` is the log's, and that in the folder if there is none.
+    /// Whether what is in it is what was signed is for those to find out who check it. `key` is the
+    /// log's, and that in the folder if there is none.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Evidence`] when the folder cannot be written, and [`ErrorKind::Corrupt`] when
-    /// the book does not fit its signed head, so that there is no proof of anything in it.
-    /// [`verify`](Self::verify) tells why. Others when the journal cannot be read.
+    /// the book does not fit its signed head, so that there is no proof of anything in it, or a
+    /// selected record is not what its key opens. [`verify`](Self::verify) tells why. Those of keys
+    /// when there are none for what is selected, and others when the journal cannot be read.
     pub fn evidence(
         &self,
         key: Option<&VerifierKey>,
@@ -189,7 +190,25 @@ impl Reader {
         folder: impl AsRef<Path>,
     ) -> Result<Evidence, Error> {
         let key = self.key(key)?;
-        self.read(|book| evidence::write(book, self.opener(book), &key, options, folder.as_ref()))
+        let attested = self.attestations();
+        self.read(|book| {
+            let opener = self.opener(book);
+            evidence::write(book, opener, &key, &attested, options, folder.as_ref())
+        })
+    }
+
+    /// The public key of the log that lies in the folder.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn verifier_key(&self) -> Result<VerifierKey, Error> {
+        self.key(None)
+    }
+
+    /// The checkpoints of the book that others have signed too.
+    pub fn attestations(&self) -> Attestations {
+        Attestations::of(&self.folder)
     }
 
     fn key(&self, key: Option<&VerifierKey>) -> Result<VerifierKey, Error> {

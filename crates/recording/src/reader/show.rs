@@ -80,6 +80,9 @@ pub(super) fn exchange(
         put(key, asked[key].clone());
     }
     put("ended", ended["ended"].clone());
+    let level = [&ended["level"], &asked["level"]];
+    let level = level.into_iter().find(|level| !level.is_null());
+    put("level", level.cloned().unwrap_or_default());
     for key in ["principal", "action", "decision"] {
         put(key, asked[key].clone());
     }
@@ -348,6 +351,7 @@ const RESERVED: &[&str] = &[
     "protocol",
     "started",
     "ended",
+    "level",
     "principal",
     "action",
     "decision",

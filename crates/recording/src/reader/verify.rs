@@ -13,7 +13,7 @@ use tollbook_ledger::{
 
 use super::count;
 use crate::{
-    Error, ErrorKind,
+    Error,
     body::{Opened, Recipe},
     database::{self, signed},
     envelope::{VERSION, content, shape_name},
@@ -171,11 +171,11 @@ pub(super) fn verify(
     key: VerifierKey,
     kept: &[String],
 ) -> Result<Verification, Error> {
-    let head: Option<(i64, Vec<u8>, String)> = book
+    let head: Result<Option<(i64, Vec<u8>, String)>, _> = book
         .query_row("SELECT size, frontier, note FROM head", [], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
-        .optional()?;
+        .optional();
     let mut audit = Audit {
         book,
         opener,
@@ -193,6 +193,10 @@ pub(super) fn verify(
     };
     // What cannot be read here is told where it is met again.
     let _damaged = audit.tombstones.read(book);
+    let head = head.unwrap_or_else(|_| {
+        audit.fault(None, "the signed head cannot be read");
+        None
+    });
     let (origin, key_text) = (key.name().to_owned(), key.to_string());
     let mut verifier = Verifier::new(key);
     kept.iter().for_each(|note| verifier.keep(note));
@@ -204,29 +208,14 @@ pub(super) fn verify(
         None => String::new(),
     };
 
-    let mut entries = book.prepare("SELECT seq, leaf, salt, envelope FROM entry ORDER BY seq")?;
-    let mut entries = entries.query([])?;
-    loop {
-        let row = match entries.next() {
-            Ok(Some(row)) => row,
-            Ok(None) => break,
-            Err(_) => {
-                let what = "the journal is damaged, and cannot be read from here on";
-                audit.fault(Some(verifier.size()), what);
-                break;
-            }
-        };
-        let place: i64 = row.get(0)?;
-        let blob = |column| row.get_ref(column)?.as_blob().map_err(blob_error);
-        let salt = row.get_ref(2)?.as_blob_or_null().map_err(blob_error)?;
-        let (leaf, envelope) = (blob(1)?, blob(3)?);
-        let (header, opened) = audit.open(&mut verifier, leaf, salt, envelope)?;
-        if let Some(header) = header {
-            if place != signed(header.sequence)? {
-                let what = "the entry is stored under another index";
-                audit.fault(Some(header.sequence), what);
-            }
-            audit.entry(&header, opened)?;
+    let signed_size = head.as_ref().map_or(0, |(size, ..)| *size);
+    let mut from = 0;
+    while let Some(damaged) = entries(from, &mut verifier, &mut audit)? {
+        // Page by page the rest may well be there.
+        verifier.unreadable();
+        from = damaged.saturating_add(1);
+        if from >= signed_size {
+            break;
         }
     }
     audit.pages()?;
@@ -239,8 +228,11 @@ pub(super) fn verify(
         if !head_fits {
             audit.fault(None, "the stored head is not that of the entries");
         }
-        audit.tables()?;
-        audit.sessions(verifier.chains())?;
+        let read = audit.tables(verifier.unread());
+        let read = read.and_then(|()| audit.sessions(&verifier));
+        if read.is_err() {
+            audit.fault(None, "the tables of exchanges and sessions cannot be read");
+        }
     }
     let sessions = agents(verifier.chains()).count() as u64;
 
@@ -293,6 +285,43 @@ pub(super) fn verify(
             stopped,
         }),
     })
+}
+
+/// Takes the entries from this index on. Returns the index of one that cannot be read.
+fn entries(
+    from: i64,
+    verifier: &mut Verifier,
+    audit: &mut Audit<'_>,
+) -> Result<Option<i64>, Error> {
+    let book = audit.book;
+    let mut entries = book.prepare_cached(
+        "SELECT seq, leaf, salt, envelope FROM entry WHERE seq >= ?1 ORDER BY seq",
+    )?;
+    let mut entries = entries.query([from])?;
+    let mut next = from;
+    loop {
+        let row = match entries.next() {
+            Ok(Some(row)) => row,
+            Ok(None) => return Ok(None),
+            Err(_) => return Ok(Some(next)),
+        };
+        let place: i64 = row.get(0)?;
+        next = place.saturating_add(1);
+        let blob = |column| row.get_ref(column).ok()?.as_blob().ok();
+        let salt = row.get_ref(2).ok().map(|salt| salt.as_blob_or_null());
+        let (Some(leaf), Some(Ok(salt)), Some(envelope)) = (blob(1), salt, blob(3)) else {
+            verifier.unreadable();
+            continue;
+        };
+        let (header, opened) = audit.open(verifier, leaf, salt, envelope)?;
+        if let Some(header) = header {
+            if place != signed(header.sequence)? {
+                let what = "the entry is stored under another index";
+                audit.fault(Some(header.sequence), what);
+            }
+            audit.entry(&header, opened);
+        }
+    }
 }
 
 fn silences(pulse: &Pulse) -> Vec<Silence> {
@@ -385,7 +414,14 @@ impl Audit<'_> {
     }
 
     /// Checks what belongs to an entry that is itself what was signed.
-    fn entry(&mut self, header: &Header, opened: Content<Opened>) -> Result<(), Error> {
+    fn entry(&mut self, header: &Header, opened: Content<Opened>) {
+        if self.belongings(header, opened).is_err() {
+            let what = "what belongs to the entry cannot be read: the journal is damaged";
+            self.fault(Some(header.sequence), what);
+        }
+    }
+
+    fn belongings(&mut self, header: &Header, opened: Content<Opened>) -> Result<(), Error> {
         let index = Some(header.sequence);
         match header.kind {
             Kind::Intent => self.intents += 1,
@@ -693,9 +729,13 @@ impl Audit<'_> {
     }
 
     /// Holds the table of sessions against the chains of the log.
-    fn sessions(&mut self, chains: &Chains) -> Result<(), Error> {
+    fn sessions(&mut self, verifier: &Verifier) -> Result<(), Error> {
+        if verifier.unread() > 0 {
+            // What chains lack then would be the table's fault.
+            return Ok(());
+        }
         let mut stored = 0;
-        for (id, chain) in chains.iter() {
+        for (id, chain) in verifier.chains().iter() {
             let row = sessions::row(self.book, id)?;
             stored += u64::from(row.is_some());
             // That of an exchange that is alone and open needs no row.
@@ -711,12 +751,16 @@ impl Audit<'_> {
         Ok(())
     }
 
-    /// Looks for rows that no entry knows of.
-    fn tables(&mut self) -> Result<(), Error> {
+    /// Looks for rows that no entry knows of. Those of entries that could not be read are known.
+    fn tables(&mut self, unread: u64) -> Result<(), Error> {
         let exchanges = count(self.book, "SELECT count(*) FROM exchange")?;
         let closed = count(self.book, "SELECT count(closed) FROM exchange")?;
         let callers = count(self.book, "SELECT count(*) FROM caller")?;
-        if (exchanges, callers, closed) != (self.intents, self.intents, self.outcomes) {
+        let fits = |rows: u64, entries: u64| (entries..=entries + unread).contains(&rows);
+        if !fits(exchanges, self.intents)
+            || !fits(callers, self.intents)
+            || !fits(closed, self.outcomes)
+        {
             self.fault(
                 None,
                 "the table of exchanges has rows without entries, or lacks some",
@@ -813,7 +857,3 @@ fn own(kind: Kind, header: &Header, envelope: &Value) -> bool {
 }
 
 const OTHER_BODY: &str = "the stored body is not the one that was recorded";
-
-fn blob_error(error: rusqlite::types::FromSqlError) -> Error {
-    Error::because(ErrorKind::Corrupt, error)
-}

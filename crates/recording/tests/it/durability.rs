@@ -15,7 +15,7 @@ use tollbook_exchange::{Exchange, Outcome};
 use tollbook_recording::{ErrorKind, FreeSpace, Health};
 use tower::{Layer, ServiceExt, service_fn};
 
-use crate::support::{Book, Stall, masked, open};
+use crate::support::{Book, Stall, masked, noise, open};
 
 #[tokio::test]
 async fn the_request_can_be_read_by_others_before_it_is_forwarded() {
@@ -118,7 +118,7 @@ async fn a_failed_write_blocks_the_recorder_for_good() {
                 break;
             }
         };
-        exchange.draft(|draft| draft.request.body = masked(vec![b'x'; 100_000].into()));
+        exchange.draft(|draft| draft.request.body = masked(noise(100_000)));
         match book.recorder.commit(&exchange).await {
             Ok(()) => written += 1,
             Err(error) => {

@@ -12,12 +12,15 @@ mod disk;
 mod durability;
 mod erasure;
 mod evidence;
+mod failure;
 #[cfg(target_os = "linux")]
 mod faults;
 mod limits;
 mod outcomes;
 mod reading;
+mod release;
 mod restart;
+mod sealed;
 mod sessions;
 mod support;
 mod tampering;

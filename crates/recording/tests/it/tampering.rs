@@ -6,7 +6,7 @@ use rusqlite::{Connection, types::Value};
 use tollbook_ledger::SigningKey;
 use tollbook_recording::{Monitor, Reader, Verification};
 
-use crate::support::{Book, Closed, ORIGIN, whole};
+use crate::support::{Book, Closed, ORIGIN, noise, whole};
 
 async fn book() -> Closed {
     let book = Book::new();
@@ -327,4 +327,57 @@ async fn a_monitor_takes_a_page_that_cannot_be_read_for_damage() {
     assert!(monitor.look(1000).unwrap());
     let faults = monitor.faults();
     assert_eq!((faults[0].index, faults.len()), (Some(0), 1), "{faults:?}");
+}
+
+/// The table or index that each page with rows belongs to.
+fn pages(database: &Connection) -> Vec<(String, usize)> {
+    let sql = "SELECT name, pageno FROM dbstat WHERE pagetype = 'leaf' ORDER BY name, path";
+    let mut pages = database.prepare(sql).unwrap();
+    let pages = pages.query_map([], |row| {
+        let page: u32 = row.get(1)?;
+        Ok((row.get(0)?, usize::try_from(page).unwrap()))
+    });
+    pages.unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+#[tokio::test]
+async fn a_page_that_cannot_be_read_ends_no_check() {
+    let book = Book::new();
+    for _ in 0..30 {
+        book.exchange(b"prompt", &[&noise(900)]).await;
+    }
+    let closed = book.close();
+    let pages = pages(&closed.database());
+    let journal = closed.folder().join("journal.db");
+    let whole = std::fs::read(&journal).unwrap();
+    let length = usize::from(u16::from_be_bytes([whole[16], whole[17]]));
+    let (mut entries, mut parts) = (0, 0);
+    for (name, page) in pages {
+        if page == 1 {
+            continue; // The schema: without it this is no journal.
+        }
+        let mut bytes = whole.clone();
+        bytes[(page - 1) * length..page * length].fill(0xff);
+        std::fs::write(&journal, &bytes).unwrap();
+        let found = verify(&closed);
+        assert_eq!(found.verdict, "tampered", "page {page} of {name}");
+        let named = found.faults.iter().any(|fault| fault.index.is_some());
+        match name.as_str() {
+            "entry" => entries += 1,
+            "part" => parts += 1,
+            _ => continue,
+        }
+        assert!(named, "page {page} of {name}: {:?}", found.faults);
+        // What is on other pages was read.
+        let unread = "the entry cannot be read";
+        let lost = found
+            .faults
+            .iter()
+            .filter(|fault| fault.what.starts_with(unread))
+            .count();
+        assert!(lost < 60, "page {page} of {name}: {lost} of {}", found.size);
+    }
+    assert!(entries > 3 && parts > 3, "{entries} and {parts} pages");
+    std::fs::write(&journal, &whole).unwrap();
+    assert!(verify(&closed).is_verified());
 }

@@ -59,8 +59,8 @@ const SLASH: Kind = 14;
 const LINE_END: Kind = 15;
 const KINDS: usize = 16;
 
-/// [`TOKEN`] as a class.
-pub(crate) const TOKENS: Class = crate::engine::class::WORD.with(b"-./+=~");
+/// [`TOKEN`] as a class. With `%` begin signs that are written as addresses need them.
+pub(crate) const TOKENS: Class = crate::engine::class::WORD.with(b"-./+=~%");
 /// The longest user name in an address.
 pub(crate) const MAX_USER: usize = 48;
 

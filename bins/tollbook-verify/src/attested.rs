@@ -1,0 +1,93 @@
+//! Checkpoints that others than the log have signed.
+
+use tollbook_ledger::{
+    Checkpoint, Past, VerifierKey,
+    evidence::{ATTESTED, Attested, Manifest},
+};
+
+use crate::{
+    bundle::Bundle,
+    check::{Demands, small},
+    report::{Attestation, Faults},
+};
+
+/// A checkpoint of the evidence that others have signed.
+pub(crate) struct Found {
+    /// The note, with all lines.
+    pub(crate) note: String,
+    pub(crate) found: Attestation,
+}
+
+/// The size and kind of the file with this name below the evidence.
+pub(crate) fn of(name: &str) -> Option<(u64, Attested)> {
+    let (folder, name) = name.split_once('/')?;
+    Attested::of(name).filter(|_| folder == ATTESTED)
+}
+
+/// Reads them, in the order of their sizes. What is no checkpoint of the log is a fault.
+pub(crate) fn read(
+    bundle: &Bundle,
+    manifest: &Manifest,
+    key: &VerifierKey,
+    faults: &mut Faults,
+) -> Vec<Found> {
+    let mut names = Vec::new();
+    // What cannot be walked was told before.
+    drop(bundle.walk(|name, is_file| {
+        let kind = of(name).filter(|(size, _)| is_file && *size <= manifest.size);
+        names.extend(kind.map(|(size, kind)| (size, kind, name.to_owned())));
+    }));
+    names.retain(|(_, kind, _)| *kind == Attested::Cosigned);
+    names.sort_by_key(|(size, ..)| *size);
+    let mut all = Vec::new();
+    for (size, _, file) in names {
+        let Some(note) = small(bundle, &file, faults) else {
+            continue;
+        };
+        match Checkpoint::open(&note, key) {
+            Ok(head) if head.size == size => {}
+            Ok(_) => {
+                faults.wrong(None, &file, "it is about another size than its name says");
+                continue;
+            }
+            Err(error) => {
+                faults.wrong(None, &file, error);
+                continue;
+            }
+        }
+        let covers = manifest.records.last().is_none_or(|last| last < size);
+        all.push(Found {
+            note,
+            found: Attestation {
+                size,
+                file,
+                covers,
+                past: Past::Unknown,
+                witnesses: Vec::new(),
+                met: false,
+            },
+        });
+    }
+    all
+}
+
+impl Found {
+    /// Who signed, and whether the log is the one that they saw.
+    pub(crate) fn judge(&mut self, past: Past, demands: &Demands, faults: &mut Faults) {
+        self.found.past = past;
+        if past == Past::Fork {
+            let what = "the log did not grow out of what its witnesses signed";
+            faults.wrong(None, &self.found.file, what);
+        }
+        let Some(quorum) = &demands.quorum else {
+            return;
+        };
+        match quorum.judge(&self.note) {
+            Ok(witnessed) => {
+                self.found.met = witnessed.is_met() && past == Past::Consistent;
+                self.found.witnesses = witnessed.by;
+            }
+            Err(error) => faults.wrong(None, &self.found.file, error),
+        }
+    }
+}
