@@ -279,9 +279,16 @@ impl Gateway {
         tasks.spawn(purge(gate.clone()));
 
         let witness = SinkWitness(events.clone());
-        let sinks = Sinks::start(&config.data, sinks, prices, SystemClock, witness)
-            .await
-            .map_err(StartError::Sinks)?;
+        let sinks = Sinks::start(
+            &config.data,
+            &plan_config.keys,
+            sinks,
+            prices,
+            SystemClock,
+            witness,
+        )
+        .await
+        .map_err(StartError::Sinks)?;
 
         let shared = Shared {
             tokens: TokenExchange::new(gate.clone()),

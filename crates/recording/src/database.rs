@@ -47,7 +47,7 @@ pub(crate) fn connect(path: &Path) -> Result<Connection, Error> {
          PRAGMA checkpoint_fullfsync = ON;
          PRAGMA mmap_size = 0;
          PRAGMA wal_autocheckpoint = 0;
-         PRAGMA secure_delete = ON;
+         PRAGMA secure_delete = FAST;
          PRAGMA trusted_schema = OFF;
          PRAGMA cell_size_check = ON;
          PRAGMA temp_store = MEMORY;",
@@ -131,8 +131,10 @@ const APPLICATION: i32 = 0x746f_6c6c;
 /// exchanges, is sealed; the salt of an entry that is sealed is so too, and the column is null.
 /// `scope` tells of whom and of which session a scope is, by a keyed hash and an id.
 ///
-/// `exchange` is derived from the envelopes, for lists, and `session` from the leaves: the end of the
-/// chain of each session that is not one exchange alone.
+/// `exchange` and `caller` are derived from the envelopes, for lists. Who asked for what is in the
+/// latter: its rows come at the end, and are changed once, when they are erased, to blanks of the same
+/// length. So they stay where they are, and with `secure_delete` no page has an older copy of one. `session` is derived
+/// from the leaves: the end of the chain of each session that is not one exchange alone.
 /// `anchored` is the tree as the anchor has it, or had shortly before, so that few leaves have to be
 /// read to see whether the book is the one that was anchored.
 /// Leaves stand before envelopes so that reading them all does not read those.
@@ -193,14 +195,17 @@ const TABLES: &str = "
         protocol TEXT NOT NULL,
         started INTEGER NOT NULL,
         ended INTEGER,
+        verdict TEXT,
+        outcome TEXT,
+        status INTEGER
+    ) STRICT;
+    CREATE TABLE caller (
+        intent INTEGER PRIMARY KEY,
         kind TEXT,
         issuer TEXT,
         subject TEXT,
         action TEXT,
-        model TEXT,
-        verdict TEXT,
-        outcome TEXT,
-        status INTEGER
+        model TEXT
     ) STRICT;
     CREATE TABLE session (
         id BLOB PRIMARY KEY,

@@ -180,7 +180,7 @@ impl Journal {
                     empty(&write, tree.size() - 1)?;
                 }
             }
-            for doomed in &job.doomed {
+            if let Some(doomed) = &job.doomed {
                 doomed.drop_in(&write)?;
             }
             for pack in &job.packs {
@@ -220,7 +220,7 @@ impl Journal {
         let book = database::read(journal)?;
         let settled = erasure::settle(&book, keys, |doomed| {
             self.append(&[Job {
-                doomed,
+                doomed: Some(doomed),
                 ..Job::default()
             }])
         })?;

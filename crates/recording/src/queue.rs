@@ -46,7 +46,7 @@ pub(crate) struct Job {
     /// find out where its numbers go on.
     pub(crate) within: Option<Arc<Scope>>,
     /// What is dropped.
-    pub(crate) doomed: Vec<Doomed>,
+    pub(crate) doomed: Option<Doomed>,
     /// Keys whose metadata nobody can read from here on: what is on its way under them is empty in
     /// lists.
     pub(crate) gone: Vec<KeyId>,

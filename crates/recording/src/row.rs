@@ -68,11 +68,23 @@ impl Row {
     ) -> Result<(), Error> {
         let index = signed(index)?;
         let changed = match self {
-            Self::Intent(row) => to
-                .prepare_cached(
+            Self::Intent(row) => {
+                to.prepare_cached(
+                    "INSERT INTO caller (intent, kind, issuer, subject, action, model)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                )?
+                .execute(params![
+                    index,
+                    row.kind,
+                    row.issuer,
+                    row.subject,
+                    row.action,
+                    row.model,
+                ])?;
+                to.prepare_cached(
                     "INSERT INTO exchange (intent, id, session, connection, protocol, started,
-                         kind, issuer, subject, action, model, verdict, scope, first, brought)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                         verdict, scope, first, brought)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                 )?
                 .execute(params![
                     index,
@@ -81,16 +93,12 @@ impl Row {
                     row.connection,
                     row.protocol,
                     row.started,
-                    row.kind,
-                    row.issuer,
-                    row.subject,
-                    row.action,
-                    row.model,
                     row.verdict,
                     signed(brings.scope)?,
                     brings.first,
                     brings.count,
-                ])?,
+                ])?
+            }
             Self::Outcome(row) => to
                 .prepare_cached(
                     "UPDATE exchange SET closed = ?1, ended = ?2, outcome = ?3, status = ?4

@@ -23,7 +23,7 @@
 //!
 //! ```
 //! use tollbook_budget::Prices;
-//! use tollbook_recording::{Config, Recorder};
+//! use tollbook_recording::{Config, KeySource, Recorder};
 //! use tollbook_sinks::{Options, Quiet, Sink, Sinks, SystemClock, target::FileTarget};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -34,6 +34,7 @@
 //! let sink = Sink::new("archive", target, Options::default())?;
 //! let sinks = Sinks::start(
 //!     folder.path(),
+//!     &KeySource::default(),
 //!     vec![sink],
 //!     Prices::built_in()?,
 //!     SystemClock::default(),

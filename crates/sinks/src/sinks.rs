@@ -9,7 +9,7 @@ use std::{
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tollbook_budget::Prices;
-use tollbook_recording::Reader;
+use tollbook_recording::{KeySource, Reader};
 
 use crate::{
     Clock, Cursors, Error, ErrorKind, Sink, SinkState, Witness, read::Source, worker::Worker,
@@ -29,7 +29,7 @@ pub struct Sinks {
 pub(crate) struct States(pub(crate) Arc<Mutex<Vec<SinkState>>>);
 
 impl Sinks {
-    /// Starts sinks for the book in `folder`, on the current tokio runtime, each where it ended the
+    /// Starts sinks for the book in `folder`, whose top key comes from `keys`, on the current tokio runtime, each where it ended the
     /// last time.
     ///
     /// # Errors
@@ -37,12 +37,13 @@ impl Sinks {
     /// When the book or the cursors cannot be opened, or two sinks have one name.
     pub async fn start(
         folder: impl AsRef<Path>,
+        keys: &KeySource,
         sinks: Vec<Sink>,
         prices: Prices,
         clock: impl Clock,
         witness: impl Witness,
     ) -> Result<Self, Error> {
-        let folder = folder.as_ref().to_owned();
+        let (folder, keys) = (folder.as_ref().to_owned(), keys.clone());
         let mut started = Self {
             stop: CancellationToken::new(),
             tasks: JoinSet::new(),
@@ -60,7 +61,7 @@ impl Sinks {
             let mut opened = Vec::new();
             for sink in sinks {
                 // Each with a connection of its own, so that none waits for another's reading.
-                let book = Reader::open(&folder)?;
+                let book = Reader::open_with(&folder, &keys)?;
                 let origin = book
                     .checkpoint()?
                     .lines()

@@ -52,7 +52,7 @@ impl Whose {
 
 impl Book {
     /// The folder, and the configuration if it is that of this folder.
-    fn own(&self) -> Result<(PathBuf, Option<(PathBuf, Config)>), Failure> {
+    pub(super) fn own(&self) -> Result<(PathBuf, Option<(PathBuf, Config)>), Failure> {
         let Some(folder) = &self.data else {
             let (file, config) = self.configuration.read()?;
             return Ok((config.gateway.data.clone(), Some((file, config))));

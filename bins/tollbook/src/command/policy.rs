@@ -14,7 +14,7 @@ use tollbook_gateway::{
     control::{CONNECTION, View, ViewAction},
     policy::{PolicySet, Recorded, Report, replay},
 };
-use tollbook_recording::{ErrorKind, Filter, Reader};
+use tollbook_recording::{ErrorKind, Filter, KeySource, Reader};
 
 use crate::{
     command::{Configuration, Form, exchanges::since, noted, remote::Remote},
@@ -195,7 +195,7 @@ impl Explain {
         let (config, source) = source(&self.configuration, self.policies)?;
         let set = load(&source)?;
         let folder = self.data.unwrap_or(config.gateway.data);
-        let reader = book(&folder)?;
+        let reader = book(&folder, &config.keys)?;
         let record = reader
             .exchange(&self.id)
             .map_err(|error| match error.kind() {
@@ -239,7 +239,7 @@ impl Replay {
         let (config, source) = source(&self.configuration, self.policies)?;
         let set = load(&source)?;
         let folder = self.data.unwrap_or(config.gateway.data);
-        let reader = book(&folder)?;
+        let reader = book(&folder, &config.keys)?;
         let mut filter = Filter::default();
         filter.limit = self.limit;
         filter.except = Some(CONNECTION.to_owned());
@@ -353,8 +353,8 @@ fn mistaken(mistakes: &[String]) -> Failure {
     Failure::usage(mistakes.join("\n"))
 }
 
-fn book(folder: &Path) -> Result<Reader, Failure> {
-    Reader::open(folder).map_err(|error| {
+fn book(folder: &Path, keys: &KeySource) -> Result<Reader, Failure> {
+    Reader::open_with(folder, keys).map_err(|error| {
         Failure::unknown(
             &format!("cannot read the book in {}", folder.display()),
             error,

@@ -273,9 +273,16 @@ async fn send_again(stage: &Stage, store: &str, name: &str, contents: bool) {
     options.contents = contents;
     let sink = Sink::new(name, target, options).unwrap();
     let prices = Prices::built_in().unwrap();
-    let sinks = Sinks::start(stage.book(), vec![sink], prices, SystemClock, Quiet)
-        .await
-        .unwrap();
+    let sinks = Sinks::start(
+        stage.book(),
+        &tollbook_recording::KeySource::default(),
+        vec![sink],
+        prices,
+        SystemClock,
+        Quiet,
+    )
+    .await
+    .unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     while sinks.states()[0].sent < 6 {
         assert!(Instant::now() < deadline, "{:?}", sinks.states());

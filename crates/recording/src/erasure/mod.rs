@@ -277,7 +277,7 @@ impl Recorder {
         let keyring = &inner.scopes.keyring;
         let tombstones = settle(&self.book()?, keyring, |doomed| {
             self.write(Job {
-                doomed,
+                doomed: Some(doomed),
                 ..Job::default()
             })
         })?;
@@ -477,7 +477,7 @@ const fn going(class: Class) -> &'static [Class] {
 pub(crate) fn settle(
     book: &Connection,
     keys: &Keyring,
-    mut write: impl FnMut(Vec<Doomed>) -> Result<(), Error>,
+    mut write: impl FnMut(Doomed) -> Result<(), Error>,
 ) -> Result<Vec<u64>, Error> {
     let pending = tombstones(book, keys.erased()?..u64::MAX)?;
     let Some((last, _)) = pending.last() else {
@@ -491,25 +491,32 @@ pub(crate) fn settle(
         }
     }
 
-    let (mut some, mut exchanges) = (Vec::new(), 0);
+    let mut all = Doomed::default();
     for scope in Survey::of(book)?.scopes {
         let Some(classes) = told.get(&scope.key) else {
             continue;
         };
-        exchanges += scope.exchanges.len();
-        some.push(Doomed {
-            number: scope.number,
-            classes: classes.iter().copied().collect(),
-            exchanges: scope.exchanges,
-        });
-        // A part at a time, so that requests that come meanwhile do not wait for all of it.
-        if exchanges >= MAX_EXCHANGES {
-            write(std::mem::take(&mut some))?;
-            exchanges = 0;
+        if classes.contains(&Class::Request) {
+            all.scopes.push(scope.number);
         }
+        let classes: Vec<Class> = classes.iter().copied().collect();
+        let exchanges = scope.exchanges.iter();
+        all.exchanges
+            .extend(exchanges.map(|intent| (*intent, classes.clone())));
     }
-    if !some.is_empty() {
-        write(some)?;
+    all.exchanges.sort_unstable_by_key(|(intent, _)| *intent);
+    // A part at a time, so that requests that come meanwhile do not wait for all of it.
+    for exchanges in all.exchanges.chunks(MAX_EXCHANGES) {
+        write(Doomed {
+            exchanges: exchanges.to_vec(),
+            ..Doomed::default()
+        })?;
+    }
+    for scopes in all.scopes.chunks(MAX_SCOPES) {
+        write(Doomed {
+            scopes: scopes.to_vec(),
+            ..Doomed::default()
+        })?;
     }
     let doomed: Vec<_> = told
         .into_iter()
@@ -589,7 +596,9 @@ const ALL: u8 = 0b111;
 /// How many keys one tombstone names.
 const MAX_KEYS: usize = 4096;
 /// How many exchanges are dropped in one transaction, about.
-const MAX_EXCHANGES: usize = 500;
+const MAX_EXCHANGES: usize = 1000;
+/// And of how many scopes the requests.
+const MAX_SCOPES: usize = 100;
 /// How long a reader may keep the write-ahead log from being cut.
 const PATIENCE: Duration = Duration::from_secs(30);
 

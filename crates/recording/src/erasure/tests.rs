@@ -106,14 +106,17 @@ fn cut_off(folder: &Path, done: Done) {
         Done::SomeDropped => 2,
         _ => survey.scopes.len(),
     };
-    let doomed = survey.scopes.iter().take(dropped).map(|scope| Doomed {
-        number: scope.number,
-        classes: Class::ALL.to_vec(),
-        exchanges: scope.exchanges.clone(),
-    });
+    let some = &survey.scopes[..dropped];
+    let intents = some.iter().flat_map(|scope| &scope.exchanges);
+    let doomed = Doomed {
+        exchanges: intents
+            .map(|intent| (*intent, Class::ALL.to_vec()))
+            .collect(),
+        scopes: some.iter().map(|scope| scope.number).collect(),
+    };
     recorder
         .write(Job {
-            doomed: doomed.collect(),
+            doomed: Some(doomed),
             ..Job::default()
         })
         .unwrap();

@@ -47,8 +47,6 @@ pub(crate) struct Keyring {
     inner: Arc<Inner>,
     /// Where fresh keys come from; readers make none.
     pool: Option<Pool>,
-    /// The last row of those that an earlier recorder made.
-    last: i64,
 }
 
 struct Inner {
@@ -87,7 +85,6 @@ impl Keyring {
         let wrapped = store.ring()?;
         let ring = OpenRing::unwrap(folder, source, &wrapped)?;
         source.settle(folder, &wrapped.id, &wrapped.tenant)?;
-        let last = store.last()?;
         let inner = Arc::new(Inner::new(folder, store, Some(ring), source)?);
         let pool = Pool::new({
             let inner = Arc::clone(&inner);
@@ -96,7 +93,6 @@ impl Keyring {
         Ok(Self {
             inner,
             pool: Some(pool),
-            last,
         })
     }
 
@@ -117,8 +113,7 @@ impl Keyring {
             Err(error) => return Err(error),
         };
         let inner = Arc::new(Inner::new(folder, store, ring, source)?);
-        let (pool, last) = (None, 0);
-        Ok(Self { inner, pool, last })
+        Ok(Self { inner, pool: None })
     }
 
     /// Keys that nobody has yet, durable. Blocks in the rare case that none is ready.
@@ -162,22 +157,19 @@ impl Keyring {
         })
     }
 
-    /// Destroys keys of a scope. They are gone from the files when this returns.
-    ///
-    /// # Errors
-    ///
-    /// When they could not be destroyed, or not yet be cut from the files because somebody reads
-    /// them: try again.
+    /// Destroys keys of a scope, of which nothing is noted.
+    #[cfg(test)]
     pub(crate) fn destroy(&self, id: KeyId, classes: &[Class]) -> Result<(), Error> {
         self.inner.store().destroy(&[(id, classes.to_vec())], None)
     }
 
     /// Destroys the keys that the tombstones up to this entry of the log name, and notes that it was
-    /// done.
+    /// done. They are gone from the files when this returns.
     ///
     /// # Errors
     ///
-    /// As [`destroy`](Self::destroy).
+    /// When they could not be destroyed, or not yet be cut from the files because somebody reads
+    /// them: try again.
     pub(crate) fn destroy_all(
         &self,
         doomed: &[(KeyId, Vec<Class>)],
@@ -190,14 +182,6 @@ impl Keyring {
     /// was destroyed is. A copy of the keys that was put back knows of fewer.
     pub(crate) fn erased(&self) -> Result<u64, Error> {
         self.inner.store().erased()
-    }
-
-    /// Takes out the keys that an earlier recorder made ahead and had no use for.
-    pub(crate) fn forget_unused(
-        &self,
-        used: impl FnMut(KeyId) -> Result<bool, Error>,
-    ) -> Result<(), Error> {
-        self.inner.store().forget(self.last, used)
     }
 
     /// The keyed hash by which the scopes of a subject are found. It tells nothing to those who have
@@ -286,7 +270,8 @@ impl Drop for Keyring {
     fn drop(&mut self) {
         if let Some(pool) = &mut self.pool {
             let unused = pool.close();
-            // What stays is taken out at the next start.
+            // What stays takes room, and nothing else: whether a key was used only the journal knows, and
+            // it may be older than the keys.
             if let Err(error) = self.inner.store().remove_unused(&unused) {
                 tracing::warn!(%error, "keys that nobody used are left over");
             }

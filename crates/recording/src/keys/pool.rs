@@ -168,7 +168,7 @@ fn none() -> Error {
 /// As many as are there at the start.
 const FIRST: usize = 64;
 /// As many as there ever are.
-pub(super) const MOST: usize = 8192;
+const MOST: usize = 8192;
 /// A pool that is to be filled again within this time is too small.
 const BUSY: Duration = Duration::from_secs(1);
 /// How long somebody waits for a key: as long as for any other write.

@@ -39,10 +39,6 @@ impl Recipient {
         sealed.extend(text);
         Ok(sealed)
     }
-
-    pub(super) const fn bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
 }
 
 impl Identity {
@@ -76,10 +72,6 @@ impl Identity {
             .open(&secret, INFO, place, text, &self.secret)
             .ok()?;
         Key::from_bytes(&Zeroizing::new(opened))
-    }
-
-    pub(super) const fn recipient(&self) -> &Recipient {
-        &self.recipient
     }
 }
 
@@ -146,7 +138,7 @@ mod tests {
             "1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX"
         );
         let identity = Identity::parse(secret).unwrap();
-        (identity.recipient().clone(), identity)
+        (identity.recipient.clone(), identity)
     }
 
     #[test]

@@ -226,49 +226,6 @@ impl Store {
             .and_then(unsigned)
     }
 
-    /// The number of the last row.
-    pub(super) fn last(&self) -> Result<i64, Error> {
-        let last = self
-            .connection
-            .query_row("SELECT coalesce(max(n), 0) FROM scope", [], |row| {
-                row.get(0)
-            });
-        last.map_err(|error| keys(error.into()))
-    }
-
-    /// Takes out the scopes that nobody used, of those up to this row.
-    pub(super) fn forget(
-        &mut self,
-        last: i64,
-        mut used: impl FnMut(KeyId) -> Result<bool, Error>,
-    ) -> Result<(), Error> {
-        let mut unused = Vec::new();
-        {
-            let mut before = self
-                .connection
-                .prepare("SELECT n, id FROM scope WHERE n <= ?1 ORDER BY n DESC")
-                .map_err(|error| keys(error.into()))?;
-            let mut rows = before.query([last]).map_err(|error| keys(error.into()))?;
-            let mut run = 0_usize;
-            while let Some(row) = rows.next().map_err(|error| keys(error.into()))? {
-                let read = || Ok::<(i64, [u8; 16]), rusqlite::Error>((row.get(0)?, row.get(1)?));
-                let (n, id) = read().map_err(|error| keys(error.into()))?;
-                match used(KeyId(id))? {
-                    false => {
-                        unused.push(n);
-                        run = 0;
-                    }
-                    // What is used without an end lies before the last run's keys.
-                    true => run += 1,
-                }
-                if run > MAX_POOL {
-                    break;
-                }
-            }
-        }
-        self.remove(&unused)
-    }
-
     /// Takes out these scopes, which nobody used.
     pub(super) fn remove_unused(&mut self, ids: &[KeyId]) -> Result<(), Error> {
         let find = || -> Result<Vec<i64>, Error> {
@@ -413,8 +370,6 @@ fn unusable(error: std::io::Error) -> Error {
     Error::because(ErrorKind::Keys, error)
 }
 
-/// As many unused keys as a run may leave behind.
-const MAX_POOL: usize = super::pool::MOST;
 const SCHEMA: i32 = 1;
 /// "tolk", as the journal has "toll".
 const APPLICATION: i32 = 0x746f_6c6b;

@@ -191,4 +191,9 @@ pub(super) fn summary(row: &Row<'_>) -> rusqlite::Result<Summary> {
     })
 }
 
-pub(super) const COLUMNS: &str = "SELECT *, coalesce(closed, intent) AS latest FROM exchange";
+/// What was erased is blank, and none.
+pub(super) const COLUMNS: &str = "SELECT exchange.*, nullif(trim(kind), '') AS kind,
+         nullif(trim(issuer), '') AS issuer, nullif(trim(subject), '') AS subject,
+         nullif(trim(action), '') AS action, nullif(trim(model), '') AS model,
+         coalesce(closed, intent) AS latest
+     FROM exchange JOIN caller USING (intent)";

@@ -518,8 +518,9 @@ impl Audit<'_> {
         let row: Option<([u8; 16], [u8; 16], bool)> = self
             .book
             .prepare_cached(
-                "SELECT id, session, coalesce(issuer, subject, kind, action, model) IS NULL
-                 FROM exchange WHERE coalesce(closed, intent) = ?1 OR intent = ?1",
+                "SELECT id, session, trim(concat(issuer, subject, kind, action, model)) = ''
+                 FROM exchange JOIN caller USING (intent)
+                 WHERE coalesce(closed, intent) = ?1 OR intent = ?1",
             )?
             .query_row([signed(header.sequence)?], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
@@ -712,7 +713,8 @@ impl Audit<'_> {
         let mut row = self.book.prepare_cached(
             "SELECT id, session, connection, protocol, started, kind, issuer, subject, action,
                  model, verdict
-             FROM exchange WHERE intent = ?1 AND length(id) = 16 AND length(session) = 16",
+             FROM exchange JOIN caller USING (intent)
+             WHERE intent = ?1 AND length(id) = 16 AND length(session) = 16",
         )?;
         let row = row.query_row([signed(index)?], |row| {
             Ok(IntentRow {
@@ -799,8 +801,12 @@ impl Audit<'_> {
     fn tables(&mut self, unread: u64) -> Result<(), Error> {
         let exchanges = count(self.book, "SELECT count(*) FROM exchange")?;
         let closed = count(self.book, "SELECT count(closed) FROM exchange")?;
+        let callers = count(self.book, "SELECT count(*) FROM caller")?;
         let fits = |rows: u64, entries: u64| (entries..=entries + unread).contains(&rows);
-        if !fits(exchanges, self.intents) || !fits(closed, self.outcomes) {
+        if !fits(exchanges, self.intents)
+            || !fits(callers, self.intents)
+            || !fits(closed, self.outcomes)
+        {
             self.fault(
                 None,
                 "the table of exchanges has rows without entries, or lacks some",

@@ -57,6 +57,7 @@ fn index_of(database: &Connection, table: &str, rowid: i64) -> i64 {
     let sql = match table {
         "entry" => "SELECT seq FROM entry WHERE rowid = ?1",
         "exchange" => "SELECT intent FROM exchange WHERE rowid = ?1",
+        "caller" => "SELECT intent FROM caller WHERE rowid = ?1",
         "session" => "SELECT last FROM session WHERE last = ?1",
         "scope" => "SELECT min(intent) FROM exchange WHERE scope = ?1",
         "pack" => {
@@ -87,6 +88,7 @@ async fn a_value_changed_in_any_column_is_found_at_its_entry() {
         ("part", &["exchange", "kind", "ordinal", "data"]),
         ("pack", &["pieces", "addresses", "data"]),
         ("scope", &["key", "session", "holder", "alone"]),
+        ("caller", &["kind", "issuer", "subject", "action", "model"]),
         (
             "exchange",
             &[
@@ -100,11 +102,6 @@ async fn a_value_changed_in_any_column_is_found_at_its_entry() {
                 "protocol",
                 "started",
                 "ended",
-                "kind",
-                "issuer",
-                "subject",
-                "action",
-                "model",
                 "verdict",
                 "outcome",
                 "status",
@@ -174,6 +171,8 @@ async fn rows_added_or_removed_are_found() {
         "UPDATE exchange SET closed = NULL WHERE intent = 3",
         "INSERT INTO exchange (intent, id, session, connection, protocol, started, scope, first,
              brought) VALUES (99, zeroblob(16), zeroblob(16), 'c', 'p', 1, 0, 0, 0)",
+        "DELETE FROM caller WHERE intent = 3",
+        "INSERT INTO caller (intent) VALUES (99)",
         "DELETE FROM session",
         "INSERT INTO session SELECT x'01', entries, exchanges, open, head, last, time, closed
          FROM session LIMIT 1",

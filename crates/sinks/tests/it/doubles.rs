@@ -14,7 +14,7 @@ use tollbook_exchange::{
     Action, Decision, Exchange, ExchangeId, Masked, Outcome, Principal, PrincipalKind, Timestamp,
     Verdict,
 };
-use tollbook_recording::{Config, Reader, Recorder};
+use tollbook_recording::{Config, KeySource, Reader, Recorder};
 use tollbook_sinks::{
     BoxFuture, Clock, Deliver, Delivery, Failure, Options, Shape, Sink, SinkEvent, SinkState,
     Sinks, Witness,
@@ -97,6 +97,7 @@ impl Book {
     pub(crate) async fn start_all(&self, sinks: Vec<Sink>, notes: &Notes) -> Sinks {
         Sinks::start(
             self.dir.path(),
+            &KeySource::default(),
             sinks,
             Prices::built_in().unwrap(),
             Simulated(Instant::now(), Timestamp::now()),
