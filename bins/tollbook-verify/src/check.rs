@@ -3,16 +3,32 @@
 use std::path::Path;
 
 use tollbook_ledger::{
-    Checkpoint, Completeness, Integrity, Past, Tile, VerifierKey,
+    Checkpoint, Completeness, Integrity, Past, Quorum, Tile, VerifierKey,
     evidence::{CHECKPOINT, MANIFEST, Manifest, RECORDS, VKEY},
 };
+use tollbook_timestamp::Roots;
 
 use crate::{
+    attested,
     bundle::{Absent, Bundle, NoEvidence},
     record,
     report::{Faults, Report},
     tree,
 };
+
+/// What an auditor knows and asks for. By default nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Demands {
+    /// The log's public key; without it the evidence's own is used, and the report says so.
+    pub key: Option<VerifierKey>,
+    /// Checkpoints of the log from earlier: signed notes.
+    pub kept: Vec<String>,
+    /// The witnesses of whom so many must have signed a checkpoint that all records are under.
+    pub quorum: Option<Quorum>,
+    /// The time-stamping authorities of which one must have given a time to a checkpoint that all
+    /// records are under.
+    pub tsa_roots: Option<Roots>,
+}
 
 /// Checks the evidence in a folder.
 ///
@@ -30,6 +46,21 @@ pub fn check(
     key: Option<&VerifierKey>,
     kept: &[String],
 ) -> Result<Report, NoEvidence> {
+    let demands = Demands {
+        key: key.cloned(),
+        kept: kept.to_vec(),
+        ..Demands::default()
+    };
+    check_with(folder, &demands)
+}
+
+/// As [`check`], with all that an auditor may ask for.
+///
+/// # Errors
+///
+/// Those of [`check`].
+pub fn check_with(folder: impl AsRef<Path>, demands: &Demands) -> Result<Report, NoEvidence> {
+    let key = demands.key.as_ref();
     let bundle = Bundle::open(folder.as_ref())?;
     let mut faults = Faults::default();
     let manifest = manifest(&bundle, &mut faults)?;
@@ -60,6 +91,9 @@ pub fn check(
         session: None,
         pulse: None,
         kept: Vec::new(),
+        attested: Vec::new(),
+        quorum: demands.quorum.as_ref().map(Quorum::needed),
+        stamps_demanded: demands.tsa_roots.is_some(),
         faults: Vec::new(),
         fault_count: 0,
     };
@@ -75,7 +109,7 @@ pub fn check(
                     key,
                     &head,
                     &manifest,
-                    kept,
+                    demands,
                     &mut report,
                     &mut faults,
                 );
@@ -91,7 +125,7 @@ fn contents(
     key: &VerifierKey,
     (note, head): &(String, Checkpoint),
     manifest: &Manifest,
-    kept: &[String],
+    demands: &Demands,
     report: &mut Report,
     faults: &mut Faults,
 ) {
@@ -104,7 +138,18 @@ fn contents(
         return;
     }
     strays(bundle, manifest, faults);
-    let tree = tree::check(bundle, key, head, manifest, kept, faults);
+    let mut attested = attested::read(bundle, manifest, key, faults);
+    let notes = attested.iter().map(|attested| attested.note.clone());
+    let kept: Vec<String> = demands.kept.iter().cloned().chain(notes).collect();
+    let mut tree = tree::check(bundle, key, head, manifest, &kept, faults);
+    let found = tree.kept.split_off(demands.kept.len());
+    for (attested, kept) in attested.iter_mut().zip(found) {
+        attested.judge(kept.past, demands, bundle, faults);
+    }
+    report.attested = attested
+        .into_iter()
+        .map(|attested| attested.found)
+        .collect();
     (report.records, report.session) = record::check(bundle, note, head, manifest, faults);
     report.pulse = tree.pulse;
     report.kept = tree.kept;
@@ -118,7 +163,9 @@ fn contents(
 /// The verdicts.
 fn conclude(mut report: Report, faults: Faults) -> Report {
     let says = |found: fn(Past) -> bool| report.kept.iter().any(|kept| found(kept.past));
-    let forked = says(|past| matches!(past, Past::Fork | Past::Foreign(_)));
+    let apart = (report.attested.iter())
+        .any(|attested| matches!(attested.past, Past::Fork | Past::Foreign(_)));
+    let forked = apart || says(|past| matches!(past, Past::Fork | Past::Foreign(_)));
     let behind = says(|past| matches!(past, Past::Fork | Past::Behind));
     report.integrity = if faults.broken || forked {
         Integrity::Broken
@@ -185,7 +232,7 @@ fn head(bundle: &Bundle, key: &VerifierKey, faults: &mut Faults) -> Option<(Stri
     }
 }
 
-fn small(bundle: &Bundle, name: &str, faults: &mut Faults) -> Option<String> {
+pub(crate) fn small(bundle: &Bundle, name: &str, faults: &mut Faults) -> Option<String> {
     match bundle.read(name, MAX_SMALL).map(String::from_utf8) {
         Ok(Ok(text)) => return Some(text),
         Ok(Err(_)) => faults.wrong(None, name, "this is no text"),
@@ -219,6 +266,9 @@ fn strays(bundle: &Bundle, manifest: &Manifest, faults: &mut Faults) {
 fn belongs(name: &str, manifest: &Manifest) -> bool {
     if matches!(name, MANIFEST | VKEY | CHECKPOINT) {
         return true;
+    }
+    if let Some((size, _)) = attested::of(name) {
+        return size <= manifest.size;
     }
     if let Some(tile) = Tile::from_path(name) {
         let wanted = manifest.leaves || tile.level() != tollbook_ledger::Level::Entries;

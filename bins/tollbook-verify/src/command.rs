@@ -8,9 +8,13 @@ use std::{
 };
 
 use clap::Parser;
-use tollbook_ledger::VerifierKey;
+use tollbook_ledger::{Quorum, VerifierKey, WitnessKey};
+use tollbook_timestamp::Roots;
 
-use crate::{check::check, print};
+use crate::{
+    check::{Demands, check_with},
+    print,
+};
 
 /// Check evidence about what AI agents did, offline and alone.
 ///
@@ -24,7 +28,11 @@ use crate::{check::check, print};
 ///
 ///  - when the gateway did not run, as its heartbeats show (silent),
 ///
-///  - the log was never rewritten since you last saw a checkpoint of it (--checkpoint).
+///  - the log was never rewritten since you last saw a checkpoint of it (--checkpoint),
+///
+///  - witnesses whom you trust saw the same log as you (--witness),
+///
+///  - the records are as old as they say (--tsa-roots).
 ///
 /// Two things must come from somewhere else than the folder. The gateway's public key (--vkey):
 /// without it you learn that the records belong to *some* log. And a checkpoint that you kept from
@@ -50,6 +58,16 @@ pub struct Command {
     /// A checkpoint of the log that you kept from earlier. May be given more than once.
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
+    /// The public key of a witness that counts, `name+id+base64`. May be given more than once.
+    #[arg(long, value_name = "KEY", value_parser = witness_from)]
+    witness: Vec<WitnessKey>,
+    /// How many of them must have signed a checkpoint that all records here are under; else all.
+    #[arg(long, value_name = "N", requires = "witness")]
+    quorum: Option<usize>,
+    /// The roots of the time-stamping authorities that you trust, in PEM. One of them must have given a
+    /// time to a checkpoint that all records here are under.
+    #[arg(long, value_name = "FILE")]
+    tsa_roots: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -73,8 +91,23 @@ impl Command {
                 .map_err(|error| (2, format!("cannot read {}: {error}", file.display())))
         });
         let kept = kept.collect::<Result<Vec<_>, _>>()?;
-        let report = check(&self.bundle, self.vkey.as_ref(), &kept)
-            .map_err(|error| (3, error.to_string()))?;
+        let needed = self.quorum.unwrap_or(self.witness.len());
+        let quorum = (!self.witness.is_empty()).then(|| Quorum::new(self.witness.clone(), needed));
+        let quorum = quorum
+            .transpose()
+            .map_err(|error| (2, format!("--witness and --quorum: {error}")))?;
+        let roots = self.tsa_roots.as_deref().map(|file| {
+            let wrong = |why: String| (2, format!("cannot use {}: {why}", file.display()));
+            let pem = fs::read(file).map_err(|error| wrong(error.to_string()))?;
+            Roots::from_pem(&pem).map_err(|error| wrong(error.to_string()))
+        });
+        let demands = Demands {
+            key: self.vkey,
+            kept,
+            quorum,
+            tsa_roots: roots.transpose()?,
+        };
+        let report = check_with(&self.bundle, &demands).map_err(|error| (3, error.to_string()))?;
         let names: Vec<String> = self
             .checkpoint
             .iter()
@@ -93,6 +126,11 @@ impl Command {
             _ => Ok(report.exit_code()),
         }
     }
+}
+
+fn witness_from(text: &str) -> Result<WitnessKey, String> {
+    text.parse()
+        .map_err(|_| "this is no public key of a witness".to_owned())
 }
 
 /// The public key that is in the file of this name, or else is this text.

@@ -10,6 +10,7 @@
 //! somewhere else, and so must the checkpoints that show that the log was never rewritten: without
 //! them the report is about the log of *some* key.
 
+mod attested;
 mod bundle;
 mod check;
 mod command;
@@ -19,6 +20,6 @@ mod report;
 mod tree;
 
 pub use bundle::NoEvidence;
-pub use check::check;
+pub use check::{Demands, check, check_with};
 pub use command::{Command, key_from};
-pub use report::{Fault, Report};
+pub use report::{Attestation, Fault, Report};

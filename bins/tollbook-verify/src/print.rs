@@ -85,6 +85,7 @@ pub(crate) fn page(report: &Report, checkpoints: &[String]) -> String {
         line("checkpoint", &format!("{name}{size}"));
         line("", &kept.past.to_string());
     }
+    witnessed(report, &mut line);
     for fault in report.faults.iter().take(FAULTS) {
         let place = fault
             .index
@@ -96,6 +97,49 @@ pub(crate) fn page(report: &Report, checkpoints: &[String]) -> String {
         line("", &format!("and {} more", report.fault_count - shown));
     }
     page
+}
+
+/// Who else signed, where somebody did or had to.
+fn witnessed(report: &Report, line: &mut impl FnMut(&str, &str)) {
+    if let Some(needed) = report.quorum {
+        let told = if report.is_witnessed() {
+            format!("yes, all records here, by {needed} or more of those you named")
+        } else {
+            format!("NO: not all records here by {needed} of those you named")
+        };
+        line("witnessed", &told);
+    } else if (report.attested.iter()).any(|attested| attested.stamp.is_none()) {
+        line(
+            "witnessed",
+            "by whom is told if you name witnesses with --witness",
+        );
+    }
+    if report.stamps_demanded {
+        let told = if report.is_stamped() {
+            "yes, all records here, by an authority that you trust"
+        } else {
+            "NO: not all records here by an authority that you trust"
+        };
+        line("time stamp", told);
+    } else if (report.attested.iter()).any(|attested| attested.stamp.is_some()) {
+        line(
+            "time stamp",
+            "by whom is told if you give roots with --tsa-roots",
+        );
+    }
+    for attested in &report.attested {
+        let under = if attested.covers { "all" } else { "not all" };
+        let mut told = format!("{} entries, {under} records here", attested.size);
+        for one in &attested.witnesses {
+            let micros = i64::try_from(one.time).unwrap_or(i64::MAX);
+            let time = time_to_text(micros.saturating_mul(1_000_000));
+            told += &format!("; {} at {time}", one.witness);
+        }
+        if let Some(stamp) = &attested.stamp {
+            told += &format!("; there were at {}", time_to_text(stamp.time));
+        }
+        line("", &told);
+    }
 }
 
 fn completeness(report: &Report) -> &'static str {

@@ -49,6 +49,8 @@ pub(crate) fn check(
             if manifest.contents && matches!(leaf.header.kind, Kind::Intent | Kind::Outcome) {
                 content(bundle, index, &leaf, &salt, &envelope, faults);
             }
+        } else if follow {
+            chains.unread();
         }
         good += u64::from(faults.count == before);
         if faults.count > ENOUGH {

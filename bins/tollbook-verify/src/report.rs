@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 use tollbook_ledger::{
-    Broken, Chain, Completeness, Integrity, Kept, MAX_FAULTS, Past, Pulse,
+    Broken, Chain, Completeness, Cosigned, Integrity, Kept, MAX_FAULTS, Past, Pulse,
     evidence::{Manifest, id_to_text, time_to_text},
 };
+use tollbook_timestamp::Stamp;
 
 /// What the check of evidence found.
 #[derive(Clone, Debug)]
@@ -39,10 +40,38 @@ pub struct Report {
     pub pulse: Option<Pulse>,
     /// What the checkpoints say that the auditor kept, in the order in which they were given.
     pub kept: Vec<Kept>,
+    /// Checkpoints in the evidence that others have signed, the smallest first.
+    pub attested: Vec<Attestation>,
+    /// How many witnesses must have signed one that all records are under, if that is demanded.
+    pub quorum: Option<usize>,
+    /// Whether a time stamp of a checkpoint that all records are under is demanded.
+    pub stamps_demanded: bool,
     /// What is wrong; at most [`MAX_FAULTS`].
     pub faults: Vec<Fault>,
     /// How much is wrong, also beyond what `faults` holds.
     pub fault_count: u64,
+}
+
+/// A checkpoint that others than the log have signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attestation {
+    /// The number of entries that it is about.
+    pub size: u64,
+    /// Its file.
+    pub file: String,
+    /// Whether all records of the evidence are under it.
+    pub covers: bool,
+    /// What it says of the log.
+    pub past: Past,
+    /// The witnesses that signed, of those whose keys were given.
+    pub witnesses: Vec<Cosigned>,
+    /// Whether they are enough.
+    pub met: bool,
+    /// What the time-stamping authority said, if it is a checkpoint that has a time stamp.
+    pub stamp: Option<Stamp>,
+    /// Whether that authority is one of those whose roots were given.
+    pub trusted: bool,
 }
 
 /// One thing that is wrong.
@@ -121,7 +150,9 @@ impl Report {
         let wrong = |past: Past| matches!(past, Past::Fork | Past::Behind | Past::Foreign(_));
         let no = self.integrity == Integrity::Broken
             || self.completeness == Completeness::Incomplete
-            || self.kept.iter().any(|kept| wrong(kept.past));
+            || self.kept.iter().any(|kept| wrong(kept.past))
+            || !self.is_witnessed()
+            || !self.is_stamped();
         let yes = self.fault_count == 0
             && self.integrity == Integrity::Proven
             && self.completeness == Completeness::Complete
@@ -131,6 +162,19 @@ impl Report {
             (false, true) => 0,
             (false, false) => 3,
         }
+    }
+
+    /// Whether enough witnesses have signed what all records are under, if that is demanded.
+    pub fn is_witnessed(&self) -> bool {
+        let enough = |attested: &Attestation| attested.met && attested.covers;
+        self.quorum.is_none() || self.attested.iter().any(enough)
+    }
+
+    /// Whether an authority that is trusted gave a time to what all records are under, if that is
+    /// demanded.
+    pub fn is_stamped(&self) -> bool {
+        let one = |attested: &Attestation| attested.trusted && attested.covers;
+        !self.stamps_demanded || self.attested.iter().any(one)
     }
 
     /// The short answer.
@@ -183,6 +227,10 @@ impl Report {
                 "stopped": stopped,
             })),
             "checkpoints": kept.collect::<Vec<_>>(),
+            "quorum": self.quorum,
+            "witnessed": self.is_witnessed(),
+            "stamped": self.is_stamped(),
+            "attested": self.attested.iter().map(attestation).collect::<Vec<_>>(),
             "faults": faults.collect::<Vec<_>>(),
             "fault_count": self.fault_count,
         })
@@ -199,6 +247,21 @@ fn silences(pulse: &Pulse) -> Value {
         })
     });
     silences.collect()
+}
+
+fn attestation(attested: &Attestation) -> Value {
+    let witnesses = attested.witnesses.iter();
+    let witnesses = witnesses.map(|one| json!({ "witness": one.witness, "time": one.time }));
+    json!({
+        "file": attested.file,
+        "size": attested.size,
+        "covers": attested.covers,
+        "verdict": attested.past.as_str(),
+        "witnesses": witnesses.collect::<Vec<_>>(),
+        "met": attested.met,
+        "time": attested.stamp.as_ref().map(|stamp| time_to_text(stamp.time)),
+        "trusted": attested.trusted,
+    })
 }
 
 fn selection(manifest: &Manifest) -> Value {

@@ -1,8 +1,8 @@
 //! The whole tree, out of its tiles and leaves.
 
 use tollbook_ledger::{
-    Chains, Checkpoint, Frontier, Hash, History, Kept, Leaf, Level, Past, Pulse, TILE_WIDTH, Tile,
-    Tiler, VerifierKey,
+    Chains, Checkpoint, Frontier, Hash, History, Kept, Kind, Leaf, Level, Past, Pulse, TILE_WIDTH,
+    Tile, Tiler, VerifierKey,
     evidence::{Manifest, Selector, record_file},
     leaf_hash,
 };
@@ -25,8 +25,8 @@ pub(crate) struct Found {
 
 /// Goes through the tree from left to right: every hash tile must be what the level below it makes
 /// it, every leaf must be the one of its hash, and the root must be the one that was signed.
-/// Meanwhile it looks which records the selection takes, that no session has a gap, and compares the checkpoints that were
-/// kept.
+/// Meanwhile it looks which records the selection takes, that no session has a gap, and compares the
+/// checkpoints that were kept.
 pub(crate) fn check(
     bundle: &Bundle,
     key: &VerifierKey,
@@ -52,6 +52,10 @@ pub(crate) fn check(
             .then(|| leaves(bundle, tile, head.size, faults));
         let leaves = leaves.flatten();
         all_leaves &= leaves.is_some();
+        if leaves.is_none() {
+            // None of them can be told to be another's, and none behind them to lack one.
+            (0..tile.width()).for_each(|_| chains.unread());
+        }
         // Where a tile is gone or cannot be read, the leaves say what is in it, and without both
         // there is nothing to go on with.
         let computed = || {
@@ -67,7 +71,10 @@ pub(crate) fn check(
                 match leaf_at(index, &leaves[place], &hash) {
                     Ok(leaf) => {
                         let taken = selector.entry(&leaf.header);
-                        selected(index, taken, manifest, faults);
+                        // Which exchange an outcome ends may stand in a leaf that was not to be read.
+                        if taken || all_leaves || leaf.header.kind != Kind::Outcome {
+                            selected(index, taken, manifest, faults);
+                        }
                         pulse.entry(&leaf.header);
                         if let Err(broken) = chains.entry(&leaf.header, hash) {
                             faults.session(index, &bundle_of(index, head.size), broken);
@@ -75,6 +82,12 @@ pub(crate) fn check(
                     }
                     Err(what) => {
                         all_leaves = false;
+                        match Leaf::from_bytes(&leaves[place]) {
+                            Ok(leaf) if leaf.header.sequence == index => {
+                                chains.doubt(&leaf.header, hash);
+                            }
+                            _ => chains.unread(),
+                        }
                         faults.wrong(Some(index), &bundle_of(index, head.size), what);
                     }
                 }

@@ -42,6 +42,7 @@ enum Command {
     Sessions(command::sessions::Sessions),
     Search(command::search::Search),
     Why(command::why::Why),
+    Replay(command::replay::Replay),
     #[command(subcommand)]
     Approvals(command::approvals::Approvals),
     #[command(subcommand)]
@@ -52,7 +53,18 @@ enum Command {
     Doctor(command::doctor::Doctor),
     Verify(command::verify::Verify),
     Recover(command::recover::Recover),
+    #[command(subcommand)]
+    Hold(command::hold::Hold),
+    Erase(command::erase::Erase),
+    #[command(subcommand)]
+    Retention(command::retention::Retention),
+    #[command(subcommand)]
+    Keys(command::keys::Keys),
     Export(command::export::Export),
+    #[command(subcommand)]
+    Witness(command::witness::Witness),
+    #[command(subcommand)]
+    Sinks(command::sinks::Sinks),
     Completions(command::completions::Completions),
 }
 
@@ -78,6 +90,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Sessions(sessions) => sessions.run(),
         Command::Search(search) => search.run(),
         Command::Why(why) => why.run(),
+        Command::Replay(replay) => command::block_on(replay.run()),
         Command::Approvals(approvals) => command::block_on(approvals.run()),
         Command::Policy(policy) => command::block_on(policy.run()),
         Command::Token(token) => command::block_on(token.run()),
@@ -85,7 +98,13 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Doctor(doctor) => command::block_on(doctor.run()),
         Command::Verify(verify) => verify.run(),
         Command::Recover(recover) => recover.run(),
+        Command::Hold(hold) => hold.run(),
+        Command::Erase(erase) => erase.run(),
+        Command::Retention(retention) => retention.run(),
+        Command::Keys(keys) => keys.run(),
         Command::Export(export) => export.run(),
+        Command::Witness(witness) => witness.run(),
+        Command::Sinks(sinks) => sinks.run(),
         Command::Completions(completions) => completions.run(),
     }
 }

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::{
-    Action, Code, Coverage, Decision, ExchangeId, Finding, Masked, Outcome, Principal, Refusal,
-    SessionId, Timestamp,
+    Action, Code, Coverage, Decision, ExchangeId, Finding, Level, Masked, Outcome, Principal,
+    Refusal, SessionId, Timestamp,
 };
 
 /// One request at the gate and its result, while it is under way.
@@ -59,8 +59,14 @@ pub struct Draft {
     pub refusal: Option<Refusal>,
     /// How it ended, once that is known.
     pub outcome: Option<Outcome>,
-    /// Whether the request is durable. Set by the commit layer.
+    /// Whether the request may be forwarded: it is durable, or its connection lets it pass
+    /// although it cannot be. Set by the commit layer.
     pub committed: bool,
+    /// What was durable before what passed. Set by the record layer.
+    pub level: Level,
+    /// Whether nothing of this exchange is recorded, because that was not possible and the
+    /// connection lets some pass nonetheless. Set by the record layer.
+    pub unrecorded: bool,
 }
 
 /// What is known of the request.
@@ -99,6 +105,11 @@ pub struct ResponseDraft {
     pub bytes: u64,
     /// How much of them was scanned.
     pub coverage: Coverage,
+    /// Bytes that whoever makes the record of the body has looked at.
+    pub seen: u64,
+    /// The first so many of them are in the parts, as far as they may be kept: nothing of them is
+    /// held back for what comes behind it.
+    pub settled: u64,
     /// Microseconds from the start until the first byte of the body.
     pub first_byte: Option<u64>,
 }

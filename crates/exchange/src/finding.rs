@@ -1,7 +1,9 @@
 //! What was found in the bytes of an exchange.
 
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{Code, Masked, Refusal};
 
@@ -17,6 +19,76 @@ pub struct Finding {
     pub operator: Operator,
     /// How many matches there were.
     pub count: u32,
+    /// Keyed digests of the secrets that the rule matched, in whichever place; they stand with one of
+    /// its findings only. See [`Digest`].
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub digests: BTreeSet<Digest>,
+    /// Whether there were more secrets than digests are kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub digests_cut: bool,
+}
+
+/// A keyed digest of a secret: whoever has the key and the secret finds where it was masked, and
+/// nobody learns from it what it was. Written as 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(pub [u8; 16]);
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = NoDigest;
+
+    fn from_str(text: &str) -> Result<Self, NoDigest> {
+        let digits = text.as_bytes();
+        let mut digest = [0; 16];
+        if digits.len() != 32 {
+            return Err(NoDigest(()));
+        }
+        for (byte, pair) in digest.iter_mut().zip(digits.chunks_exact(2)) {
+            let value = |digit: u8| match digit {
+                b'0'..=b'9' => Ok(digit - b'0'),
+                b'a'..=b'f' => Ok(digit - b'a' + 10),
+                _ => Err(NoDigest(())),
+            };
+            *byte = value(pair[0])? << 4 | value(pair[1])?;
+        }
+        Ok(Self(digest))
+    }
+}
+
+/// The text is no digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoDigest(());
+
+impl fmt::Display for NoDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not 32 hexadecimal digits")
+    }
+}
+
+impl std::error::Error for NoDigest {}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
 }
 
 impl Finding {
@@ -32,6 +104,8 @@ impl Finding {
             place: place.into(),
             operator,
             count,
+            digests: BTreeSet::new(),
+            digests_cut: false,
         }
     }
 
@@ -61,7 +135,11 @@ impl Finding {
                 old.rule == new.rule && old.place == new.place && old.operator == new.operator
             };
             match all.iter_mut().find(same) {
-                Some(old) => old.count = old.count.saturating_add(new.count),
+                Some(old) => {
+                    old.count = old.count.saturating_add(new.count);
+                    old.digests.extend(new.digests);
+                    old.digests_cut |= new.digests_cut;
+                }
                 None => all.push(new),
             }
         }

@@ -43,6 +43,7 @@ mod finding;
 #[cfg(feature = "http")]
 pub mod http;
 mod id;
+mod level;
 mod masked;
 mod outcome;
 mod principal;
@@ -53,8 +54,9 @@ pub use action::{Action, Fact};
 pub use code::Code;
 pub use decision::{Decision, Requirement, Verdict};
 pub use exchange::{Draft, Exchange, RequestDraft, ResponseDraft, ResponsePart, ResponseShape};
-pub use finding::{Coverage, Finding, Findings, Gap, Gaps, Operator};
+pub use finding::{Coverage, Digest, Finding, Findings, Gap, Gaps, NoDigest, Operator};
 pub use id::{ExchangeId, ParseIdError, SessionId};
+pub use level::Level;
 pub use masked::{Masked, Redact};
 pub use outcome::Outcome;
 pub use principal::{Access, Actor, Groups, Principal, PrincipalKind, Run};

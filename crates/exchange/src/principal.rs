@@ -144,6 +144,9 @@ pub enum PrincipalKind {
     Human,
     /// A workload or service account.
     Service,
+    /// An account of the gateway's own machine. The system vouches for it, and no request at the
+    /// gate comes from one.
+    Local,
 }
 
 impl PrincipalKind {
@@ -153,6 +156,7 @@ impl PrincipalKind {
             Self::Ci => "ci",
             Self::Human => "human",
             Self::Service => "service",
+            Self::Local => "local",
         }
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use tollbook_approvals::Semantic;
-use tollbook_exchange::Action;
+use tollbook_exchange::{Action, Draft};
 use tollbook_inspect::messages;
 
 /// What a request asks for, apart from the way it wants to be answered: Claude Code sends a stream
@@ -17,6 +17,12 @@ pub(crate) fn meaning(action: &Action, body: &[u8]) -> Option<Semantic> {
         canonical: meaning.bytes,
         max_tokens: meaning.max_tokens,
     })
+}
+
+/// Whether a request only reads what is there: a GET or HEAD. Counting tokens does not: it takes a
+/// prompt out.
+pub(crate) fn only_reads(draft: &Draft) -> bool {
+    matches!(&*draft.request.method, "GET" | "HEAD")
 }
 
 /// An error of the upstream that comes when the head of the answer is out.

@@ -34,8 +34,10 @@ mod admin;
 mod approvals;
 mod claude;
 pub mod config;
+pub mod control;
 mod edge;
 mod events;
+mod index;
 mod masks;
 mod monitor;
 mod mounts;
@@ -43,10 +45,14 @@ mod oauth;
 mod opening;
 mod plan;
 mod policies;
+mod retention;
 mod run;
+mod sinks;
 mod stack;
 mod tls;
 mod tools;
+mod witness;
+mod witnesses;
 
 pub use edge::EdgeError;
 pub use masks::ConnectionMasks;
@@ -60,5 +66,5 @@ pub mod policy {
         Report, replay,
     };
 }
-pub use run::{Gateway, StartError};
+pub use run::{Gateway, StartError, digest_key};
 pub use stack::{AnswerBody, ClaudeConnection, ConnectionStack};

@@ -1,6 +1,13 @@
 //! A plan that runs.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use hyper::body::Incoming;
 use tokio::{task::JoinSet, time::MissedTickBehavior};
@@ -9,30 +16,41 @@ use tokio_util::{
     task::{AbortOnDropHandle, TaskTracker},
 };
 use tollbook_approvals::{ApprovalLayer, Approvals, Key, Limits, Notify};
-use tollbook_budget::Budgets;
+use tollbook_budget::{Budgets, Prices};
 use tollbook_exchange::{Code, Refusal};
 use tollbook_identity::{GateAuthenticator, TokenExchange};
 use tollbook_inspect::JudgeToolCall;
+use tollbook_ledger::WitnessKey;
 use tollbook_masking::MaskKey;
 use tollbook_policy::Decide;
-use tollbook_recording::{Health, Recorder};
+use tollbook_recording::{ErrorKind, Health, Recorder};
+use tollbook_sinks::{Sinks, SystemClock};
 use tollbook_state::State;
+use tollbook_witness::{Witness, witness_key};
 
 use crate::{
     admin::{self, Admin},
     approvals::BookWitness,
     claude,
-    config::{ApprovalsConfig, ConnectionConfig, ToolCalls},
+    config::{
+        ApprovalsConfig, ConnectionConfig, LimitsConfig, ToolCalls, WITNESS, WitnessService,
+    },
+    control::{self, Control, Listening},
     edge::{Edge, EdgeError},
     events::{Event, Events},
+    index,
     masks::ConnectionMasks,
     monitor::{self, Alarm},
     mounts::{Mount, Mounts, OAUTH},
     oauth,
     plan::{Channels, Plan},
     policies::LivePolicies,
+    retention,
+    sinks::SinkWitness,
     stack::{self, ClaudeConnection},
     tools::ToolGate,
+    witness,
+    witnesses::{Witnessing, stamp},
 };
 
 /// How long an answer that is no stream waits for people, unless the configuration says.
@@ -43,6 +61,8 @@ const SWEEP: Duration = Duration::from_secs(2);
 const KEEP: Duration = Duration::from_secs(2);
 /// How often tokens that have ended are forgotten.
 const PURGE: Duration = Duration::from_secs(600);
+/// How long a command may have the book when the gateway starts.
+const TAKEOVER: Duration = Duration::from_secs(3);
 /// How long channels may take to deliver what is waiting when the gateway ends.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// The headers, beside `content-type`, that change what a request does.
@@ -51,12 +71,25 @@ const BOUND: [&str; 2] = ["anthropic-beta", "anthropic-version"];
 const APPROVALS_KEY: &str = "approvals";
 /// What the key is for with which hashes and tokens are made, unless the configuration names one.
 const MASKING_KEY: &str = "masking";
+/// What the key is for with which digests of secrets are made.
+const DIGEST_KEY: &str = "digests of secrets";
+
+/// The key with which the gateway on this folder leaves digests of the secrets that it masks: who has
+/// a secret as well finds where it was masked.
+///
+/// # Errors
+///
+/// When the folder has no key, as a copy may not have, or one that cannot be used.
+pub fn digest_key(folder: &Path) -> Result<MaskKey, tollbook_state::Error> {
+    Ok(MaskKey::new(*tollbook_state::key_of(folder, DIGEST_KEY)?))
+}
 
 /// A running gateway.
 #[derive(Debug)]
 pub struct Gateway {
     address: SocketAddr,
     admin: SocketAddr,
+    witness: Option<SocketAddr>,
     stop: CancellationToken,
     /// The data plane. Shutdown waits for it, and for nothing else.
     edge: AbortOnDropHandle<()>,
@@ -68,6 +101,8 @@ pub struct Gateway {
     channels: Channels,
     /// What is still to be told to people.
     replies: TaskTracker,
+    /// What sends copies of records elsewhere.
+    sinks: Sinks,
     state: State,
     recorder: Recorder,
 }
@@ -88,6 +123,12 @@ pub enum StartError {
     /// Approvals that were pending cannot be taken up again.
     #[error("cannot take up approvals")]
     Approvals(#[source] tollbook_approvals::Error),
+    /// The gateway cannot be a witness.
+    #[error("cannot be a witness")]
+    Witness(#[source] tollbook_witness::Error),
+    /// What sends copies of records elsewhere cannot be started.
+    #[error("cannot start the sinks")]
+    Sinks(#[source] tollbook_sinks::Error),
     /// A listener cannot be set up.
     #[error(transparent)]
     Edge(#[from] EdgeError),
@@ -115,7 +156,7 @@ impl Gateway {
     pub async fn start(plan: Plan) -> Result<Self, StartError> {
         let config = plan.config.gateway.clone();
         let book = plan.config.book();
-        let opened = tokio::task::spawn_blocking(move || Recorder::open(book)).await;
+        let opened = tokio::task::spawn_blocking(move || open(&book)).await;
         let recorder = opened.map_err(io::Error::from)?.map_err(StartError::Book)?;
         let folder = config.data.clone();
         let opened = tokio::task::spawn_blocking(move || State::open(folder)).await;
@@ -125,6 +166,10 @@ impl Gateway {
         let edge = Edge::bind(config.listen, plan.tls.clone()).await?;
         let admin_edge = Edge::bind(config.admin, None).await?;
         let (address, admin) = (edge.address()?, admin_edge.address()?);
+        let witness = match &plan.config.witness {
+            Some(witness) => Some(Witnesses::bind(witness, &config.data).await?),
+            None => None,
+        };
 
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -146,10 +191,14 @@ impl Gateway {
             detectors,
             people,
             budgets,
+            prices,
+            sinks,
             channels,
             masker,
             mask_key,
             connections,
+            witnesses,
+            authority,
             ..
         } = plan;
         let events = Events::new(recorder.clone(), masker.clone());
@@ -165,6 +214,48 @@ impl Gateway {
             alarm.clone(),
             events.clone(),
         ));
+        let retention = Arc::new(plan_config.retention());
+        tasks.spawn(retention::keep(recorder.clone(), Arc::clone(&retention)));
+        if plan_config.search.index {
+            match prices(&plan_config.limits) {
+                Ok(prices) => drop(tasks.spawn(index::follow(config.data.clone(), prices))),
+                Err(why) => tracing::warn!(why, "the search index is not kept fresh"),
+            }
+        }
+        match Listening::at(&config.data) {
+            Ok(socket) => {
+                let control = Control {
+                    recorder: recorder.clone(),
+                    masker: masker.clone(),
+                    retention: Arc::clone(&retention),
+                };
+                tasks.spawn(control::serve(socket, control));
+            }
+            // What passes the gate is recorded all the same; commands that show some of it refuse.
+            Err(error) => {
+                tracing::error!(%error, "no command can read the book: no control socket")
+            }
+        }
+        let witnessing = Witnessing::default();
+        if let Some(asking) = witnesses {
+            let anchor = plan_config.record.anchor.clone();
+            let (folder, witnessing) = (config.data.clone(), witnessing.clone());
+            tasks.spawn(asking.ask(folder, anchor, witnessing, events.clone()));
+        }
+        if let Some((authority, every)) = authority {
+            let (folder, witnessing) = (config.data.clone(), witnessing.clone());
+            tasks.spawn(stamp(authority, every, folder, witnessing));
+        }
+        let witness_address = match witness {
+            Some(Witnesses { edge, key, service }) => {
+                let address = edge.address()?;
+                tracing::info!(%address, %key, "is a witness");
+                let router = witness::router(service, events.clone());
+                tasks.spawn(edge.serve(router, stop.clone(), config.drain));
+                Some(address)
+            }
+            None => None,
+        };
         let gate = GateAuthenticator::builder(authenticator)
             .rules(rules)
             .store(state.tokens())
@@ -192,6 +283,11 @@ impl Gateway {
         tasks.spawn(keep(state.clone(), budgets.clone()));
         tasks.spawn(purge(gate.clone()));
 
+        let witness = SinkWitness(events.clone());
+        let sinks = Sinks::start(&config.data, sinks, prices, SystemClock, witness)
+            .await
+            .map_err(StartError::Sinks)?;
+
         let shared = Shared {
             tokens: TokenExchange::new(gate.clone()),
             policies: LivePolicies::new(source, policies, events),
@@ -204,12 +300,18 @@ impl Gateway {
         let router = admin::router(Admin {
             recorder: recorder.clone(),
             alarm,
+            witnessing,
+            sinks: Arc::new(sinks.watch()),
             stop: stop.clone(),
             masker: masker.clone(),
             gate,
             policies: shared.policies.clone(),
             approvals: approvals.clone(),
             slack: channels.slack.clone(),
+            connections: connections
+                .iter()
+                .map(|(config, ..)| (config.name.clone(), config.durability.clone()))
+                .collect(),
             replies: replies.clone(),
             config: Arc::new(plan_config.admin.clone()),
         });
@@ -217,9 +319,11 @@ impl Gateway {
             Some(key) => key,
             None => MaskKey::new(*state.key(MASKING_KEY).map_err(StartError::State)?),
         };
+        let digest_key = MaskKey::new(*state.key(DIGEST_KEY).map_err(StartError::State)?);
+        let masks_of = |masks: ConnectionMasks| masks.keyed(&mask_key).digesting(&digest_key);
         let connections: Vec<_> = connections
             .into_iter()
-            .map(|(config, masks, forward)| (config, masks.keyed(&mask_key), forward))
+            .map(|(config, masks, forward)| (config, masks_of(masks), forward))
             .collect();
         let vaults = connections.iter().map(|(_, masks, _)| masks.clone());
         tasks.spawn(forget(vaults.collect()));
@@ -232,6 +336,7 @@ impl Gateway {
         Ok(Self {
             address,
             admin,
+            witness: witness_address,
             stop,
             edge,
             tasks,
@@ -240,6 +345,7 @@ impl Gateway {
             budgets,
             channels,
             replies,
+            sinks,
             state,
             recorder,
         })
@@ -253,6 +359,11 @@ impl Gateway {
     /// The address of the admin listener.
     pub const fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// The address where it is a witness of others' logs.
+    pub const fn witness(&self) -> Option<SocketAddr> {
+        self.witness
     }
 
     /// The book.
@@ -275,18 +386,49 @@ impl Gateway {
         self.stop.cancel();
         drop((&mut self.edge).await);
         self.tasks.shutdown().await;
+        // What they have not sent by then is in the book, and goes out after the next start.
+        self.sinks.close(FAREWELL).await;
         self.approvals.settle().await;
         self.replies.close();
         // What people were to be told is lost with a channel that does not answer, and nothing else.
         drop(tokio::time::timeout(FAREWELL, self.replies.wait()).await);
         self.channels.close().await;
-        if let Err(error) = self.state.keep_budgets(&self.budgets).await {
-            tracing::warn!(%error, "what was spent last could not be kept");
+        // A disk that hangs must not hold the end back; the counters were kept seconds ago.
+        let kept = tokio::time::timeout(FAREWELL, self.state.keep_budgets(&self.budgets)).await;
+        match kept {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "what was spent last could not be kept"),
+            Err(_) => tracing::warn!("what was spent last could not be kept in time"),
         }
         let (recorder, health) = (self.recorder.clone(), self.recorder.health());
         let closed = tokio::task::spawn_blocking(move || recorder.close()).await;
         // A panic while closing loses nothing that is not lost already.
         closed.unwrap_or(health)
+    }
+}
+
+/// A witness that is not asked yet.
+struct Witnesses {
+    edge: Edge,
+    key: WitnessKey,
+    service: Witness,
+}
+
+impl Witnesses {
+    async fn bind(config: &WitnessService, data: &Path) -> Result<Self, StartError> {
+        let folder = data.join(WITNESS);
+        let (name, logs) = (config.name.clone(), config.logs.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            let signer = witness_key(&folder, &name)?;
+            Witness::open(folder, signer, logs)
+        });
+        let opened = opened.await.map_err(io::Error::from)?;
+        let service = opened.map_err(StartError::Witness)?;
+        Ok(Self {
+            edge: Edge::bind(config.listen, None).await?,
+            key: service.key(),
+            service,
+        })
     }
 }
 
@@ -327,6 +469,7 @@ impl Shared {
                 budgets: self.budgets.clone(),
                 approvals: self.approvals(&config),
                 recorder: self.recorder.clone(),
+                durability: config.durability.clone(),
                 forward,
             };
             let mount = Mount {
@@ -399,6 +542,28 @@ impl Channels {
         }
         if let Some(slack) = &self.slack {
             slack.close(FAREWELL).await;
+        }
+    }
+}
+
+/// The prices that the index reckons with, which are those of budgets.
+fn prices(limits: &LimitsConfig) -> Result<Prices, String> {
+    let Some(file) = &limits.prices else {
+        return Prices::built_in().map_err(|error| error.to_string());
+    };
+    let text = std::fs::read_to_string(&file.value).map_err(|error| error.to_string())?;
+    Prices::parse(&text).map_err(|error| error.to_string())
+}
+
+/// Opens the book, for which a command that notes a view may have to end first.
+fn open(book: &tollbook_recording::Config) -> Result<Recorder, tollbook_recording::Error> {
+    let begun = Instant::now();
+    loop {
+        match Recorder::open(book.clone()) {
+            Err(error) if *error.kind() == ErrorKind::InUse && begun.elapsed() < TAKEOVER => {
+                thread::sleep(TAKEOVER / 30);
+            }
+            opened => return opened,
         }
     }
 }

@@ -24,7 +24,7 @@ use tollbook_recording::{CommitLayer, RecordLayer, Recorder};
 use tower::{ServiceBuilder, ServiceExt, service_fn, util::BoxCloneSyncService};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::masks::ConnectionMasks;
+use crate::{config::Durability, masks::ConnectionMasks};
 
 /// What a stack answers with.
 pub type AnswerBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
@@ -57,6 +57,8 @@ pub struct ClaudeConnection<A, D> {
     pub approvals: ApprovalLayer,
     /// The book.
     pub recorder: Recorder,
+    /// What must be in it before what passes.
+    pub durability: Durability,
     /// The upstream.
     pub forward: Forward,
 }
@@ -85,6 +87,14 @@ impl<A: Authenticate, D: Decide> ClaudeConnection<A, D> {
             MaskLayer::choosing(RequestsOnly(self.masks.clone())).max_body(self.max_body);
         let mut record = RecordLayer::new(self.recorder.clone(), self.name.clone(), Self::PROTOCOL)
             .redact(Arc::new(masker.clone()));
+        let Durability {
+            release,
+            on_failure,
+        } = self.durability;
+        record = record.on_failure(Arc::clone(&on_failure));
+        if let Some(release) = release {
+            record = record.release(release);
+        }
         if let Some(name) = self.forward.credential_header() {
             record = record.credential_header(name.as_str());
         }
@@ -122,7 +132,7 @@ impl<A: Authenticate, D: Decide> ClaudeConnection<A, D> {
             .layer(mask_requests)
             // Last before the wire: what is forwarded is durable, and what is refused above is
             // recorded without waiting for it.
-            .layer(CommitLayer::new(self.recorder))
+            .layer(CommitLayer::new(self.recorder).on_failure(on_failure))
             .service(self.forward);
         boxed(stack)
     }

@@ -1,6 +1,6 @@
 //! The copy of an answer that goes into the record.
 
-use std::fmt;
+use std::{collections::VecDeque, fmt};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
@@ -29,6 +29,20 @@ pub(crate) struct Tee {
     masker: BodyMasker,
     reader: Option<Box<dyn ReadAnswer>>,
     kind: Kind,
+    progress: Progress,
+}
+
+/// How far the record is behind what came.
+#[derive(Default)]
+struct Progress {
+    /// Bytes that came.
+    seen: u64,
+    /// What they are without their coding.
+    plain: u64,
+    /// Both numbers, after each piece that is not wholly in the record.
+    behind: VecDeque<(u64, u64)>,
+    /// The bytes that are.
+    settled: u64,
 }
 
 /// What the reader is given.
@@ -100,6 +114,7 @@ impl Tee {
             masker,
             reader: Some(observer.reader),
             kind,
+            progress: Progress::default(),
         })
     }
 
@@ -148,11 +163,18 @@ impl Tee {
             masker,
             reader,
             kind,
+            progress,
         } = self;
-        decoder.decode(bytes, |plain| {
+        let read = decoder.decode(bytes, |plain| {
+            progress.plain += plain.len() as u64;
             note(exchange.as_ref(), reader, *kind, masker.push(plain)?);
             Ok(())
-        })
+        });
+        if read.is_ok() {
+            progress.pushed(bytes.len(), masker.held());
+            progress.tell(exchange.as_ref());
+        }
+        read
     }
 
     /// Ends the watching: whatever is held back is noted now, and what the answer said.
@@ -166,6 +188,7 @@ impl Tee {
             masker,
             reader,
             kind,
+            progress,
         } = self;
         let read = if end == End::Reached {
             let decoded = decoder.finish(|plain| {
@@ -180,6 +203,10 @@ impl Tee {
             note(exchange.as_ref(), reader, *kind, masker.abort());
             Ok(())
         };
+        if end == End::Reached && read.is_ok() {
+            progress.ended();
+            progress.tell(exchange.as_ref());
+        }
         let Some(reader) = self.reader.take() else {
             return read;
         };
@@ -233,6 +260,37 @@ impl Tee {
     }
 }
 
+impl Progress {
+    /// So much more came, and of all that came so many last bytes, without their coding, are not in
+    /// the record.
+    fn pushed(&mut self, bytes: usize, held: Option<usize>) {
+        self.seen += bytes as u64;
+        self.behind.push_back((self.seen, self.plain));
+        let Some(held) = held else {
+            return;
+        };
+        let done = self.plain.saturating_sub(held as u64);
+        while let Some((seen, _)) = self.behind.pop_front_if(|(_, plain)| *plain <= done) {
+            self.settled = seen;
+        }
+    }
+
+    /// All that came is in the record, as far as it may be kept.
+    fn ended(&mut self) {
+        self.settled = self.seen;
+        self.behind.clear();
+    }
+
+    fn tell(&self, exchange: Option<&Exchange>) {
+        if let Some(exchange) = exchange {
+            exchange.draft(|draft| {
+                draft.response.seen = self.seen;
+                draft.response.settled = self.settled;
+            });
+        }
+    }
+}
+
 pub(crate) fn invalid(message: &str) -> Refusal {
     Refusal::new(Code::UpstreamInvalid, message)
 }
@@ -268,5 +326,34 @@ fn note(
         if let Some(exchange) = exchange {
             exchange.answered(part);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_back_is_not_settled() {
+        let mut progress = Progress::default();
+        // Coded: what comes and what it is without its coding have other lengths.
+        for (bytes, plain, held, settled) in [
+            (10, 100, Some(0), 10),
+            (5, 50, Some(20), 10),
+            // Longer than what came last: the piece before is not whole either.
+            (5, 10, Some(30), 10),
+            (5, 10, Some(10), 20),
+            // An event passed without the end of its text.
+            (5, 40, None, 20),
+            (5, 40, Some(40), 30),
+            (5, 0, Some(0), 40),
+        ] {
+            progress.plain += plain;
+            progress.pushed(bytes, held);
+            assert_eq!(progress.settled, settled, "{bytes} {plain} {held:?}");
+        }
+        progress.pushed(5, Some(7));
+        progress.ended();
+        assert_eq!((progress.seen, progress.settled), (45, 45));
     }
 }

@@ -92,6 +92,8 @@ pub struct Chains {
     open: u32,
     /// Whether records are missing that the count of what is open would need.
     unsure: bool,
+    /// How many entries were there that nobody could read, and that no session has shown to be its.
+    unread: u64,
 }
 
 /// Whether the last entry of a chain was what was signed.
@@ -149,7 +151,14 @@ impl Chains {
     /// on from here, so that what is wrong is told once.
     pub fn entry(&mut self, header: &Header, leaf: Hash) -> Result<(), Broken> {
         let (chain, trust) = self.chain(header);
-        let found = self.judge(header, &chain, trust);
+        let mut found = self.judge(header, &chain, trust);
+        if let Err(Broken::Missing { first, last, .. }) = found
+            && last - first < self.unread
+        {
+            // Those before it are there, and their damage is told already.
+            self.unread -= last - first + 1;
+            found = Ok(());
+        }
         self.unsure |= found.is_err();
         if !matches!(found, Err(Broken::Order { .. })) {
             self.push(header, leaf, chain, Trust::Good);
@@ -157,11 +166,26 @@ impl Chains {
         found
     }
 
-    /// Goes on to an entry that is not what was signed: it is there, and says nothing.
+    /// Goes on to an entry that is not what was signed. If it comes next in the session that it
+    /// names it is taken for that one, and else for one that [cannot be read](Self::unread).
     pub fn doubt(&mut self, header: &Header, leaf: Hash) {
-        let (chain, _) = self.chain(header);
+        let (chain, trust) = self.chain(header);
+        if self.judge(header, &chain, trust).is_err() {
+            return self.unread();
+        }
+        if chain.entries == 0 {
+            // The name of its session may be what was changed.
+            self.unread += 1;
+        }
         self.unsure = true;
         self.push(header, leaf, chain, Trust::Doubted);
+    }
+
+    /// Notes that an entry is there that nobody can read. A session that lacks a record from here
+    /// on is taken for its own, so that a record behind damage is not accused of a gap.
+    pub const fn unread(&mut self) {
+        self.unsure = true;
+        self.unread += 1;
     }
 
     /// Notes that entries are missing here, of whatever sessions.
@@ -313,6 +337,7 @@ mod tests {
                 exchange: [99; 16],
                 session: [*session; 16],
                 link,
+                seal: crate::Seal::PLAIN,
             };
             let hash = Hash([u8::try_from(sequence).unwrap() + 1; 32]);
             assert_eq!(chains.entry(&header, hash), Ok(()));
@@ -361,6 +386,48 @@ mod tests {
             });
             assert_eq!(named, seen, "{lost}");
         }
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_accuses_none_behind_it() {
+        let log = log(&SESSIONS);
+        for damaged in 0..log.len() {
+            for field in 0..5 {
+                let (mut chains, mut broken) = (Chains::new(), Vec::new());
+                for (place, (header, hash)) in log.iter().enumerate() {
+                    if place != damaged {
+                        broken.extend(chains.entry(header, *hash).err());
+                        continue;
+                    }
+                    let mut header = *header;
+                    match field {
+                        0 => {}
+                        1 => header.session[3] ^= 4,
+                        2 => header.link.ordinal ^= 1 << 9,
+                        3 => header.link.open += 4,
+                        _ => header.link.previous.0[0] ^= 1,
+                    }
+                    match field {
+                        0 => chains.unread(),
+                        _ => chains.doubt(&header, Hash([99; 32])),
+                    }
+                }
+                assert_eq!(broken, [], "entry {damaged}, field {field}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_record_that_cannot_be_read_hides_no_two() {
+        let log = log(&SESSIONS);
+        let mut chains = Chains::new();
+        chains.unread();
+        let mut found = Vec::new();
+        for (header, hash) in [&log[..3], &log[6..]].concat() {
+            found.extend(chains.entry(&header, hash).err());
+        }
+        let missing = |broken: &Broken| matches!(broken, Broken::Missing { session, first: 1, last: 2 } if *session == [1; 16]);
+        assert!(found.iter().any(missing), "{found:?}");
     }
 
     #[test]

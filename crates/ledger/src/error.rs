@@ -42,6 +42,12 @@ pub enum Error {
     /// The text is not the manifest of evidence of a version this build reads.
     #[error("malformed or unknown manifest")]
     Manifest,
+    /// The text is not a request to a witness.
+    #[error("malformed request to a witness")]
+    Witness,
+    /// A witness is there twice, or more are needed than there are, or none.
+    #[error("a witness is there twice, or more are needed than there are, or none")]
+    Quorum,
     /// The proof does not show what it should.
     #[error("the proof does not hold")]
     Proof,

@@ -48,7 +48,7 @@ impl SigningKey {
     /// [`Error::Key`] when the text has another form, or a key id that is not the key's.
     pub fn from_text(text: &str) -> Result<Self, Error> {
         let text = text.strip_prefix("PRIVATE+KEY+").ok_or(Error::Key)?;
-        let parts = Parts::parse(text)?;
+        let parts = Parts::parse(text, ED25519)?;
         let key = Self::from_seed(parts.name, &parts.bytes)?;
         if key.public.id == parts.id {
             Ok(key)
@@ -80,18 +80,10 @@ impl SigningKey {
 
 impl VerifierKey {
     fn new(name: &str, key: ed25519_dalek::VerifyingKey) -> Result<Self, Error> {
-        let forbidden = |c: char| c.is_whitespace() || c.is_control() || c == '+';
-        if name.is_empty() || name.contains(forbidden) {
-            return Err(Error::Name);
-        }
-        let mut hasher = Sha256::new();
-        hasher.update(name);
-        hasher.update([b'\n', ED25519]);
-        hasher.update(key.as_bytes());
-        let hash: [u8; 32] = hasher.finalize().into();
+        check_name(name)?;
         Ok(Self {
             name: name.to_owned(),
-            id: [hash[0], hash[1], hash[2], hash[3]],
+            id: key_id(name, ED25519, &key),
             key,
         })
     }
@@ -125,7 +117,7 @@ impl FromStr for VerifierKey {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let parts = Parts::parse(text)?;
+        let parts = Parts::parse(text, ED25519)?;
         let key = ed25519_dalek::VerifyingKey::from_bytes(&parts.bytes).map_err(|_| Error::Key)?;
         let key = Self::new(parts.name, key)?;
         if key.id == parts.id {
@@ -149,22 +141,46 @@ impl fmt::Debug for SigningKey {
 }
 
 fn to_text(public: &VerifierKey, bytes: &[u8; 32]) -> String {
-    let mut typed = Zeroizing::new([ED25519; 33]);
-    typed[1..].copy_from_slice(bytes);
-    let bytes = Zeroizing::new(BASE64.encode(*typed));
-    let [a, b, c, d] = public.id;
-    format!("{}+{a:02x}{b:02x}{c:02x}{d:02x}+{}", public.name, *bytes)
+    key_text(&public.name, public.id, ED25519, bytes)
 }
 
-/// `name+keyid+base64(0x01 ‖ bytes)`, taken apart.
-struct Parts<'a> {
-    name: &'a str,
-    id: [u8; 4],
-    bytes: Zeroizing<[u8; 32]>,
+/// Refuses a name that cannot stand in a note.
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    let forbidden = |c: char| c.is_whitespace() || c.is_control() || c == '+';
+    if name.is_empty() || name.contains(forbidden) {
+        return Err(Error::Name);
+    }
+    Ok(())
+}
+
+/// The first four bytes of SHA-256 over the name, a line feed, the kind of the key and the key.
+pub(crate) fn key_id(name: &str, kind: u8, key: &ed25519_dalek::VerifyingKey) -> [u8; 4] {
+    let mut hasher = Sha256::new();
+    hasher.update(name);
+    hasher.update([b'\n', kind]);
+    hasher.update(key.as_bytes());
+    let hash: [u8; 32] = hasher.finalize().into();
+    [hash[0], hash[1], hash[2], hash[3]]
+}
+
+/// `name+keyid+base64(kind ‖ bytes)`.
+pub(crate) fn key_text(name: &str, id: [u8; 4], kind: u8, bytes: &[u8; 32]) -> String {
+    let mut typed = Zeroizing::new([kind; 33]);
+    typed[1..].copy_from_slice(bytes);
+    let bytes = Zeroizing::new(BASE64.encode(*typed));
+    let [a, b, c, d] = id;
+    format!("{name}+{a:02x}{b:02x}{c:02x}{d:02x}+{}", *bytes)
+}
+
+/// `name+keyid+base64(kind ‖ bytes)`, taken apart.
+pub(crate) struct Parts<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) id: [u8; 4],
+    pub(crate) bytes: Zeroizing<[u8; 32]>,
 }
 
 impl<'a> Parts<'a> {
-    fn parse(text: &'a str) -> Result<Self, Error> {
+    pub(crate) fn parse(text: &'a str, kind: u8) -> Result<Self, Error> {
         let mut parts = text.splitn(3, '+');
         let (Some(name), Some(id), Some(bytes)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(Error::Key);
@@ -175,8 +191,9 @@ impl<'a> Parts<'a> {
         }
         let id = u32::from_str_radix(id, 16).map_err(|_| Error::Key)?;
         let bytes = Zeroizing::new(BASE64.decode(bytes).map_err(|_| Error::Key)?);
-        let Some((&ED25519, key)) = bytes.split_first() else {
-            return Err(Error::Key);
+        let key = match bytes.split_first() {
+            Some((found, key)) if *found == kind => key,
+            _ => return Err(Error::Key),
         };
         Ok(Self {
             name,

@@ -9,7 +9,12 @@
 //! The threat is somebody who can write to the disk. Whoever changes, removes, reorders or adds an
 //! entry changes the root, and without the signing key there is no checkpoint for it. Whoever
 //! holds both the disk *and* the key can rewrite everything that no outsider has seen a checkpoint
-//! of: keep checkpoints elsewhere.
+//! of: keep checkpoints elsewhere. Witnesses do that for a living: an [`AddCheckpoint`] asks one, and
+//! what it answers stands in the note, where a [`Quorum`] finds it.
+//!
+//! What an entry brings to the disk may be encrypted. Then its leaf has a [`Seal`]: the id of the key
+//! and a digest over the stored bytes, by which those check the log who have no key, and everybody
+//! when the key was destroyed.
 //!
 //! The leaves of one session form a [`Chain`], with their number, so that a session is seen to be
 //! without gaps by itself. The book's own entries (starts, stops, heartbeats) do as well: a
@@ -23,7 +28,7 @@
 //!
 //! ```
 //! use tollbook_ledger::{
-//!     Chain, Checkpoint, Entry, Frontier, Header, Kind, Leaf, SigningKey, Verdict, Verifier,
+//!     Chain, Checkpoint, Entry, Frontier, Header, Kind, Leaf, Seal, SigningKey, Verdict, Verifier,
 //!     leaf_hash,
 //! };
 //!
@@ -36,6 +41,7 @@
 //!     exchange: [1; 16],
 //!     session: [2; 16],
 //!     link: Chain::new().next(Kind::Intent),
+//!     seal: Seal::PLAIN,
 //! };
 //! let leaf = Leaf::seal(header, &[3; 32], b"{}").to_bytes();
 //!
@@ -59,6 +65,7 @@
 
 mod chain;
 mod checkpoint;
+mod cosignature;
 mod digest;
 mod error;
 pub mod evidence;
@@ -69,23 +76,27 @@ mod note;
 mod past;
 mod proof;
 mod pulse;
+mod seal;
 mod tile;
 mod tiled;
 mod tlog_proof;
 mod tree;
 mod verify;
+mod witness;
 
 pub use chain::{BOOK, Broken, Chain, Chains, Link};
 pub use checkpoint::Checkpoint;
+pub use cosignature::{Cosigned, Quorum, WitnessKey, WitnessSigner, Witnessed};
 pub use digest::ContentDigest;
 pub use error::Error;
 pub use hash::{Hash, leaf_hash};
 pub use key::{SigningKey, VerifierKey};
-pub use leaf::{Header, Kind, LEAF_BYTES, Leaf, commitment};
-pub use note::Note;
+pub use leaf::{Header, Kind, LEAF_BYTES, Leaf, commitment, salted};
+pub use note::{Note, SignatureLine};
 pub use past::{History, Kept, Past};
-pub use proof::{consistency_proof, inclusion_proof, verify_consistency, verify_inclusion};
+pub use proof::{Growth, consistency_proof, inclusion_proof, verify_consistency, verify_inclusion};
 pub use pulse::{Pulse, Silence, Why};
+pub use seal::{Seal, SealedDigest};
 pub use tile::{Level, TILE_WIDTH, Tile, Tiler};
 pub use tiled::TiledTree;
 pub use tlog_proof::LogProof;
@@ -93,3 +104,4 @@ pub use tree::Frontier;
 pub use verify::{
     Completeness, Entry, Fault, Integrity, MAX_FAULTS, Report, Verdict, Verifier, What,
 };
+pub use witness::{AddCheckpoint, Refused, known_size};

@@ -1,5 +1,7 @@
 //! Signed notes (<https://c2sp.org/signed-note>).
 
+use std::fmt;
+
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 
 use crate::{Error, SigningKey, VerifierKey};
@@ -22,9 +24,12 @@ impl<'a> Note<'a> {
             return Err(Error::Note);
         }
         let public = key.verifier_key();
-        let signature = [&public.id()[..], &key.sign(text.as_bytes())].concat();
-        let signature = BASE64.encode(signature);
-        Ok(format!("{text}\n{MARK}{} {signature}\n", key.name()))
+        let line = SignatureLine {
+            name: key.name().to_owned(),
+            id: public.id(),
+            signature: key.sign(text.as_bytes()).to_vec(),
+        };
+        Ok(format!("{text}\n{line}\n"))
     }
 
     /// Reads a note that must bear a signature of `key`. Signatures of other keys are ignored.
@@ -34,46 +39,96 @@ impl<'a> Note<'a> {
     /// [`Error::Note`] when this is no note, [`Error::Signature`] when a signature of the key is
     /// false, [`Error::Unsigned`] when there is none.
     pub fn open(note: &'a str, key: &VerifierKey) -> Result<Self, Error> {
-        if note.len() > MAX_BYTES {
-            return Err(Error::Note);
-        }
-        let end = note.rfind("\n\n").ok_or(Error::Note)? + 1;
-        let (text, signatures) = (&note[..end], &note[end + 1..]);
-        if !is_text(text) || !is_text(signatures) {
-            return Err(Error::Note);
-        }
+        let (opened, signatures) = Self::split(note)?;
         let mut signed = false;
-        for (count, line) in signatures.split_terminator('\n').enumerate() {
-            if count == MAX_SIGNATURES {
-                return Err(Error::Note);
-            }
-            let (name, bytes) = line
-                .strip_prefix(MARK)
-                .and_then(|line| line.split_once(' '))
-                .ok_or(Error::Note)?;
-            let bytes = BASE64.decode(bytes).map_err(|_| Error::Note)?;
-            let (id, signature) = bytes.split_first_chunk::<4>().ok_or(Error::Note)?;
-            if name.is_empty() || signature.is_empty() {
-                return Err(Error::Note);
-            }
-            if name == key.name() && *id == key.id() {
-                let signature = signature.try_into().map_err(|_| Error::Signature)?;
-                if !key.verifies(text.as_bytes(), signature) {
+        for line in signatures {
+            if line.name == key.name() && line.id == key.id() {
+                let signature = line.signature.as_slice().try_into();
+                let signature = signature.map_err(|_| Error::Signature)?;
+                if !key.verifies(opened.text.as_bytes(), signature) {
                     return Err(Error::Signature);
                 }
                 signed = true;
             }
         }
         if signed {
-            Ok(Self { text })
+            Ok(opened)
         } else {
             Err(Error::Unsigned)
         }
     }
 
+    /// Takes a note apart, whoever signed it: nothing that it says is shown by that.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Note`] when this is no note.
+    pub fn split(note: &'a str) -> Result<(Self, Vec<SignatureLine>), Error> {
+        if note.len() > MAX_BYTES {
+            return Err(Error::Note);
+        }
+        let end = note.rfind("\n\n").ok_or(Error::Note)? + 1;
+        let (text, signatures) = (&note[..end], &note[end + 1..]);
+        if !is_text(text) {
+            return Err(Error::Note);
+        }
+        Ok((Self { text }, SignatureLine::read_all(signatures)?))
+    }
+
     /// The text that was signed, with its final line feed.
     pub const fn text(&self) -> &'a str {
         self.text
+    }
+}
+
+/// A line by which a key signs a note.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignatureLine {
+    /// The name of the key.
+    pub name: String,
+    /// The id of the key.
+    pub id: [u8; 4],
+    /// What the key says of the note's text: a signature, in some kinds with more.
+    pub signature: Vec<u8>,
+}
+
+impl SignatureLine {
+    /// Reads lines one after the other, as they stand behind a note's text.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Note`] when one has another form, or there are more than a hundred.
+    pub fn read_all(lines: &str) -> Result<Vec<Self>, Error> {
+        if !is_text(lines) {
+            return Err(Error::Note);
+        }
+        let mut read = Vec::new();
+        for line in lines.split_terminator('\n') {
+            if read.len() == MAX_SIGNATURES {
+                return Err(Error::Note);
+            }
+            read.push(Self::read(line).ok_or(Error::Note)?);
+        }
+        Ok(read)
+    }
+
+    fn read(line: &str) -> Option<Self> {
+        let (name, bytes) = line.strip_prefix(MARK)?.split_once(' ')?;
+        let bytes = BASE64.decode(bytes).ok()?;
+        let (id, signature) = bytes.split_first_chunk::<4>()?;
+        (!name.is_empty() && !signature.is_empty()).then(|| Self {
+            name: name.to_owned(),
+            id: *id,
+            signature: signature.to_vec(),
+        })
+    }
+}
+
+/// The line without its line feed.
+impl fmt::Display for SignatureLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = BASE64.encode([&self.id[..], &self.signature].concat());
+        write!(f, "{MARK}{} {bytes}", self.name)
     }
 }
 

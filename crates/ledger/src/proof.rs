@@ -59,6 +59,88 @@ pub fn consistency_proof(leaves: &[Hash], old: usize) -> Option<Vec<Hash>> {
     Some(proof)
 }
 
+/// Makes a consistency proof out of the edge of the old tree and the leaves that came after it,
+/// without those before it.
+#[derive(Clone, Debug)]
+pub struct Growth {
+    tree: Frontier,
+    size: u64,
+    /// The hashes of the proof, in its order.
+    nodes: Vec<Node>,
+    /// The first of them to which the next leaf can belong.
+    next: usize,
+}
+
+/// One hash of a consistency proof.
+#[derive(Clone, Debug)]
+enum Node {
+    /// That of a whole subtree of the old tree.
+    Old(Hash),
+    /// That over the leaves up to this index, from where the one before ends.
+    Fresh(u64, Frontier),
+}
+
+impl Growth {
+    /// From `old` to the tree of `size` leaves. The leaves from `old` on must follow.
+    pub fn new(old: &Frontier, size: u64) -> Self {
+        let mut nodes = Vec::new();
+        if (1..size).contains(&old.size()) {
+            let (mut from, mut to) = (0, size);
+            // Whether the old tree's own root is still the root of what is looked at.
+            let mut known = true;
+            while old.size() < to {
+                let middle = from + (1 << (to - from - 1).ilog2());
+                if old.size() <= middle {
+                    nodes.push(Node::Fresh(to, Frontier::new()));
+                    to = middle;
+                } else {
+                    nodes.extend(old.subtree(from).map(Node::Old));
+                    from = middle;
+                    known = false;
+                }
+            }
+            if !known {
+                nodes.extend(old.subtree(from).map(Node::Old));
+            }
+            nodes.reverse();
+        }
+        Self {
+            tree: old.clone(),
+            size,
+            nodes,
+            next: 0,
+        }
+    }
+
+    /// Takes the hash of the next leaf.
+    pub fn append(&mut self, leaf: Hash) {
+        let index = self.tree.size();
+        self.tree.append(leaf);
+        while let Some(node) = self.nodes.get_mut(self.next) {
+            match node {
+                Node::Fresh(end, tree) if index < *end => return tree.append(leaf),
+                _ => self.next += 1,
+            }
+        }
+    }
+
+    /// The proof, and the edge of the new tree.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Proof`] when it was given more leaves or fewer.
+    pub fn finish(self) -> Result<(Vec<Hash>, Frontier), Error> {
+        if self.tree.size() != self.size {
+            return Err(Error::Proof);
+        }
+        let hashes = self.nodes.into_iter().map(|node| match node {
+            Node::Old(hash) => hash,
+            Node::Fresh(_, tree) => tree.root(),
+        });
+        Ok((hashes.collect(), self.tree))
+    }
+}
+
 /// Checks that the leaf with hash `leaf` stands at `index` in the tree of `size` leaves with this
 /// root (RFC 9162 §2.1.3.2).
 ///
@@ -195,6 +277,30 @@ mod tests {
             }
             assert_eq!(inclusion_proof(&leaves, size), None);
         }
+    }
+
+    #[test]
+    fn the_edge_of_a_tree_and_what_follows_make_the_same_proof() {
+        for new in 0..70 {
+            let leaves = leaves(new);
+            let mut old = Frontier::new();
+            for size in 0..=new {
+                let mut growth = Growth::new(&old, new as u64);
+                leaves[size..].iter().for_each(|leaf| growth.append(*leaf));
+                let (proof, tree) = growth.finish().unwrap();
+                assert_eq!(
+                    Some(proof),
+                    consistency_proof(&leaves, size),
+                    "{size} of {new}"
+                );
+                assert_eq!(tree.root(), root(&leaves));
+                if let Some(leaf) = leaves.get(size) {
+                    old.append(*leaf);
+                }
+            }
+        }
+        let growth = Growth::new(&Frontier::new(), 3);
+        assert_eq!(growth.finish().unwrap_err(), Error::Proof);
     }
 
     #[test]

@@ -66,6 +66,19 @@ impl Frontier {
         roots.fold(*smallest, |right, left| Hash::node(left, &right))
     }
 
+    /// The root of the complete subtree that begins at this index.
+    pub(crate) fn subtree(&self, from: u64) -> Option<Hash> {
+        let mut start = 0;
+        let bits = (0..64).rev().filter(|bit| self.size & (1 << bit) != 0);
+        for (bit, root) in bits.zip(&self.roots) {
+            if start == from {
+                return Some(*root);
+            }
+            start += 1 << bit;
+        }
+        None
+    }
+
     /// The size as eight bytes, most significant first, and then the hashes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(8 + 32 * self.roots.len());

@@ -26,6 +26,7 @@ pub struct Verifier {
     chains: Chains,
     pulse: Pulse,
     count: u64,
+    unread: u64,
     /// Checkpoints of sizes that the tree has not reached.
     ahead: Vec<Checkpoint>,
     history: History,
@@ -38,7 +39,7 @@ pub struct Verifier {
     lacks: bool,
 }
 
-/// One entry of a log as it is stored.
+/// One entry of a log, opened.
 #[derive(Clone, Copy)]
 pub struct Entry<'a> {
     /// The leaf.
@@ -127,6 +128,8 @@ pub struct Fault {
 pub enum What {
     /// The leaf cannot be read.
     Leaf,
+    /// No byte of the entry can be read.
+    Unreadable,
     /// The leaf belongs to a lower index: entries are doubled or in another order.
     Sequence,
     /// Entries are missing from this index on, to the one given.
@@ -138,6 +141,8 @@ pub enum What {
     Session(Broken),
     /// Leaf, salt and envelope do not belong together.
     Commitment,
+    /// What is stored encrypted is not what the leaf has the digest of.
+    Sealed,
     /// The checkpoint cannot be read, or the key did not sign it.
     Checkpoint(Error),
     /// The checkpoint was given after the entries it is about.
@@ -162,6 +167,7 @@ impl Verifier {
             chains: Chains::new(),
             pulse: Pulse::new(),
             count: 0,
+            unread: 0,
             ahead: Vec::new(),
             history: History::new(),
             proven: None,
@@ -174,9 +180,23 @@ impl Verifier {
 
     /// Takes the next entry. Returns the leaf's header if all of the entry belongs together.
     pub fn entry(&mut self, entry: &Entry<'_>) -> Option<Header> {
+        self.next(entry.leaf, check(entry))
+    }
+
+    /// Takes the next entry as it is stored: a leaf, and the digest over what lies on the disk.
+    /// Nobody opens it. Returns the leaf's header if the two belong together.
+    pub fn sealed(&mut self, leaf: &[u8], digest: &Hash) -> Option<Header> {
+        let checked = match Leaf::from_bytes(leaf) {
+            Ok(leaf) if leaf.header.seal.digest == *digest => Ok(leaf.header),
+            Ok(_) => Err(What::Sealed),
+            Err(_) => Err(What::Leaf),
+        };
+        self.next(leaf, checked)
+    }
+
+    fn next(&mut self, leaf: &[u8], checked: Result<Header, What>) -> Option<Header> {
         self.count += 1;
-        let hash = leaf_hash(entry.leaf);
-        let checked = self.check(entry);
+        let hash = leaf_hash(leaf);
         match checked {
             Ok(header) => {
                 self.place(&header);
@@ -187,13 +207,14 @@ impl Verifier {
             }
             Err(what) => {
                 self.fault(Some(self.next), what);
-                match Leaf::from_bytes(entry.leaf) {
+                match Leaf::peek(leaf) {
                     Ok(leaf) if leaf.header.sequence == self.next => {
                         self.chains.doubt(&leaf.header, hash);
                     }
-                    _ => self.chains.lost(),
+                    _ => self.chains.unread(),
                 }
                 self.next += 1;
+                self.unread += 1;
             }
         }
         if self.whole {
@@ -202,6 +223,17 @@ impl Verifier {
             self.compare();
         }
         checked.ok()
+    }
+
+    /// Goes on over an entry that is there and of which no byte can be read. Its leaf is in no tree
+    /// then, so no root can be computed any more.
+    pub fn unreadable(&mut self) {
+        self.count += 1;
+        self.fault(Some(self.next), What::Unreadable);
+        self.chains.unread();
+        self.whole = false;
+        self.next += 1;
+        self.unread += 1;
     }
 
     /// Holds the index of an entry against that which comes next.
@@ -247,6 +279,11 @@ impl Verifier {
     /// Whether no entry was missing or in another's place so far.
     pub const fn is_whole(&self) -> bool {
         self.whole
+    }
+
+    /// How many entries were there that are not what was signed, or could not be read.
+    pub const fn unread(&self) -> u64 {
+        self.unread
     }
 
     /// What is wrong so far, as in a [`Report`].
@@ -354,15 +391,15 @@ impl Verifier {
             self.faults.push(Fault { index, what });
         }
     }
+}
 
-    fn check(&self, entry: &Entry<'_>) -> Result<Header, What> {
-        let leaf = Leaf::from_bytes(entry.leaf).map_err(|_| What::Leaf)?;
-        let salt = entry.salt.try_into().map_err(|_| What::Commitment)?;
-        if leaf.opens_with(salt, entry.envelope) {
-            Ok(leaf.header)
-        } else {
-            Err(What::Commitment)
-        }
+fn check(entry: &Entry<'_>) -> Result<Header, What> {
+    let leaf = Leaf::from_bytes(entry.leaf).map_err(|_| What::Leaf)?;
+    let salt = entry.salt.try_into().map_err(|_| What::Commitment)?;
+    if leaf.opens_with(salt, entry.envelope) {
+        Ok(leaf.header)
+    } else {
+        Err(What::Commitment)
     }
 }
 
@@ -403,10 +440,14 @@ impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Leaf => f.write_str("the leaf cannot be read"),
+            Self::Unreadable => {
+                f.write_str("the entry cannot be read: the disk or its file is damaged")
+            }
             Self::Sequence => f.write_str("the leaf belongs to another index"),
             Self::Lost { last } => write!(f, "entries are missing, to index {last}"),
             Self::Session(broken) => write!(f, "{broken}"),
             Self::Commitment => f.write_str("leaf, salt and envelope do not belong together"),
+            Self::Sealed => f.write_str("the stored bytes are not those that the leaf speaks of"),
             Self::Checkpoint(error) => write!(f, "{error}"),
             Self::Late => f.write_str("the checkpoint was given after its entries"),
             Self::Root => f.write_str("the root is not the one that was signed"),
@@ -426,7 +467,7 @@ impl fmt::Debug for Entry<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Chain, Kind, SigningKey};
+    use crate::{Chain, Kind, Seal, SigningKey};
 
     type Stored = (Vec<u8>, Vec<u8>, Vec<u8>);
 
@@ -449,6 +490,7 @@ mod tests {
                 exchange: [n; 16],
                 session: [9; 16],
                 link: chain.next(Kind::Intent),
+                seal: Seal::PLAIN,
             };
             let envelope = format!("{{\"n\":{n}}}").into_bytes();
             let leaf = Leaf::seal(header, &[n; 32], &envelope).to_bytes();

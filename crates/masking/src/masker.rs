@@ -1,18 +1,20 @@
 //! The masker and what it makes of whole texts.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     sync::{Arc, OnceLock},
 };
 
 use bytes::Bytes;
-use tollbook_exchange::{Action, Coverage, Fact, Finding, Gap, Masked, Operator, Redact};
+use tollbook_exchange::{Action, Coverage, Digest, Fact, Finding, Gap, Masked, Operator, Redact};
 
 use crate::{
     Confidence, Kind, MaskKey, MaskStream,
     engine::{Counts, Engine, Span},
     json::{self, JsonStream},
     masked,
+    operator::{self, Digests},
     profile::{Base, Profile, ProfileBuilder},
     rules::{self, BuildError, Origin},
     vault::Session,
@@ -42,6 +44,8 @@ pub struct Scan {
     pub matches: Vec<Match>,
     /// Whether a rule matched that lets nothing pass ([`Operator::Block`]).
     pub blocked: bool,
+    /// Findings with digests, without a place.
+    digests: Vec<Finding>,
 }
 
 /// A whole JSON document, masked.
@@ -158,6 +162,47 @@ impl Masker {
         }
     }
 
+    /// The same masker, which leaves [digests](tollbook_exchange::Digest) of the secrets that it masks
+    /// in the findings, made with this key. The key should be for nothing else.
+    #[must_use]
+    pub fn digesting(&self, key: MaskKey) -> Self {
+        Self {
+            engine: Arc::clone(&self.engine),
+            profile: Arc::new(self.profile.with_digests(Digests::new(key))),
+        }
+    }
+
+    /// What [`Masker::digesting`] with this key leaves of this secret: of the text as it is, and of
+    /// each secret in it that this masker knows, so that a line of a file with it in will do.
+    pub fn digests_of(&self, key: &MaskKey, secret: &[u8]) -> BTreeSet<Digest> {
+        let secret = secret.trim_ascii();
+        let found = self.digesting(key.clone()).mask(secret).findings("");
+        let known = found.into_iter().flat_map(|finding| finding.digests);
+        let own = [
+            operator::digest(key, secret),
+            operator::digest(key, &operator::letters(secret)),
+        ];
+        known.chain(own).collect()
+    }
+
+    /// The same masker for one text or body, so that the digests of it come together.
+    pub(crate) fn gathering(&self) -> Self {
+        match &self.profile.digests {
+            Some(digests) if !digests.is_gathering() => Self {
+                engine: Arc::clone(&self.engine),
+                profile: Arc::new(self.profile.with_digests(digests.gathering())),
+            },
+            _ => self.clone(),
+        }
+    }
+
+    /// Adds the digests to the findings that were gathered for them.
+    pub(crate) fn tell_digests(&self, findings: &mut [Finding]) {
+        if let Some(digests) = &self.profile.digests {
+            digests.tell(&self.engine, findings);
+        }
+    }
+
     /// Whether a secret is among what was found, and not personal data alone.
     pub fn has_secret(&self, found: &[Finding]) -> bool {
         let rules = &self.engine.rules;
@@ -208,6 +253,10 @@ impl Masker {
     /// that its value is secret is masked as a whole. What is no JSON is masked as text from there on,
     /// and what is nested more than 512 levels deep is not scanned and does not come out.
     pub fn json(&self, document: &[u8], place: &str) -> JsonScan {
+        self.gathering().gathered_json(document, place)
+    }
+
+    fn gathered_json(&self, document: &[u8], place: &str) -> JsonScan {
         let length = document.len() as u64;
         let Ok(scanned) = json::scan(&self.engine, &self.profile, document, &[]) else {
             return self.no_document(document, place);
@@ -220,7 +269,8 @@ impl Masker {
         let (mut coverage, opaque) = (Coverage::default(), scanned.opaque as u64);
         coverage.inspect(length - opaque);
         coverage.skip(Gap::Opaque, opaque);
-        let found = scanned.found.findings(&self.engine, &self.profile, place);
+        let mut found = scanned.found.findings(&self.engine, &self.profile, place);
+        self.tell_digests(&mut found);
         JsonScan {
             masked: masked(bytes),
             blocked: blocks(&found),
@@ -237,7 +287,8 @@ impl Masker {
             (Vec::new(), Counts::default())
         });
         coverage.inspect(length - coverage.uninspected);
-        let found = findings(&self.matches(&counts), place);
+        let mut found = findings(&self.matches(&counts), place);
+        self.tell_digests(&mut found);
         JsonScan {
             masked: masked(bytes.into()),
             blocked: blocks(&found),
@@ -249,10 +300,11 @@ impl Masker {
     /// Masks a whole text of any kind.
     pub fn mask(&self, text: &[u8]) -> Scan {
         let spans = self.engine.spans(&self.profile.on, text, false);
-        let bytes = if spans.is_empty() {
-            Bytes::copy_from_slice(text)
-        } else {
-            self.replace(text, &spans).into()
+        // Nothing is done for digests where there is nothing to mask.
+        let gathering = (!spans.is_empty()).then(|| self.gathering());
+        let bytes = match &gathering {
+            None => Bytes::copy_from_slice(text),
+            Some(masker) => masker.replace(text, &spans).into(),
         };
         let mut counts = Counts::default();
         spans.iter().for_each(|span| counts.add(span.rule));
@@ -262,8 +314,19 @@ impl Masker {
             blocked: matches
                 .iter()
                 .any(|found| found.operator == Operator::Block),
+            digests: gathering
+                .map(|masker| masker.told(&matches))
+                .unwrap_or_default(),
             matches,
         }
+    }
+
+    /// The matches as findings that digests were gathered for, of those that have any.
+    fn told(&self, matches: &[Match]) -> Vec<Finding> {
+        let mut told = findings(matches, "");
+        self.tell_digests(&mut told);
+        told.retain(|finding| !finding.digests.is_empty());
+        told
     }
 
     pub(crate) fn matches(&self, counts: &Counts) -> Vec<Match> {
@@ -358,7 +421,14 @@ impl MaskerBuilder {
 impl Scan {
     /// What was found, as it goes into a record; `place` names the text.
     pub fn findings(&self, place: &str) -> Vec<Finding> {
-        findings(&self.matches, place)
+        let mut found = findings(&self.matches, place);
+        for told in &self.digests {
+            if let Some(finding) = found.iter_mut().find(|finding| finding.rule == told.rule) {
+                finding.digests.clone_from(&told.digests);
+                finding.digests_cut = told.digests_cut;
+            }
+        }
+        found
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
         Engine, Rule, Selection, is_encoded,
         rule::{CAP, Shape},
     },
-    operator::{self, MaskKey, Surrogate},
+    operator::{self, Digests, MaskKey, Surrogate},
     vault::Session,
 };
 
@@ -27,6 +27,7 @@ pub(crate) struct Profile {
     surrogates: bool,
     key: Option<MaskKey>,
     session: Option<Session>,
+    pub digests: Option<Digests>,
 }
 
 impl Profile {
@@ -46,6 +47,7 @@ impl Profile {
             operators: operators.into(),
             key,
             session: None,
+            digests: None,
         }
     }
 
@@ -62,6 +64,28 @@ impl Profile {
         Self {
             key: Some(key),
             ..self.clone()
+        }
+    }
+
+    /// The same profile, which leaves digests of secrets.
+    pub(crate) fn with_digests(&self, digests: Digests) -> Self {
+        Self {
+            digests: Some(digests),
+            ..self.clone()
+        }
+    }
+
+    /// Whether digests of what this rule finds are left.
+    pub(crate) fn digests(&self, rule: &Rule) -> bool {
+        rule.kind == Kind::Secret && self.digests.as_ref().is_some_and(Digests::is_gathering)
+    }
+
+    /// Notes a match, of which this is all.
+    pub(crate) fn note(&self, rule: &Rule, index: usize, value: &[u8]) {
+        if let Some(digests) = &self.digests
+            && !self.is_replacement(value)
+        {
+            digests.note(index, rule, value);
         }
     }
 
@@ -90,12 +114,18 @@ impl Profile {
         self.on == other.on && self.operators == other.operators && same_key && !in_session
     }
 
-    /// Writes what takes the place of a match.
+    /// Writes what takes the place of a match, of which this is all.
+    pub(crate) fn write(&self, rule: &Rule, index: usize, value: &[u8], out: &mut Vec<u8>) {
+        self.note(rule, index, value);
+        self.replace(rule, index, value, out);
+    }
+
+    /// Writes what takes the place of a match that begins so.
     ///
     /// Where an operator cannot do what it is for, the match is redacted. A match that goes on
     /// beyond what a decision looks at is not known whole, so only its beginning could be told
     /// from others. One that is encoded differs with what stands beside it.
-    pub(crate) fn write(&self, rule: &Rule, index: usize, value: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn replace(&self, rule: &Rule, index: usize, value: &[u8], out: &mut Vec<u8>) {
         let operator = self.operator(index);
         if operator == Operator::Flag || self.is_replacement(value) {
             out.extend_from_slice(value);

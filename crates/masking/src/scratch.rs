@@ -18,6 +18,17 @@ impl Scratch {
         }
     }
 
+    /// Appends bytes, and leaves no copy behind where that takes other memory.
+    pub(crate) fn grow(&mut self, bytes: &[u8]) {
+        if self.bytes.len() + bytes.len() > self.bytes.capacity() {
+            let mut larger = Self::default();
+            larger.reserve(2 * (self.bytes.len() + bytes.len()));
+            larger.bytes.extend_from_slice(&self.bytes);
+            *self = larger;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// Forgets the first bytes.
     pub(crate) fn forget(&mut self, bytes: usize) {
         if bytes > 0 {

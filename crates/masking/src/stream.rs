@@ -139,11 +139,12 @@ impl MaskStream {
 
     /// The counts so far; counting begins anew.
     pub(crate) fn take_counts(&mut self) -> Counts {
-        mem::take(&mut self.counts)
+        self.counts.take()
     }
 
     /// Forgets the text and begins another.
     fn begin(&mut self) {
+        self.counts.close(&self.masker.engine, &self.masker.profile);
         self.state = State::new(self.state.json);
         self.window.zeroize();
         self.held = 0;

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::FreeSpace;
+use crate::{FreeSpace, KeySource};
 
 /// Where a [`Recorder`](crate::Recorder) writes and how much it may hold.
 ///
@@ -43,6 +43,16 @@ pub struct Config {
     pub reserve: u64,
     /// How the free bytes are found out; the system is asked unless told.
     pub free_space: FreeSpace,
+    /// The file in which is kept what is not recorded, until the book can tell it: in a place where
+    /// the disk of the book does no harm. Beside the anchor unless told, and without one in the
+    /// folder.
+    pub note: Option<PathBuf>,
+    /// How long [`Recorder::close`](crate::Recorder::close) waits for what is to be written. 10
+    /// seconds unless told.
+    pub farewell: Duration,
+    /// Where the top key comes from, which the keys of what is recorded are wrapped under. A file
+    /// beside the journal unless told.
+    pub keys: KeySource,
     /// Bytes that the journal may grow to, if there is to be a limit. Nothing is recorded, and so
     /// nothing passes, beyond it.
     pub limit: Option<u64>,
@@ -64,6 +74,9 @@ impl Config {
             low_space: 1 << 30,
             reserve: 32 << 20,
             free_space: FreeSpace::default(),
+            note: None,
+            farewell: Duration::from_secs(10),
+            keys: KeySource::default(),
             limit: None,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::{error::Error as StdError, fmt, sync::Arc};
 
+use tollbook_exchange::Timestamp;
+
 /// The book cannot be opened, written or read.
 ///
 /// Neither the text nor any source holds recorded bytes or SQL.
@@ -68,6 +70,8 @@ pub enum ErrorKind {
         /// The number of entries that the anchor is about.
         anchor: u64,
     },
+    /// Books were put aside in the folder, and the one that came after them is not there.
+    EpochLost,
     /// The book has other entries than those that the anchor is about.
     Forked {
         /// The number of entries that the anchor is about.
@@ -75,6 +79,24 @@ pub enum ErrorKind {
     },
     /// Nothing keeps the book from being continued, so there is nothing to accept.
     NothingToRecover,
+    /// The keys beside the journal cannot be read or written, or none could be made in time.
+    Keys,
+    /// The keys are not beside the journal, and what it holds cannot be opened without them.
+    KeysMissing,
+    /// The top key, which all others are wrapped under, cannot be had.
+    TopKey,
+    /// The top key is another than the one that the keys were wrapped under.
+    TopKeyWrong,
+    /// The key was sealed to a recipient, whose identity is needed to read on.
+    KeySealed,
+    /// The identity cannot be read, or is none.
+    Identity,
+    /// So many legal holds forbid that it is erased.
+    Held(usize),
+    /// Something of it has to be kept until then.
+    KeptUntil(Timestamp),
+    /// There is no such hold in force.
+    NoHold,
 }
 
 impl Error {
@@ -92,6 +114,11 @@ impl Error {
         // The lower byte is the kind; what is above it says more.
         let code = database.and_then(|DatabaseError(code)| Some(code.as_ref()? & 0xff));
         self.kind == ErrorKind::Corrupt || code.is_some_and(|code| DAMAGED.contains(&code))
+    }
+
+    /// The same error with another kind.
+    pub(crate) fn as_of(self, kind: ErrorKind) -> Self {
+        Self { kind, ..self }
     }
 
     pub(crate) fn because(
@@ -170,7 +197,29 @@ impl fmt::Display for ErrorKind {
                 "the first {anchor} entries of the book are not those of its anchor: it went on \
                  from a copy. {WAYS_OUT}"
             ),
+            Self::EpochLost => f.write_str(
+                "books were put aside in this folder, and the one that came after them is not \
+                 there. Put it back, or accept the loss, which begins a new epoch that says so: \
+                 `tollbook recover --accept-gap`",
+            ),
             Self::NothingToRecover => f.write_str("the book can be continued as it is"),
+            Self::Keys => f.write_str("the keys of the book cannot be read or written"),
+            Self::KeysMissing => f.write_str(
+                "the keys of the book are not there: put the newest copy of keys.db back beside \
+                 its journal",
+            ),
+            Self::TopKey => f.write_str("the top key of the book cannot be had"),
+            Self::TopKeyWrong => f.write_str(
+                "the top key is another than the one that the keys of the book were wrapped under",
+            ),
+            Self::KeySealed => f.write_str(
+                "what is recorded is sealed to a recipient: its identity is needed to read it",
+            ),
+            Self::Identity => f.write_str("the identity cannot be read, or is none"),
+            Self::Held(1) => f.write_str("a legal hold forbids it"),
+            Self::Held(holds) => write!(f, "{holds} legal holds forbid it"),
+            Self::KeptUntil(until) => write!(f, "something of it has to be kept until {until}"),
+            Self::NoHold => f.write_str("there is no such hold in force"),
         }
     }
 }

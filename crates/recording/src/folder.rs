@@ -9,7 +9,7 @@ use std::{
 use tollbook_ledger::{SigningKey, VerifierKey};
 use zeroize::Zeroizing;
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, keys};
 
 /// The folder, claimed for one recorder until this is dropped.
 #[derive(Debug)]
@@ -27,16 +27,23 @@ impl Folder {
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(path).map_err(folder)?;
 
-        let lock = owner_only()
+        let mut lock = owner_only()
             .create(true)
             .truncate(false)
             .open(path.join("journal.lock"))
             .map_err(folder)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                _lock: lock,
-            }),
+            Ok(()) => {
+                // Nobody else writes it now. Where it cannot be marked, it is told from no copy.
+                if let Some(mark) = mark(&lock) {
+                    lock.set_len(0).map_err(folder)?;
+                    lock.write_all(mark.as_bytes()).map_err(folder)?;
+                }
+                Ok(Self {
+                    path: path.to_owned(),
+                    _lock: lock,
+                })
+            }
             Err(TryLockError::WouldBlock) => Err(ErrorKind::InUse.into()),
             Err(TryLockError::Error(error)) => Err(folder(error)),
         }
@@ -46,7 +53,8 @@ impl Folder {
         &self.path
     }
 
-    /// The path of the journal, which exists.
+    /// The path of the journal, which exists. Only for whoever opens it next: once SQLite has it
+    /// open, this would drop the locks on it.
     pub(crate) fn journal(&self) -> Result<PathBuf, Error> {
         let path = journal(&self.path);
         // SQLite gives its other files the mode of this one.
@@ -84,6 +92,16 @@ impl Folder {
         Ok(key)
     }
 
+    /// Refuses a folder in which books were put aside and none is: the newest is lost, or an attempt
+    /// to recover was cut off. A book that began anew here would have the name of an older one.
+    pub(crate) fn check_epochs(&self, origin: &str) -> Result<(), Error> {
+        let is_there = |name: &str| self.path.join(name).exists();
+        if is_there("log.key") || is_there("journal.db") || self.newest_epoch(origin, None)? <= 1 {
+            return Ok(());
+        }
+        Err(ErrorKind::EpochLost.into())
+    }
+
     /// Puts the book aside, into a folder of its own below this one, with what the anchor held. What
     /// was put aside by an attempt before that was cut off stays there, and nothing is put in the
     /// place of another book. Returns the folder.
@@ -95,13 +113,13 @@ impl Folder {
                 fs::write(aside.join("anchor"), anchor)?;
             }
             // The key last: it tells which epoch is put aside.
-            for name in [
-                "journal.db-wal",
-                "journal.db-shm",
-                "journal.db",
-                "log.vkey",
-                "log.key",
-            ] {
+            let journal = ["attested", "journal.db-wal", "journal.db-shm", "journal.db"];
+            let keys = keys::FILES.into_iter().chain([keys::BOOK_KEY]);
+            for name in journal
+                .into_iter()
+                .chain(keys)
+                .chain(["log.vkey", "log.key"])
+            {
                 let (from, to) = (self.path.join(name), aside.join(name));
                 if from.exists() && to.exists() {
                     return Err(io::ErrorKind::AlreadyExists.into());
@@ -136,17 +154,8 @@ impl Folder {
         Ok(newest.max(1))
     }
 
-    /// Writes a new file that survives a power cut, and of which no power cut leaves a part.
     fn write(&self, name: &str, text: &str) -> Result<(), Error> {
-        let write = || {
-            let fresh = self.path.join(format!("{name}.new"));
-            let mut file = owner_only().create(true).truncate(true).open(&fresh)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(fresh, self.path.join(name))?;
-            File::open(&self.path)?.sync_all()
-        };
-        write().map_err(folder)
+        write_private(&self.path.join(name), text).map_err(folder)
     }
 }
 
@@ -169,6 +178,34 @@ pub(crate) fn epoch_name(origin: &str, epoch: u32) -> String {
     }
 }
 
+/// Whether this folder was copied from the one that a recorder has written into last, or was put
+/// back from such a copy. Whoever writes into one lets the book have two ends.
+///
+/// A recorder marks the lock of its folder with what no copy of that file has in common with it. A
+/// folder that is moved stays what it is.
+pub fn is_copy(folder: &Path) -> bool {
+    let Ok(mut lock) = File::open(folder.join("journal.lock")) else {
+        // Without the key nothing can be written, and a book without a lock was never written here.
+        return !folder.join("log.key").exists();
+    };
+    let mut marked = String::new();
+    let read = io::Read::read_to_string(&mut lock, &mut marked);
+    read.is_err() || (!marked.is_empty() && mark(&lock).is_some_and(|mark| mark != marked))
+}
+
+/// What a file has in common with no copy of it: its number in its file system, and when it was made.
+fn mark(file: &File) -> Option<String> {
+    let metadata = file.metadata().ok()?;
+    #[cfg(unix)]
+    let number = std::os::unix::fs::MetadataExt::ino(&metadata);
+    #[cfg(not(unix))]
+    let number = 0;
+    let made = metadata.created().ok();
+    let made = made.and_then(|made| made.duration_since(std::time::UNIX_EPOCH).ok());
+    let made = made.map_or(0, |made| made.as_nanos());
+    Some(format!("{number} {made}\n")).filter(|_| number != 0)
+}
+
 /// The path of the journal in a folder.
 pub(crate) fn journal(folder: &Path) -> PathBuf {
     folder.join("journal.db")
@@ -188,18 +225,43 @@ pub(crate) fn verifier_key(path: &Path) -> Result<Option<VerifierKey>, Error> {
 }
 
 fn read_key(file: File) -> Result<SigningKey, Error> {
-    let key = |error| Error::because(ErrorKind::Key, error);
+    let text = read_private(file).map_err(|error| Error::because(ErrorKind::Key, error))?;
+    SigningKey::from_text(text.trim_end()).map_err(|error| Error::because(ErrorKind::Key, error))
+}
+
+/// The text of a file that nobody but its owner may read.
+pub(crate) fn read_private(file: File) -> io::Result<Zeroizing<String>> {
     #[cfg(unix)]
     {
-        let mode =
-            std::os::unix::fs::PermissionsExt::mode(&file.metadata().map_err(key)?.permissions());
+        let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata()?.permissions());
         if mode & 0o077 != 0 {
-            let error = io::Error::other("the file may be read by others than its owner");
-            return Err(key(error));
+            return Err(io::Error::other(
+                "the file may be read by others than its owner",
+            ));
         }
     }
-    let text = Zeroizing::new(io::read_to_string(file).map_err(key)?);
-    SigningKey::from_text(text.trim_end()).map_err(|error| Error::because(ErrorKind::Key, error))
+    io::read_to_string(file).map(Zeroizing::new)
+}
+
+/// Writes a new file for its owner alone, which survives a power cut, and of which no power cut
+/// leaves a part.
+pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let mut file = owner_only().create(true).truncate(true).open(&fresh)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(fresh, path)?;
+    sync_folder(path)
+}
+
+/// Makes durable that the file is where it is.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => File::open(".")?.sync_all(),
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 /// How files are opened that nobody but their owner may read.
@@ -260,6 +322,32 @@ mod tests {
             let name = format!("log.example/gw1{other}");
             assert_eq!(epoch(&name, "log.example/gw1"), None, "{name}");
         }
+    }
+
+    #[test]
+    fn a_copy_is_told_from_the_folder_that_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (book, copy) = (dir.path().join("book"), dir.path().join("copy"));
+        let folder = Folder::claim(&book).unwrap();
+        folder.key("log.example", true).unwrap();
+        drop(folder);
+        assert!(!is_copy(&book));
+        let moved = dir.path().join("moved");
+        fs::rename(&book, &moved).unwrap();
+        assert!(!is_copy(&moved));
+
+        fs::create_dir(&copy).unwrap();
+        for name in ["journal.lock", "log.key", "log.vkey"] {
+            fs::copy(moved.join(name), copy.join(name)).unwrap();
+        }
+        assert!(is_copy(&copy));
+        // Whoever records into it has decided that it is the book.
+        drop(Folder::claim(&copy).unwrap());
+        assert!(!is_copy(&copy));
+        fs::remove_file(copy.join("journal.lock")).unwrap();
+        assert!(!is_copy(&copy), "a book of an earlier build");
+        fs::remove_file(copy.join("log.key")).unwrap();
+        assert!(is_copy(&copy));
     }
 
     #[test]

@@ -3,23 +3,31 @@
 use std::{
     collections::{HashMap, hash_map},
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
-    thread::JoinHandle,
-    time::Duration,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::Ordering,
+        mpsc::{SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tollbook_exchange::{Exchange, ExchangeId};
+use tollbook_exchange::{Exchange, ExchangeId, Level};
 use tollbook_ledger::VerifierKey;
 
 use crate::{
-    Config, Error, ErrorKind, Recording,
+    Config, Error, ErrorKind, OnFailure, Recording, Spool, Unrecorded,
     anchor::Anchor,
-    folder::Folder,
+    failure,
+    folder::{self, Folder},
+    gap::{Missed, Note},
     journal::Journal,
+    keys::Keyring,
     recording::Open,
+    scopes::Scopes,
     space::{Space, Watch},
-    writer::{self, Shared},
+    writer::{self, Shared, Work},
 };
 
 /// Writes exchanges into the book. Clones share one book.
@@ -29,8 +37,13 @@ use crate::{
 /// three steps: [`begin`](Self::begin) opens it, [`commit`](Self::commit) makes what was asked
 /// durable, and the end of its [`Recording`] writes how it ended.
 ///
+/// What cannot be recorded is counted by connection and reason, and an entry of the book tells it
+/// as soon as there can be one: within seconds where recording goes on by itself, and at the next
+/// start where it does not, from a [note](Config::note) that outlives the process. Changes of the
+/// room on the disk, stalls and jumps of the clock are entries too.
+///
 /// When the last clone is gone, what waits is written and the threads end; that blocks for as long
-/// as it takes.
+/// as it takes, but no longer than [`Config::farewell`].
 #[derive(Clone, Debug)]
 pub struct Recorder(Arc<Inner>);
 
@@ -39,10 +52,15 @@ pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
     pub(crate) config: Config,
     open: Mutex<HashMap<ExchangeId, Arc<Open>>>,
+    pub(crate) scopes: Scopes,
     key: VerifierKey,
+    /// Held while something is erased or held.
+    pub(crate) erasing: Mutex<()>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Dropped after the threads have been joined: the folder is free when nothing writes.
-    folder: Folder,
+    /// Who keeps the note of what is not recorded, and what that ends with.
+    note: Mutex<Option<(SyncSender<()>, JoinHandle<()>)>>,
+    /// The threads that write claim it as well: the folder is free when nothing writes.
+    folder: Arc<Folder>,
 }
 
 /// Whether the book is being written.
@@ -87,6 +105,8 @@ pub struct Stats {
     /// The number of entries that the anchor was brought up to; `None` without an anchor, zero
     /// before this recorder first did. What is above it a copy that is put back could hide.
     pub anchored: Option<u64>,
+    /// What was not recorded since the recorder was opened. The book tells it too, when it can.
+    pub unrecorded: Unrecorded,
 }
 
 impl Recorder {
@@ -99,11 +119,24 @@ impl Recorder {
     /// that this key signed, or it is not the one that was anchored: an older copy of it, or one
     /// that went on from such a copy. [`recover`](crate::recover) is the way out of the last.
     pub fn open(config: Config) -> Result<Self, Error> {
-        let folder = Folder::claim(&config.folder)?;
+        let folder = Arc::new(Folder::claim(&config.folder)?);
+        folder.check_epochs(&config.origin)?;
         let mut anchor = config.anchor.as_deref().map(Anchor::claim).transpose()?;
         let mut journal = Journal::open(&folder, &config, anchor.as_ref())?;
+        // After the journal, which is the one that was anchored, and before anything is written.
+        let keyring = Keyring::open(folder.path(), &config.keys, journal.size() == 0)?;
+        journal.settle(&folder.journal()?, &keyring)?;
+        let scopes = Scopes::open(&folder.journal()?, keyring)?;
         journal.start()?;
-        let swept = journal.sweep()?;
+        let (note, left) = Note::open(&config);
+        if !left.is_empty() {
+            tracing::warn!(
+                what = left.len(),
+                "told what an earlier recorder could not record"
+            );
+            journal.tell(left)?;
+        }
+        let swept = journal.sweep(&scopes)?;
         if swept > 0 {
             tracing::warn!(exchanges = swept, "closed exchanges whose end nobody saw");
         }
@@ -113,19 +146,31 @@ impl Recorder {
             anchor.swap(&head.note)?;
             journal.note_anchored(head.into());
         }
-        let watch = Watch::new(&config, folder.journal()?)?;
+        // By its name alone: to open and close the file here would drop the locks that SQLite holds on
+        // it (fcntl's are the process's), and another program that closes it would take the log away.
+        let path = folder::journal(folder.path());
+        let watch = Watch::new(&config, path.clone())?;
         let room = config.queue.clamp(1, Semaphore::MAX_PERMITS.min(MAX_ROOM));
         let slots = config.exchanges.clamp(1, Semaphore::MAX_PERMITS);
         let shared = Arc::new(Shared::new(room, slots, journal.size()));
         let key = journal.verifier_key();
-        let threads = writer::start(
+        let work = Work {
             journal,
-            folder.journal()?,
-            config.heartbeat,
+            path,
+            heartbeat: config.heartbeat,
+            deadline: config.deadline,
             anchor,
             watch,
-            &shared,
-        )?;
+            folder: Arc::clone(&folder),
+        };
+        let threads = writer::start(work, &shared)?;
+        let note = match note {
+            Some(note) => {
+                let (end, over) = sync_channel(0);
+                Some((end, writer::start_note(note, over, &shared)?))
+            }
+            None => None,
+        };
         Ok(Self(Arc::new(Inner {
             shared,
             config: Config {
@@ -134,8 +179,11 @@ impl Recorder {
                 ..config
             },
             open: Mutex::default(),
+            scopes,
             key,
+            erasing: Mutex::default(),
             threads: Mutex::new(threads),
+            note: Mutex::new(note),
             folder,
         })))
     }
@@ -147,9 +195,23 @@ impl Recorder {
     /// When nothing is recorded any more, the disk is almost full, or no other exchange ended in
     /// time.
     pub async fn begin(&self, exchange: &Exchange) -> Result<Recording, Error> {
+        self.begin_under(exchange, &OnFailure::Block).await
+    }
+
+    /// The same. Where the disk has no room, the exchange waits in memory if `policy` lets it.
+    pub(crate) async fn begin_under(
+        &self,
+        exchange: &Exchange,
+        policy: &OnFailure,
+    ) -> Result<Recording, Error> {
+        let mut spool = None;
         if self.0.shared.space().0 == Space::Reserve {
-            self.0.shared.refused.fetch_add(1, Ordering::Relaxed);
-            return Err(ErrorKind::Space.into());
+            spool = policy.spool();
+            let takes = |spool| self.0.shared.spool_takes(spool, ENTRY_BYTES).is_ok();
+            if !spool.is_some_and(takes) {
+                self.0.shared.refused.fetch_add(1, Ordering::Relaxed);
+                return Err(ErrorKind::Space.into());
+            }
         }
         let mut salts = [[0; 32]; 2];
         for salt in &mut salts {
@@ -160,7 +222,8 @@ impl Recorder {
         let slot = inner
             .in_time(async { slots.acquire_owned().await.map_err(|_| inner.blocked()) })
             .await?;
-        let open = Arc::new(Open::new(exchange.clone(), salts));
+        let reserved = inner.in_time(inner.scopes.reserve()).await?;
+        let open = Arc::new(Open::new(exchange.clone(), salts, reserved, spool));
         match inner.open().entry(exchange.id()) {
             hash_map::Entry::Occupied(_) => return Err(ErrorKind::Twice.into()),
             hash_map::Entry::Vacant(place) => place.insert(Arc::clone(&open)),
@@ -175,20 +238,89 @@ impl Recorder {
     /// When it could not be written, or not in time: then nothing may be forwarded. It may be
     /// written later nonetheless; the exchange's outcome will tell that it was refused.
     pub async fn commit(&self, exchange: &Exchange) -> Result<(), Error> {
+        self.commit_under(exchange, &OnFailure::Block).await
+    }
+
+    /// The same. What was handed over, and is not durable in time, passes if `policy` lets it wait
+    /// in memory.
+    pub(crate) async fn commit_under(
+        &self,
+        exchange: &Exchange,
+        policy: &OnFailure,
+    ) -> Result<(), Error> {
         let inner = &self.0;
         let open = inner.open().get(&exchange.id()).cloned();
         let open = open.ok_or(ErrorKind::NotOpen)?;
         let bytes = exchange.draft(|draft| draft.request.body.as_inner().len());
-        inner
-            .in_time(async {
-                let admitted = inner.admit(bytes).await?;
-                let (waiting, written) = oneshot::channel();
-                open.ask(&inner.shared, admitted, waiting)?;
-                written.await.map_err(|_| inner.blocked())?
-            })
-            .await?;
+        let late = || {
+            exchange.draft(|draft| draft.level = Level::Spool);
+            let connection = exchange.connection();
+            inner.shared.passes_late(exchange.id(), connection);
+        };
+        if let Some(spool) = open.spool()
+            && inner.shared.waits_for_room()
+        {
+            inner.shared.spool_takes(spool, bytes)?;
+            late();
+            open.ask(inner, None, None)?;
+            exchange.draft(|draft| draft.committed = true);
+            return Ok(());
+        }
+        let mut handed_over = false;
+        // Whoever comes while the disk hangs need not find out by waiting as well.
+        let hangs = policy.spool().filter(|spool| inner.may_wait(*spool));
+        let deadline = match hangs {
+            Some(_) if self.health() == Health::Stalled => Duration::ZERO,
+            _ => inner.config.deadline,
+        };
+        let written = inner.in_time(async {
+            let admitted = inner.admit(bytes).await?;
+            let (waiting, written) = oneshot::channel();
+            open.ask(inner, Some(admitted), Some(waiting))?;
+            handed_over = true;
+            match tokio::time::timeout(deadline, written).await {
+                Ok(written) => written.map_err(|_| inner.blocked())?,
+                Err(_) => Err(ErrorKind::Deadline.into()),
+            }
+        });
+        match written.await {
+            Err(error)
+                if error.kind() == &ErrorKind::Deadline
+                    && handed_over
+                    && policy.spool().is_some_and(|spool| inner.may_wait(spool)) =>
+            {
+                late();
+            }
+            written => written?,
+        }
         exchange.draft(|draft| draft.committed = true);
         Ok(())
+    }
+
+    /// Why an exchange could not be begun, as far as that is still so.
+    #[cfg(feature = "tower")]
+    pub(crate) fn unable(&self) -> Error {
+        let shared = &self.0.shared;
+        match shared.stopped() {
+            Some(_) => self.0.blocked(),
+            None if shared.space().0 == Space::Reserve => ErrorKind::Space.into(),
+            None => ErrorKind::Deadline.into(),
+        }
+    }
+
+    /// Counts what is not recorded of a connection.
+    pub(crate) fn missed(
+        &self,
+        missed: Missed,
+        connection: &str,
+        why: &ErrorKind,
+        policy: &OnFailure,
+    ) {
+        let why = failure::word(why);
+        self.0
+            .shared
+            .gaps
+            .missed(missed, connection, why, Some(policy));
     }
 
     /// Whether the book is being written.
@@ -221,7 +353,12 @@ impl Recorder {
             queued: (self.0.config.queue).saturating_sub(shared.room.available_permits()),
             anchored: (self.0.config.anchor.as_ref())
                 .map(|_| shared.anchor_size.load(Ordering::Relaxed)),
+            unrecorded: shared.gaps.counts(),
         }
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
     }
 
     /// The public key of the log. Give it to those who shall verify the book.
@@ -237,15 +374,20 @@ impl Recorder {
     /// Writes what waits and ends the threads. Nothing can be recorded afterwards, and exchanges
     /// still under way will count as indeterminate. Blocks.
     ///
-    /// Tells whether all of it could be written: what was wrong before stays so.
+    /// Tells whether all of it could be written: what was wrong before stays so. A disk that hangs
+    /// is waited for as long as [`Config::farewell`] says; what it takes after that is in the book,
+    /// and what it does not take is closed by the next start.
     pub fn close(&self) -> Health {
         let before = self.health();
-        self.0.close();
-        match self.0.shared.stopped() {
-            Some(reason) if reason.as_ref() != writer::CLOSED => Health::Blocked {
+        let in_time = self.0.close();
+        match self.0.shared.failed() {
+            Some(reason) => Health::Blocked {
                 reason: reason.as_ref().to_owned(),
             },
-            _ => before,
+            None if !in_time => Health::Blocked {
+                reason: HANGS.to_owned(),
+            },
+            None => before,
         }
     }
 }
@@ -287,14 +429,34 @@ impl Inner {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn close(&self) {
+    /// Whether what was handed over may wait in memory for the disk.
+    fn may_wait(&self, spool: Spool) -> bool {
+        let queued = (self.config.queue).saturating_sub(self.shared.room.available_permits());
+        let hangs = self.shared.writing().unwrap_or_default();
+        queued <= spool.bytes && hangs <= spool.time
+    }
+
+    /// Ends the threads. Whether they came to their end in time.
+    fn close(&self) -> bool {
+        let until = Instant::now() + self.config.farewell;
         self.shared.queue.close();
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut in_time = true;
         for thread in threads {
-            // A thread that panicked has stopped the recorder and said so.
-            let _panicked = thread.join();
+            in_time &= join(thread, until);
         }
+        let note = self
+            .note
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some((end, thread)) = note {
+            // Last, because the others have a word to say of what is not recorded.
+            drop(end);
+            join(thread, until.max(Instant::now() + LAST_NOTE));
+        }
+        in_time
     }
 }
 
@@ -304,6 +466,25 @@ impl Drop for Inner {
     }
 }
 
+/// Waits until then for a thread. One that hangs is left to itself.
+fn join(thread: JoinHandle<()>, until: Instant) -> bool {
+    let mut pause = Duration::from_micros(100);
+    while !thread.is_finished() {
+        if Instant::now() >= until {
+            return false;
+        }
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+    // A thread that panicked has stopped the recorder and said so.
+    let _panicked = thread.join();
+    true
+}
+
+/// Why a recorder that was told to end did not.
+const HANGS: &str = "the disk did not take what was to be written in time";
+/// How long the note of what is not recorded may take at the end.
+const LAST_NOTE: Duration = Duration::from_secs(1);
 /// What an envelope takes, roughly.
 const ENTRY_BYTES: usize = 4 << 10;
 /// Permits are taken as 32-bit numbers.

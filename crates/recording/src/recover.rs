@@ -12,6 +12,7 @@ use crate::{
     database,
     folder::{self, Folder, epoch_name},
     journal::Journal,
+    keys::Keyring,
 };
 
 /// What [`recover`] did.
@@ -46,13 +47,16 @@ pub struct Recovered {
 pub fn recover(config: &Config, reason: &str) -> Result<Recovered, Error> {
     let folder = Folder::claim(&config.folder)?;
     let mut anchor = config.anchor.as_deref().map(Anchor::claim).transpose()?;
-    let why = match Journal::open(&folder, config, anchor.as_ref()) {
+    let opened = folder.check_epochs(&config.origin);
+    let opened = opened.and_then(|()| Journal::open(&folder, config, anchor.as_ref()));
+    let why = match opened {
         Ok(_) => return Err(ErrorKind::NothingToRecover.into()),
         Err(error) => match error.kind() {
             ErrorKind::Behind { .. }
             | ErrorKind::Forked { .. }
             | ErrorKind::AnchorForeign
             | ErrorKind::AnchorLost
+            | ErrorKind::EpochLost
             | ErrorKind::Corrupt
             | ErrorKind::Database => error.kind().clone(),
             // What another try, or another setting, may mend.
@@ -71,6 +75,8 @@ pub fn recover(config: &Config, reason: &str) -> Result<Recovered, Error> {
     };
     // Not held against the anchor, which is about the log before.
     let mut journal = Journal::open(&folder, &next, None)?;
+    // The keys of the book before lie with it; this one has its own.
+    Keyring::open(folder.path(), &next.keys, true)?;
     journal.begin_epoch(&json!({
         "number": epoch,
         "reason": reason,
@@ -111,6 +117,7 @@ const fn word(why: &ErrorKind) -> &'static str {
         ErrorKind::Forked { .. } => "forked",
         ErrorKind::AnchorForeign => "anchor_foreign",
         ErrorKind::AnchorLost => "anchor_lost",
+        ErrorKind::EpochLost => "epoch_lost",
         ErrorKind::Database => "unreadable",
         _ => "corrupt",
     }

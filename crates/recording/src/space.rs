@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Config, Error, ErrorKind};
+use tollbook_exchange::Timestamp;
+
+use crate::{Config, Error, ErrorKind, database::with_suffix};
 
 /// Finds out how many bytes are free on the disk of a folder.
 #[derive(Clone)]
@@ -29,9 +31,10 @@ pub(crate) enum Space {
 #[derive(Debug)]
 pub(crate) struct Watch {
     folder: PathBuf,
-    journal: PathBuf,
-    /// What tells the file apart that was opened.
-    file: (u64, u64),
+    /// The files that are written, and what tells each apart.
+    files: Vec<(PathBuf, (u64, u64))>,
+    /// The two clocks when they were looked at: the one that is set, and the one that is not.
+    clocks: (Timestamp, Instant),
     ask: FreeSpace,
     low: u64,
     reserve: u64,
@@ -88,12 +91,19 @@ impl Space {
 }
 
 impl Watch {
-    /// Watches the journal that was opened, and sets the reserve aside.
+    /// Watches the journal that was opened and written, and sets the reserve aside.
     pub(crate) fn new(config: &Config, journal: PathBuf) -> Result<Self, Error> {
+        // What is committed goes into the write-ahead log first, which is there for as long as
+        // somebody has the journal open.
+        let files = [with_suffix(&journal, "-wal"), journal].map(|path| {
+            let file = identity(&path)?;
+            Ok((path, file))
+        });
+        let files = files.into_iter().collect::<io::Result<_>>();
         let watch = Self {
             folder: config.folder.clone(),
-            file: identity(&journal).map_err(|e| Error::because(ErrorKind::Folder, e))?,
-            journal,
+            files: files.map_err(|e| Error::because(ErrorKind::Folder, e))?,
+            clocks: (Timestamp::now(), Instant::now()),
             ask: config.free_space.clone(),
             low: config.low_space,
             reserve: config.reserve,
@@ -109,10 +119,22 @@ impl Watch {
         self.next
     }
 
-    /// Whether the journal's name stands for another file now, or for none: what is written would
-    /// go nowhere.
+    /// Whether the name of the journal, or of its log, stands for another file now, or for none: what
+    /// is written would go nowhere.
     pub(crate) fn is_gone(&self) -> bool {
-        identity(&self.journal).ok() != Some(self.file)
+        let is_gone = |(path, file): &(PathBuf, _)| identity(path).ok() != Some(*file);
+        self.files.iter().any(is_gone)
+    }
+
+    /// By how many milliseconds the clock that can be set went another way than the one that cannot,
+    /// if it did.
+    pub(crate) fn clock_jump(&mut self) -> Option<i64> {
+        let (wall, steady) =
+            std::mem::replace(&mut self.clocks, (Timestamp::now(), Instant::now()));
+        let went = self.clocks.0.as_micros().saturating_sub(wall.as_micros());
+        let should = self.clocks.1.duration_since(steady).as_micros();
+        let by = went.saturating_sub(i64::try_from(should).unwrap_or(i64::MAX)) / 1000;
+        (by.unsigned_abs() >= JUMP_MS).then_some(by)
     }
 
     /// The room on the disk, if it can be found out, and its free bytes.
@@ -167,6 +189,8 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 
 const BALLAST: &str = "journal.reserve";
 const INTERVAL: Duration = Duration::from_secs(1);
+/// More than a clock is usually corrected by at once.
+const JUMP_MS: u64 = 1_000;
 
 #[cfg(test)]
 mod tests {

@@ -14,15 +14,21 @@ use std::{
 };
 
 use rusqlite::{Connection, ErrorCode};
+use serde_json::json;
 use tokio::sync::Semaphore;
+use tollbook_exchange::{ExchangeId, Timestamp};
 
 use crate::{
     Error, ErrorKind,
     anchor::{Anchor, Head, SharedHead, follow},
     database::{connect, with_suffix},
+    failure::Spool,
+    folder::Folder,
+    gap::{self, Gaps, Missed, Note},
     journal::Journal,
     queue::{Job, Queue, Taken},
     space::{Space, Watch},
+    spool::Spooled,
 };
 
 /// What the recorder's handles and its threads share.
@@ -45,6 +51,10 @@ pub(crate) struct Shared {
     space: Mutex<(Space, u64)>,
     /// Exchanges that were not begun for want of room.
     pub(crate) refused: AtomicU64,
+    /// What is not recorded and not told yet.
+    pub(crate) gaps: Gaps,
+    /// What passed before it was durable.
+    spool: Mutex<Spooled>,
     /// When the write began that is under way.
     writing: Mutex<Option<Instant>>,
     /// Why nothing is written any more.
@@ -64,6 +74,8 @@ impl Shared {
             anchor_size: AtomicU64::new(0),
             space: Mutex::new((Space::Enough, u64::MAX)),
             refused: AtomicU64::new(0),
+            gaps: Gaps::default(),
+            spool: Mutex::default(),
             writing: Mutex::default(),
             stopped: OnceLock::new(),
         }
@@ -78,6 +90,43 @@ impl Shared {
         })
     }
 
+    /// Hands a job to the writer that may have to wait until there is room on the disk.
+    pub(crate) fn push_spooled(&self, job: Job) -> Result<(), Error> {
+        let mut spool = lock(&self.spool);
+        // Behind what waits already: the jobs of an exchange keep their order.
+        let waits = self.space().0 == Space::Reserve || !spool.is_empty();
+        if waits && self.stopped().is_none() {
+            spool.push(job);
+            return Ok(());
+        }
+        drop(spool);
+        self.push(job)
+    }
+
+    /// Whether what is handed over has to wait for room on the disk.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.space().0 == Space::Reserve || !lock(&self.spool).is_empty()
+    }
+
+    /// Whether so much more may wait for room on the disk.
+    pub(crate) fn spool_takes(&self, spool: Spool, bytes: usize) -> Result<(), Error> {
+        lock(&self.spool).takes(spool, bytes)
+    }
+
+    /// Notes that a request passes before it is durable.
+    pub(crate) fn passes_late(&self, exchange: ExchangeId, connection: &str) {
+        lock(&self.spool).passes(exchange, connection);
+    }
+
+    /// Hands over what waited for room on the disk.
+    fn unspool(&self) {
+        let mut spool = lock(&self.spool);
+        for job in spool.take() {
+            // One that finds no writer any more is counted with those that are lost.
+            drop(self.push(job));
+        }
+    }
+
     /// Ends all writing, for good. The first reason counts.
     pub(crate) fn stop(&self, reason: &str) {
         self.stopped.get_or_init(|| reason.into());
@@ -88,10 +137,19 @@ impl Shared {
         while let Taken::Jobs(jobs) = self.queue.take(Instant::now()) {
             jobs.into_iter().for_each(|job| job.fail(&kind));
         }
+        for connection in lock(&self.spool).lost() {
+            self.gaps
+                .missed(Missed::Lost, &connection, "journal_blocked", None);
+        }
     }
 
     pub(crate) fn stopped(&self) -> Option<&Arc<str>> {
         self.stopped.get()
+    }
+
+    /// Why nothing is written any more, unless the recorder was told to end.
+    pub(crate) fn failed(&self) -> Option<&Arc<str>> {
+        self.stopped().filter(|reason| reason.as_ref() != CLOSED)
     }
 
     /// For how long the write that is under way has been so.
@@ -131,16 +189,30 @@ impl Shared {
     }
 }
 
+/// What the threads work on.
+pub(crate) struct Work {
+    pub(crate) journal: Journal,
+    pub(crate) path: PathBuf,
+    pub(crate) heartbeat: Duration,
+    pub(crate) deadline: Duration,
+    pub(crate) anchor: Option<Anchor>,
+    pub(crate) watch: Watch,
+    /// Claimed for as long as one of them may still write, also where nobody waits for it any more.
+    pub(crate) folder: Arc<Folder>,
+}
+
 /// Starts the threads. The last one is the writer's end: the others end after it.
-pub(crate) fn start(
-    journal: Journal,
-    path: PathBuf,
-    heartbeat: Duration,
-    anchor: Option<Anchor>,
-    watch: Watch,
-    shared: &Arc<Shared>,
-) -> Result<Vec<JoinHandle<()>>, Error> {
+pub(crate) fn start(work: Work, shared: &Arc<Shared>) -> Result<Vec<JoinHandle<()>>, Error> {
     let thread = |error: io::Error| Error::because(ErrorKind::Folder, error);
+    let Work {
+        journal,
+        path,
+        heartbeat,
+        deadline,
+        anchor,
+        watch,
+        folder,
+    } = work;
     // Held by the writer: its end is how the anchor's thread learns of it.
     let (writing, written) = sync_channel::<()>(0);
     let mut threads = Vec::new();
@@ -160,16 +232,20 @@ pub(crate) fn start(
     // One waiting call is enough: whoever is called sees all that was written before.
     let (call, called) = sync_channel(1);
     let keeper = thread::Builder::new().name("tollbook-wal".into()).spawn({
-        let shared = Arc::clone(shared);
-        move || keep_short(&connection, &with_suffix(&path, "-wal"), &called, &shared)
+        let (shared, claimed) = (Arc::clone(shared), Arc::clone(&folder));
+        move || {
+            keep_short(&connection, &with_suffix(&path, "-wal"), &called, &shared);
+            drop((connection, claimed));
+        }
     });
     let writer = thread::Builder::new()
         .name("tollbook-writer".into())
         .spawn({
             let shared = Arc::clone(shared);
+            let mut stalls = Stalls::new(deadline);
             move || {
-                write(journal, heartbeat, watch, &shared, &call);
-                drop(writing);
+                write(journal, heartbeat, watch, &mut stalls, &shared, &call);
+                drop((writing, folder));
             }
         });
     threads.push(writer.map_err(thread)?);
@@ -183,6 +259,7 @@ fn write(
     mut journal: Journal,
     heartbeat: Duration,
     mut watch: Watch,
+    stalls: &mut Stalls,
     shared: &Arc<Shared>,
     call: &SyncSender<()>,
 ) {
@@ -196,8 +273,9 @@ fn write(
             Taken::Nothing => (Vec::new(), false),
             Taken::Closed => (Vec::new(), true),
         };
+        let began = Instant::now();
         let before = journal.size();
-        shared.set_writing(Some(Instant::now()));
+        shared.set_writing(Some(began));
         if let Some(anchored) = lock(&shared.anchored).take() {
             journal.note_anchored(anchored);
         }
@@ -206,15 +284,16 @@ fn write(
             false => journal.append(&jobs),
         };
         if over {
-            written = written.and_then(|()| journal.stop());
+            written = written.and_then(|()| end(&mut journal, shared));
         } else if watch.next() <= Instant::now() {
-            written = written.and_then(|()| look(&mut watch, &mut journal, shared));
+            written = written.and_then(|()| look(&mut watch, &mut journal, stalls, shared));
         }
         if !over && due <= Instant::now() {
             written = written.and_then(|()| journal.beat());
             due = Instant::now() + heartbeat;
         }
         shared.set_writing(None);
+        stalls.took(began.elapsed());
         match written {
             // A look that found nothing.
             Ok(()) if jobs.is_empty() && journal.size() == before => {}
@@ -224,6 +303,7 @@ fn write(
                     shared.set_head(journal.head());
                 }
                 shared.commits.fetch_add(1, Ordering::Relaxed);
+                lock(&shared.spool).written(&jobs);
                 jobs.into_iter().for_each(Job::done);
                 // Full means that the other thread has been called already.
                 let _called = call.try_send(());
@@ -243,13 +323,75 @@ fn write(
 }
 
 /// Looks whether the journal is still the file that is written, and how much room it has.
-fn look(watch: &mut Watch, journal: &mut Journal, shared: &Shared) -> Result<(), Error> {
+fn look(
+    watch: &mut Watch,
+    journal: &mut Journal,
+    stalls: &mut Stalls,
+    shared: &Shared,
+) -> Result<(), Error> {
     if watch.is_gone() {
         return Err(ErrorKind::Gone.into());
     }
-    let Some((space, free)) = watch.look() else {
+    if let Some(by) = watch.clock_jump() {
+        tracing::warn!(by, "the clock was set, or the machine slept");
+        let now = Timestamp::now();
+        journal.tell(vec![
+            json!({ "state": "clock_jump", "by_ms": by, "now": now }),
+        ])?;
+    }
+    let looked = watch.look();
+    if let Some((space, free)) = looked {
+        room(watch, journal, shared, space, free)?;
+    }
+    // What little room there is belongs to what is open.
+    if shared.space().0 != Space::Reserve {
+        shared.unspool();
+        tell_gaps(journal, shared)?;
+        if let Some(told) = stalls.told() {
+            journal.tell(vec![told])?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes what was not recorded.
+fn tell_gaps(journal: &mut Journal, shared: &Shared) -> Result<(), Error> {
+    let gaps = shared.gaps.take();
+    if gaps.is_empty() {
         return Ok(());
-    };
+    }
+    let told = journal.tell(gaps.iter().map(gap::Gap::told).collect());
+    if told.is_err() {
+        shared.gaps.give_back(gaps);
+    }
+    told
+}
+
+/// Writes all that is left to be told, and that the recorder ends.
+fn end(journal: &mut Journal, shared: &Shared) -> Result<(), Error> {
+    // Also into the reserve, which has been given up for what is open.
+    let spooled: Vec<Job> = lock(&shared.spool).take().into();
+    if !spooled.is_empty() {
+        journal.append(&spooled)?;
+        lock(&shared.spool).written(&spooled);
+    }
+    let (space, free) = shared.space();
+    let refused = shared.refused.swap(0, Ordering::Relaxed);
+    if refused > 0 {
+        journal.state(space, free, refused)?;
+    }
+    tell_gaps(journal, shared)?;
+    journal.stop()
+}
+
+/// Notes how much room the disk has, and tells where that is another state.
+fn room(
+    watch: &Watch,
+    journal: &mut Journal,
+    shared: &Shared,
+    space: Space,
+    free: u64,
+) -> Result<(), Error> {
     let refused = {
         let mut known = lock(&shared.space);
         if known.0 == space {
@@ -268,6 +410,52 @@ fn look(watch: &mut Watch, journal: &mut Journal, shared: &Shared) -> Result<(),
     );
     watch.enter(space);
     journal.state(space, free, refused)
+}
+
+/// The writes that took longer than they may.
+#[derive(Debug)]
+struct Stalls {
+    deadline: Duration,
+    count: u64,
+    longest: Duration,
+}
+
+impl Stalls {
+    const fn new(deadline: Duration) -> Self {
+        Self {
+            deadline,
+            count: 0,
+            longest: Duration::ZERO,
+        }
+    }
+
+    fn took(&mut self, time: Duration) {
+        if time > self.deadline {
+            self.count += 1;
+            self.longest = self.longest.max(time);
+        }
+    }
+
+    /// What the book says of them, once.
+    fn told(&mut self) -> Option<serde_json::Value> {
+        let (count, longest) = (self.count, self.longest);
+        *self = Self::new(self.deadline);
+        let longest = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+        (count > 0).then(|| json!({ "state": "stalled", "writes": count, "longest_ms": longest }))
+    }
+}
+
+/// Starts the thread that keeps the note of what is not recorded until `over` has no sender.
+pub(crate) fn start_note(
+    note: Note,
+    over: Receiver<()>,
+    shared: &Arc<Shared>,
+) -> Result<JoinHandle<()>, Error> {
+    let shared = Arc::clone(shared);
+    thread::Builder::new()
+        .name("tollbook-gaps".into())
+        .spawn(move || gap::keep(note, &over, &shared))
+        .map_err(|error| Error::because(ErrorKind::Folder, error))
 }
 
 /// Moves the write-ahead log into the database until the writer is gone.

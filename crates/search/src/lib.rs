@@ -46,7 +46,7 @@ mod words;
 
 pub use conversation::{Conversation, Part, Turn};
 pub use error::{Error, ErrorKind};
-pub use export::{ExportOptions, Exported, Format, UnknownFormat};
+pub use export::{Encoder, ExportOptions, Exported, Format, UnknownFormat};
 pub use facts::Facts;
 pub use index::{Caught, Hit, Index, Page, Session, Snippet};
 pub use query::{Clock, Field, FieldKind, Query, QueryError, fields};

@@ -47,6 +47,11 @@ impl Splitter {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// The number of bytes that came and are in no frame yet.
+    pub fn held(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// The next complete frame, or `None` until more bytes come.
     ///
     /// # Errors

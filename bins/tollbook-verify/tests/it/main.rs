@@ -14,13 +14,17 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tollbook_ledger::{
-    Chain, Checkpoint, ContentDigest, Frontier, Hash, Header, Kind, Leaf, Level, LogProof,
-    SigningKey, Tile,
+    Chain, Checkpoint, ContentDigest, Frontier, Hash, Header, Kind, Leaf, Level, LogProof, Note, Seal,
+    SigningKey, Tile, WitnessSigner,
     evidence::{Indexes, Manifest, Opening, Selection, id_to_text},
     inclusion_proof, leaf_hash,
 };
 
 const NAME: &str = "audit.example/gw1";
+
+fn key_of_log() -> SigningKey {
+    key()
+}
 
 fn key() -> SigningKey {
     SigningKey::from_seed(NAME, &[9; 32]).unwrap()
@@ -60,6 +64,7 @@ fn evidence(folder: &Path) -> String {
             exchange: [1; 16],
             session: [1; 16],
             link: chain.next(kind),
+            seal: Seal::PLAIN,
         };
         let leaf = Leaf::seal(header, &salt, &envelope).to_bytes();
         tree.append(leaf_hash(&leaf));
@@ -67,7 +72,7 @@ fn evidence(folder: &Path) -> String {
         openings.push(Opening { leaf, salt });
         notes.push(Checkpoint::of(NAME, &tree).sign(&key()).unwrap());
         chain.push(&header, leaf_hash(&leaf));
-        bundle.extend([0, 128]);
+        bundle.extend(u16::try_from(leaf.len()).unwrap().to_be_bytes());
         bundle.extend(leaf);
         put(&format!("records/{sequence}.json"), &envelope);
         put(&format!("records/{sequence}.body"), b"words");
@@ -199,6 +204,110 @@ fn wrong_use_ends_with_two_and_what_cannot_be_told_with_three() {
         unread.contains("cannot be read: malformed signed note"),
         "{unread}"
     );
+}
+
+/// Puts a checkpoint into the evidence that this witness signed.
+fn witnessed(bundle: &Path, size: u64, note: &str, witness: &WitnessSigner) {
+    let (text, _) = Note::split(note).unwrap();
+    let line = witness.cosign(text.text(), 1_700_000_000).unwrap();
+    fs::create_dir_all(bundle.join("attested")).unwrap();
+    let file = format!("attested/{size}.checkpoint");
+    fs::write(bundle.join(file), format!("{note}{line}\n")).unwrap();
+}
+
+#[test]
+fn witnesses_that_are_demanded_must_have_signed_what_all_records_are_under() {
+    let folder = TempDir::new().unwrap();
+    let bundle = folder.path().join("b");
+    let older = evidence(&bundle);
+    let head = fs::read_to_string(bundle.join("checkpoint")).unwrap();
+    let signer =
+        |seed| WitnessSigner::from_seed(&format!("w.example/{seed}"), &[seed; 32]).unwrap();
+    let key = |seed| signer(seed).witness_key().to_string();
+    let (one, two) = (key(1), key(2));
+    let demanded = ["b", "--witness", &one];
+    let lacking = told(&run(folder.path(), &demanded), 1);
+    assert!(lacking.contains("witnessed    NO"), "{lacking}");
+
+    // Signed by who counts, but before the last record.
+    witnessed(&bundle, 1, &older, &signer(1));
+    told(&run(folder.path(), &demanded), 1);
+    // Whoever demands nothing is told that there is something.
+    let page = told(&run(folder.path(), &["b"]), 0);
+    assert!(page.contains("if you name witnesses"), "{page}");
+
+    witnessed(&bundle, 2, &head, &signer(1));
+    let page = told(&run(folder.path(), &demanded), 0);
+    assert!(
+        page.contains("w.example/1 at 2023-11-14T22:13:20"),
+        "{page}"
+    );
+    let both = ["b", "--witness", &one, "--witness", &two];
+    told(&run(folder.path(), &both), 1);
+    let either = [&both[..], &["--quorum", "1", "--json"]].concat();
+    let report: Value = serde_json::from_str(&told(&run(folder.path(), &either), 0)).unwrap();
+    assert_eq!(report["witnessed"], true);
+    assert_eq!(
+        report["attested"][1]["witnesses"][0]["witness"],
+        "w.example/1"
+    );
+    for wrong in [
+        &["b", "--quorum", "1"][..],
+        &["b", "--witness", &one, "--quorum", "2"],
+        &["b", "--witness", &one, "--quorum", "0"],
+        &["b", "--witness", &one, "--witness", &one],
+        &["b", "--witness", "w.example+1"],
+    ] {
+        told(&run(folder.path(), wrong), 2);
+    }
+
+    // Their line, changed; another log; another size; another history.
+    let file = bundle.join("attested/2.checkpoint");
+    let whole = fs::read_to_string(&file).unwrap();
+    let place = whole.rfind(' ').unwrap() + 20;
+    let other = if whole.as_bytes()[place] == b'A' {
+        "B"
+    } else {
+        "A"
+    };
+    let mut changed = whole.clone();
+    changed.replace_range(place..=place, other);
+    fs::write(&file, &changed).unwrap();
+    let page = told(&run(folder.path(), &demanded), 1);
+    assert!(
+        page.contains("attested/2.checkpoint: the note's signature is false"),
+        "{page}"
+    );
+    let fork = Checkpoint {
+        origin: NAME.to_owned(),
+        size: 2,
+        root: Hash([7; 32]),
+    };
+    witnessed(&bundle, 2, &fork.sign(&key_of_log()).unwrap(), &signer(1));
+    let page = told(&run(folder.path(), &["b"]), 1);
+    assert!(
+        page.contains("did not grow out of what others signed"),
+        "{page}"
+    );
+    for note in [
+        older.clone(),
+        "nonsense".to_owned(),
+        head.replace(NAME, "x"),
+    ] {
+        fs::write(&file, note).unwrap();
+        told(&run(folder.path(), &["b"]), 1);
+    }
+    fs::write(&file, whole).unwrap();
+    told(&run(folder.path(), &demanded), 0);
+    for stray in [
+        "attested/3.checkpoint",
+        "attested/02.checkpoint",
+        "attested/2.txt",
+    ] {
+        fs::write(bundle.join(stray), &head).unwrap();
+        told(&run(folder.path(), &demanded), 1);
+        fs::remove_file(bundle.join(stray)).unwrap();
+    }
 }
 
 #[test]

@@ -78,6 +78,19 @@ fn page(file: &str, plan: &Summary) -> Vec<String> {
     let mut line = |name: &str, value: String| page.push(field(name, &value));
     line("book", plan.data.display().to_string());
     line("admin", format!("http://{}/readyz", plan.admin));
+    if !plan.witnesses.is_empty() {
+        let quorum = plan.witness_quorum;
+        line(
+            "witnesses",
+            format!("{} of {}", quorum, list(&plan.witnesses)),
+        );
+    }
+    if let Some(authority) = &plan.timestamps {
+        line("time stamps", inert(authority));
+    }
+    if let Some(witness) = &plan.witness {
+        line("witness", format!("for others at http://{witness}"));
+    }
     line("issuers", list(&plan.issuers));
     line("federation", list(&plan.federation));
     line(
@@ -104,6 +117,9 @@ fn page(file: &str, plan: &Summary) -> Vec<String> {
     if !plan.channels.is_empty() {
         line("announces", list(&plan.channels));
     }
+    if !plan.sinks.is_empty() {
+        line("sinks", list(&plan.sinks));
+    }
     for connection in &plan.connections {
         page.push(heading(&format!(
             "{}://{}/{}",
@@ -115,6 +131,7 @@ fn page(file: &str, plan: &Summary) -> Vec<String> {
             format!("{} ({})", connection.upstream, connection.protocol),
         );
         line("allow", list(&connection.allow));
+        line("durable", connection.durability.clone());
         let wire = if connection.mask_wire {
             "the record and the wire"
         } else {

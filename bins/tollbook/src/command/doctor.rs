@@ -122,6 +122,7 @@ impl Doctor {
             }
         };
         report.add(Found::Good, what, format!("{} is right", file.display()));
+        book(&plan.summary().admin, report).await;
         let without = plan.issuers_without_keys().await;
         for (name, identifier) in plan.issuers() {
             let what = format!("issuer {name}");
@@ -366,6 +367,45 @@ fn claims(token: &str) -> Option<Value> {
     let mut parts = token.split('.');
     let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+}
+
+/// How the book of the gateway does that runs here, if one does.
+async fn book(admin: &str, report: &mut Report) {
+    let what = "the book";
+    let asked = async {
+        let answer = token::client()
+            .ok()?
+            .get(format!("http://{admin}/readyz"))
+            .send();
+        answer.await.ok()?.json::<Value>().await.ok()
+    };
+    let Some(ready) = asked.await else {
+        let detail = format!("no gateway answers at {admin}, so it could not be asked");
+        return report.add(Found::Good, what, detail);
+    };
+    let checks = &ready["checks"];
+    let mut wrong: Vec<String> = ["journal", "book"]
+        .iter()
+        .filter_map(|check| checks[*check].as_str())
+        .filter(|told| *told != "ok")
+        .map(str::to_owned)
+        .collect();
+    if let Some(unrecorded) = checks["unrecorded"].as_object() {
+        let counts = unrecorded.iter();
+        let counts = counts.filter(|(_, count)| **count != Value::from(0));
+        let counts: Vec<String> = counts
+            .map(|(name, count)| format!("{count} {name}"))
+            .collect();
+        wrong.push(format!(
+            "not recorded since the gateway began: {}",
+            counts.join(", ")
+        ));
+    }
+    if wrong.is_empty() {
+        report.add(Found::Good, what, "is being written");
+    } else {
+        report.add(Found::Wrong, what, wrong.join("; "));
+    }
 }
 
 /// Whether the gate is there, and how far its clock is from ours.

@@ -6,13 +6,14 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tollbook_budget::Prices;
 use tollbook_exchange::{Outcome, Timestamp, Verdict};
+use tollbook_gateway::control::{self, Noted, View, ViewAction};
 use tollbook_recording::{ErrorKind, Filter, Reader, Summary};
 use tollbook_search::{Cause, Facts, Query};
 
 use crate::{
     command::{
         Book, Form,
-        search::{clock, query},
+        search::{clock, query, without_views},
         search_failed,
     },
     exit::Failure,
@@ -100,6 +101,9 @@ struct Which {
     /// With this outcome, such as complete, denied or client_gone.
     #[arg(long, value_name = "OUTCOME", value_parser = outcome)]
     outcome: Option<Outcome>,
+    /// Those too who looked at the book, on the connection `(book)`.
+    #[arg(long)]
+    all: bool,
 }
 
 impl Which {
@@ -108,6 +112,7 @@ impl Which {
         filter.limit = limit;
         filter.since = self.since;
         filter.connection = self.connection.clone();
+        filter.except = self.without_views().then(|| control::CONNECTION.to_owned());
         filter.subject = self.subject.clone();
         filter.verdict = self.verdict;
         filter.outcome = self.outcome;
@@ -116,6 +121,11 @@ impl Which {
 }
 
 impl Which {
+    /// Whether those who looked at the book are left out: each look would find the one before.
+    fn without_views(&self) -> bool {
+        !self.all && self.connection.is_none()
+    }
+
     /// The same as a query.
     fn query(&self) -> Query {
         let mut query = Query::all();
@@ -165,12 +175,16 @@ impl Exchanges {
 impl List {
     fn run(self) -> Result<ExitCode, Failure> {
         let query = query(&self.query, &self.book)?;
+        let asked = query.clone().and(self.which.query());
         let found = if query.is_all() {
             summaries(&self.book.open()?, &self.which.filter(self.limit))?
         } else {
-            let query = query.and(self.which.query());
+            let query = without_views(asked.clone(), self.which.all)?;
             found(&self.book, &query, self.limit)?
         };
+        let view = View::new(ViewAction::List).query(asked.to_string());
+        let ids = found.iter().map(|summary| summary.id);
+        self.book.noted(&view.showing(ids))?;
         if self.form.json {
             found.iter().try_for_each(print::json)?;
             return Ok(ExitCode::SUCCESS);
@@ -207,6 +221,9 @@ impl Show {
             // Nothing is not the same as not known.
             None => record["causes"] = Value::Null,
         }
+        let shown = record["id"].as_str();
+        self.book
+            .noted(&View::new(ViewAction::Show).showing(shown))?;
         if self.form.json {
             print::json(&record)?;
         } else {
@@ -223,7 +240,8 @@ impl Show {
 
 impl Tail {
     fn run(self) -> Result<ExitCode, Failure> {
-        let query = query(&self.query, &self.book)?.and(self.which.query());
+        let asked = query(&self.query, &self.book)?.and(self.which.query());
+        let query = without_views(asked.clone(), self.which.all)?;
         let reader = self.book.open()?;
         let unreadable = |error| Failure::unknown("cannot read the book", error);
         // The size comes first: what is opened or closed while the list is read is left out of the
@@ -237,7 +255,10 @@ impl Tail {
         found.retain(|summary| summary.ended.is_some() && summary.latest < next);
         found.reverse();
         let prices = self.book.prices()?;
+        let view = View::new(ViewAction::Tail).query(asked.to_string());
+        let noted = self.book.noted(&view.kept_open())?;
         loop {
+            still_noted(&noted)?;
             for summary in &found {
                 if self.form.json {
                     print::json(summary)?;
@@ -251,12 +272,27 @@ impl Tail {
             thread::sleep(LOOK);
             found = reader.follow(next, PAGE).map_err(unreadable)?;
             next = found.last().map_or(next, |summary| summary.latest + 1);
-            found.retain(|summary| summary.ended.is_some() && self.which.takes(summary));
+            found.retain(|summary| {
+                let is_view = summary.connection == control::CONNECTION;
+                summary.ended.is_some()
+                    && self.which.takes(summary)
+                    && !(is_view && self.query.is_empty() && self.which.without_views())
+            });
             if !self.query.is_empty() {
                 found = taken(&reader, found, &query, &prices)?;
             }
         }
     }
+}
+
+/// Nothing more is shown when the gateway that notes it is gone.
+fn still_noted(noted: &Noted) -> Result<(), Failure> {
+    if noted.is_open() {
+        return Ok(());
+    }
+    Err(Failure::Unknown(
+        "the gateway has ended, so that nobody notes who looks; begin anew".to_owned(),
+    ))
 }
 
 pub(super) const COLUMNS: [&str; 8] = [

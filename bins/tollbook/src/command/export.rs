@@ -3,13 +3,16 @@
 use std::{
     error::Error as _,
     fs::{self, File},
-    io::{self, BufWriter},
+    io::{self, BufWriter, IsTerminal},
     path::{Path, PathBuf},
     process::ExitCode,
+    thread,
+    time::Duration,
 };
 
 use clap::{Args, Subcommand};
 use tollbook_exchange::{SessionId, Timestamp};
+use tollbook_gateway::control::{View, ViewAction};
 use tollbook_ledger::evidence::Selection;
 use tollbook_recording::{Error, ErrorKind, EvidenceOptions, Reader};
 use tollbook_search::{ExportOptions, Format};
@@ -30,7 +33,8 @@ use crate::{
 /// jsonl has everything, an exchange a line, as `exchanges show --json` has it; csv is for
 /// spreadsheets and has nothing of what was said; har is an HTTP archive; ocsf has events of the Open
 /// Cybersecurity Schema Framework 1.8 for a SIEM; otlp has spans of OpenTelemetry with attributes for
-/// generative AI, for a collector. `tollbook search --help` tells how to ask.
+/// generative AI, for a collector; parquet is a table for programs that analyse data. `tollbook search
+/// --help` tells how to ask.
 ///
 /// `--after` goes on where an export ended: what it wrote last is told on standard error.
 #[derive(Debug, Args)]
@@ -56,7 +60,7 @@ struct Records {
     query: Vec<String>,
     #[command(flatten)]
     book: Book,
-    /// The form: jsonl, csv, har, ocsf or otlp.
+    /// The form: jsonl, csv, har, ocsf, otlp or parquet.
     #[arg(long, value_name = "FORMAT", default_value = "jsonl")]
     format: Format,
     /// The file to write, which must not be there; else standard output.
@@ -121,10 +125,20 @@ impl Export {
 impl Records {
     fn run(self) -> Result<ExitCode, Failure> {
         let query = query(&self.query, &self.book)?;
+        if self.to.is_none() && !self.format.is_text() && io::stdout().is_terminal() {
+            return Err(Failure::usage(format!(
+                "{} is no text for a terminal; name a file with --to",
+                self.format
+            )));
+        }
         let mut options = ExportOptions::new(self.format);
         options.contents = !self.without_contents;
         options.after = self.after;
         let (book, index) = self.book.search(false)?;
+        let view = View::new(ViewAction::Export)
+            .query(query.to_string())
+            .format(self.format.to_string());
+        let noted = self.book.noted(&view.kept_open())?;
         let exported = match &self.to {
             None => {
                 let out = io::stdout().lock();
@@ -150,6 +164,12 @@ impl Records {
             }
             Failure::unknown("cannot export", error)
         })?;
+        // What was written is out; that it is told so is all that is missing.
+        if let Err(error) = noted.shown(exported.exchanges) {
+            print::aside(&inert(&format!(
+                "in the book this export broke off: {error}"
+            )));
+        }
         let mut told = format!("{} exchanges", exported.exchanges);
         if exported.left_out > 0 {
             told.push_str(&format!(
@@ -184,6 +204,11 @@ impl Evidence {
         options.leaves = !self.without_leaves;
         options.contents = !self.without_contents;
         options.writer = concat!("tollbook ", env!("CARGO_PKG_VERSION")).to_owned();
+        let view = View::new(ViewAction::Evidence).query(self.asked());
+        let noted = self.book.noted(&view)?;
+        if let Some(view) = noted.exchange() {
+            closed(&reader, &view.to_string());
+        }
         let written = reader
             .evidence(None, &options, &self.to)
             .map_err(|error| self.failed(error))?;
@@ -218,6 +243,16 @@ impl Evidence {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// What was asked for, as a query would say it.
+    fn asked(&self) -> String {
+        let ids = self.exchange.iter().map(|id| format!("id:{id}"));
+        let session = self.session.map(|session| format!("session:{session}"));
+        let since = self.since.map(|since| format!("started:>={since}"));
+        let until = self.until.map(|until| format!("started:<{until}"));
+        let all = ids.chain(session).chain(since).chain(until);
+        all.collect::<Vec<_>>().join(" ")
+    }
+
     fn selection(&self, reader: &Reader) -> Result<Selection, Failure> {
         let mut selection = Selection {
             session: self.session.map(|session| *session.as_bytes()),
@@ -249,5 +284,19 @@ impl Evidence {
             }
             _ => Failure::unknown("cannot read the book", error),
         }
+    }
+}
+
+/// Waits until the view has an outcome in the book, which comes right behind it: evidence would tell
+/// of it as of an exchange that is under way.
+fn closed(reader: &Reader, view: &str) {
+    const TIMES: u32 = 100;
+
+    for _ in 0..TIMES {
+        let found = reader.exchange(view).ok().flatten();
+        if found.is_none_or(|view| view["outcome"].is_string()) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
     }
 }

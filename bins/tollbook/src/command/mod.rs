@@ -4,19 +4,27 @@ pub(crate) mod approvals;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod doctor;
+pub(crate) mod erase;
 pub(crate) mod exchanges;
 pub(crate) mod export;
+pub(crate) mod hold;
+pub(crate) mod keys;
 pub(crate) mod mask;
+mod order;
 pub(crate) mod policy;
 pub(crate) mod quickstart;
 pub(crate) mod recover;
 pub(crate) mod remote;
+pub(crate) mod replay;
+pub(crate) mod retention;
 pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod sessions;
+pub(crate) mod sinks;
 pub(crate) mod token;
 pub(crate) mod verify;
 pub(crate) mod why;
+pub(crate) mod witness;
 
 use std::{
     env,
@@ -30,8 +38,14 @@ use anstream::{AutoStream, ColorChoice};
 
 use clap::Args;
 use tollbook_budget::Prices;
-use tollbook_gateway::config::{Config, Mistakes};
-use tollbook_recording::{ErrorKind, Reader};
+use tollbook_gateway::{
+    Plan,
+    config::{Config, Mistakes},
+    control::{self, Noted, Unnoted, View},
+};
+use tollbook_ledger::Quorum;
+use tollbook_masking::Masker;
+use tollbook_recording::{ErrorKind, KeySource, Reader};
 use tollbook_search::{Index, SavedSearches, Trail};
 use tracing_subscriber::EnvFilter;
 
@@ -118,6 +132,10 @@ pub(crate) struct Book {
     /// The folder of the book, of a running gateway or a copy; else the configuration says.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// The identity of the recipient that the keys of sessions are sealed to, where `[keys]` of the
+    /// configuration names one: a file of age-keygen.
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
     #[command(flatten)]
     configuration: Configuration,
 }
@@ -125,8 +143,12 @@ pub(crate) struct Book {
 impl Book {
     /// Opens the book for reading.
     pub(crate) fn open(&self) -> Result<Reader, Failure> {
-        let folder = self.folder()?;
-        Reader::open(&folder).map_err(|error| match error.kind() {
+        let (folder, own) = self.own()?;
+        let mut keys = own.map_or_else(KeySource::default, |(_, config)| config.keys);
+        if let Some(identity) = &self.identity {
+            keys = keys.with_identity(identity);
+        }
+        Reader::open_with(&folder, &keys).map_err(|error| match error.kind() {
             ErrorKind::NoBook => {
                 Failure::Unknown(format!("there is no book in {}", folder.display()))
             }
@@ -157,6 +179,17 @@ impl Book {
         Ok((book, index))
     }
 
+    /// What the gateway of this book masks with.
+    pub(crate) fn masker(&self) -> Masker {
+        masker(self.configuration.read().ok().as_ref())
+    }
+
+    /// Has it noted in the book that somebody looks at it. Nothing of it may be shown before this
+    /// returns.
+    pub(crate) fn noted(&self, view: &View) -> Result<Noted, Failure> {
+        noted(&self.folder()?, &self.configuration, view)
+    }
+
     /// Why an exchange happened, if the index can tell without keeping anybody waiting.
     pub(crate) fn trail(&self, book: &Reader, id: &str) -> Option<Trail> {
         let index = Index::open(self.folder().ok()?, self.prices().ok()?).ok()?;
@@ -164,7 +197,29 @@ impl Book {
             return None;
         }
         index.catch_up(book).ok()?;
-        index.trail(book, id).ok()?
+        // The step before it, and what followed of each call of one answer.
+        index.trail(book, id, 1, 100).ok()?
+    }
+
+    /// The witnesses of the book, where the configuration says where it is and who they are.
+    pub(crate) fn witnesses(&self) -> Option<Quorum> {
+        if self.data.is_some() {
+            return None;
+        }
+        let (_, config) = self.configuration.read().ok()?;
+        config.record.witnesses.quorum()
+    }
+
+    /// The roots of the authority for time stamps, where the configuration says where the book is.
+    pub(crate) fn tsa_roots(&self) -> Option<PathBuf> {
+        if self.data.is_some() {
+            return None;
+        }
+        let (_, config) = self.configuration.read().ok()?;
+        config
+            .record
+            .timestamp
+            .map(|timestamp| timestamp.roots.value)
     }
 
     /// The searches that were saved beside the book.
@@ -190,12 +245,76 @@ impl Book {
         Prices::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
     }
 
-    fn folder(&self) -> Result<PathBuf, Failure> {
+    /// The configuration that goes with the book.
+    pub(crate) const fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    /// What the configuration says, where there is one: a book alone has none.
+    pub(crate) fn settings(&self) -> Result<Option<(PathBuf, Config)>, Failure> {
+        if self.data.is_some() && self.configuration.config.is_none() {
+            return Ok(None);
+        }
+        self.configuration.read().map(Some)
+    }
+
+    /// The folder of the book.
+    pub(crate) fn folder(&self) -> Result<PathBuf, Failure> {
         if let Some(folder) = &self.data {
             return Ok(folder.clone());
         }
         let (_, config) = self.configuration.read()?;
         Ok(config.gateway.data)
+    }
+}
+
+/// Has it noted in the book in this folder that somebody looks at it.
+pub(crate) fn noted(
+    folder: &Path,
+    configuration: &Configuration,
+    view: &View,
+) -> Result<Noted, Failure> {
+    let is_same = |other: &Path| match (folder.canonicalize(), other.canonicalize()) {
+        (Ok(folder), Ok(other)) => folder == other,
+        _ => false,
+    };
+    // The configuration of another folder says nothing of this one.
+    let read = configuration.read().ok();
+    let own = read.filter(|(_, config)| is_same(&config.gateway.data));
+    let config = own.as_ref().map(|(_, config)| config.book());
+    let noted = control::note(folder, config, || masker(own.as_ref()), view).map_err(unnoted)?;
+    if let Some(why) = noted.nowhere() {
+        print::aside(&format!(
+            "this is a copy of a book ({why}): that you look at it is noted nowhere"
+        ));
+    }
+    Ok(noted)
+}
+
+/// What the configuration masks with, and without one the built-in rules.
+fn masker(read: Option<&(PathBuf, Config)>) -> Masker {
+    let own = read.and_then(|(file, config)| {
+        let folder = file.parent().unwrap_or(Path::new("."));
+        Plan::masker(config, folder, env::vars(), "default").ok()
+    });
+    own.unwrap_or_else(Masker::builtin)
+}
+
+/// Why nothing is shown.
+fn unnoted(error: Unnoted) -> Failure {
+    let hint = match &error {
+        Unnoted::Book(error) => match error.kind() {
+            ErrorKind::AnchorLost => "; name its configuration with --config",
+            ErrorKind::Space | ErrorKind::Blocked(_) => "",
+            _ => "; `tollbook verify` tells what is wrong, and a copy without log.key can be read",
+        },
+        Unnoted::Unreachable(_) => "; is it starting, or of another release?",
+        _ => "",
+    };
+    let told = "nothing is shown, because the book has to say who looked";
+    match Failure::unknown(told, error) {
+        Failure::Unknown(message) => Failure::Unknown(message + hint),
+        other => other,
     }
 }
 
@@ -214,12 +333,18 @@ pub(crate) fn search_failed(error: tollbook_search::Error) -> Failure {
 pub(crate) fn block_on(
     command: impl Future<Output = Result<ExitCode, Failure>>,
 ) -> Result<ExitCode, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::unknown("cannot start the runtime", error))?
-        .block_on(command)
+        .map_err(|error| Failure::unknown("cannot start the runtime", error))?;
+    let done = runtime.block_on(command);
+    // All that counts has been closed; what still waits for a disk that hangs is left to itself.
+    runtime.shutdown_timeout(LEFT);
+    done
 }
+
+/// How long work that nobody waits for may take at the end.
+const LEFT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Logs to standard error, at what `$TOLLBOOK_LOG` says and else at `default`.
 pub(crate) fn log(default: &str) -> Result<(), Failure> {

@@ -1,19 +1,23 @@
 //! `tollbook policy`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use tollbook_exchange::Timestamp;
+use tollbook_exchange::{ExchangeId, Timestamp};
 use tollbook_gateway::{
     Plan, PolicySource,
     config::Config,
+    control::{CONNECTION, View, ViewAction},
     policy::{PolicySet, Recorded, Report, replay},
 };
 use tollbook_recording::{ErrorKind, Filter, Reader};
 
 use crate::{
-    command::{Configuration, Form, exchanges::since, remote::Remote},
+    command::{Configuration, Form, exchanges::since, noted, remote::Remote},
     exit::Failure,
     print::{self, Table, Tone, field, heading, inert, tone},
 };
@@ -190,7 +194,8 @@ impl Explain {
     fn run(self) -> Result<ExitCode, Failure> {
         let (config, source) = source(&self.configuration, self.policies)?;
         let set = load(&source)?;
-        let reader = book(self.data.unwrap_or(config.gateway.data))?;
+        let folder = self.data.unwrap_or(config.gateway.data);
+        let reader = book(&folder)?;
         let record = reader
             .exchange(&self.id)
             .map_err(|error| match error.kind() {
@@ -199,6 +204,8 @@ impl Explain {
             })?;
         let record =
             record.ok_or_else(|| Failure::no(format!("the book has no exchange {}", self.id)))?;
+        let view = View::new(ViewAction::Show).showing(record["id"].as_str());
+        noted(&folder, &self.configuration, &view)?;
         let recorded = Recorded::from_exchange_json(&record)
             .map_err(|error| Failure::no(error.to_string()))?;
         let explanation = recorded.explain(&set);
@@ -231,36 +238,54 @@ impl Replay {
     fn run(self) -> Result<ExitCode, Failure> {
         let (config, source) = source(&self.configuration, self.policies)?;
         let set = load(&source)?;
-        let reader = book(self.data.unwrap_or(config.gateway.data))?;
+        let folder = self.data.unwrap_or(config.gateway.data);
+        let reader = book(&folder)?;
         let mut filter = Filter::default();
         filter.limit = self.limit;
+        filter.except = Some(CONNECTION.to_owned());
         filter.since = self.since;
         let found = reader
             .exchanges(&filter)
             .map_err(|error| Failure::unknown("cannot read the book", error))?;
-        let (mut recorded, mut unjudged) = (Vec::new(), 0_usize);
-        for summary in &found {
-            let record = reader
-                .exchange(&summary.id.to_string())
-                .map_err(|error| Failure::unknown("cannot read the book", error))?;
-            // What was refused before it was judged has nothing to judge, nor have the gate's own
-            // acts.
-            match record.as_ref().map(Recorded::from_exchange_json) {
-                Some(Ok(one)) => recorded.push(one),
-                _ => unjudged += 1,
-            }
-        }
-        let report = replay(&recorded, &set);
-        if self.form.json {
-            print::json(&json!({
-                "policy_hash": set.hash(), "same": report.same, "unjudged": unjudged,
-                "changed": report.changed,
-            }))?;
-        } else {
-            print::page(&self::report(&report, unjudged))?;
-        }
-        Ok(ExitCode::from(u8::from(!report.changed.is_empty())))
+        let found = found.into_iter().map(|summary| summary.id);
+        let noted = |view: &View| noted(&folder, &self.configuration, view).map(drop);
+        let changed = judge_again(&reader, found, &set, self.form, noted)?;
+        Ok(ExitCode::from(u8::from(changed)))
     }
+}
+
+/// Puts recorded exchanges to `policies`, tells what they decide in another way, and whether they do.
+/// That somebody sees it is `noted` before.
+pub(super) fn judge_again(
+    reader: &Reader,
+    exchanges: impl IntoIterator<Item = ExchangeId>,
+    policies: &PolicySet,
+    form: Form,
+    noted: impl FnOnce(&View) -> Result<(), Failure>,
+) -> Result<bool, Failure> {
+    let (mut recorded, mut unjudged) = (Vec::new(), 0_usize);
+    for id in exchanges {
+        let record = reader
+            .exchange(&id.to_string())
+            .map_err(|error| Failure::unknown("cannot read the book", error))?;
+        // What was refused before it was judged has nothing to judge, nor have the gate's own acts.
+        match record.as_ref().map(Recorded::from_exchange_json) {
+            Some(Ok(one)) => recorded.push(one),
+            _ => unjudged += 1,
+        }
+    }
+    let report = replay(&recorded, policies);
+    let changed = report.changed.iter().map(|change| &change.id);
+    noted(&View::new(ViewAction::Replay).showing(changed))?;
+    if form.json {
+        print::json(&json!({
+            "policy_hash": policies.hash(), "same": report.same, "unjudged": unjudged,
+            "changed": report.changed,
+        }))?;
+    } else {
+        print::page(&self::report(&report, unjudged))?;
+    }
+    Ok(!report.changed.is_empty())
 }
 
 impl Show {
@@ -306,7 +331,7 @@ impl Reload {
 }
 
 /// The configuration, and where its policies come from: the folder `other` if that is given.
-fn source(
+pub(super) fn source(
     configuration: &Configuration,
     other: Option<PathBuf>,
 ) -> Result<(Config, PolicySource), Failure> {
@@ -320,7 +345,7 @@ fn source(
     })
 }
 
-fn load(source: &PolicySource) -> Result<PolicySet, Failure> {
+pub(super) fn load(source: &PolicySource) -> Result<PolicySet, Failure> {
     source.load().map_err(|mistakes| mistaken(&mistakes))
 }
 
@@ -328,8 +353,8 @@ fn mistaken(mistakes: &[String]) -> Failure {
     Failure::usage(mistakes.join("\n"))
 }
 
-fn book(folder: PathBuf) -> Result<Reader, Failure> {
-    Reader::open(&folder).map_err(|error| {
+fn book(folder: &Path) -> Result<Reader, Failure> {
+    Reader::open(folder).map_err(|error| {
         Failure::unknown(
             &format!("cannot read the book in {}", folder.display()),
             error,

@@ -42,6 +42,7 @@ impl Serve {
             print::json(&json!({
                 "listen": gateway.address().to_string(),
                 "admin": gateway.admin().to_string(),
+                "witness": gateway.witness().map(|address| address.to_string()),
             }))?;
         }
         signals.serve(gateway).await
@@ -67,7 +68,8 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) {
+    /// Waits for one that tells it to stop.
+    pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

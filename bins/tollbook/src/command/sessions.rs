@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tollbook_exchange::Timestamp;
+use tollbook_gateway::control::{View, ViewAction};
 use tollbook_search::{Conversation, ErrorKind, Index, Part, Session, Turn};
 
 use crate::{
@@ -83,6 +84,7 @@ impl Sessions {
 impl List {
     fn run(self) -> Result<ExitCode, Failure> {
         let mut asked = query(&self.query, &self.book)?;
+        let view = View::new(ViewAction::Sessions).query(asked.to_string());
         if !asked.names("connection") {
             asked = asked.and(query(&["-connection:(*".to_owned()], &self.book)?);
         }
@@ -93,6 +95,8 @@ impl List {
         let found = index
             .sessions(&book, &asked, &clock(), self.limit, self.cursor)
             .map_err(search_failed)?;
+        let ids = found.iter().map(|session| session.id);
+        self.book.noted(&view.showing(ids))?;
         if self.form.json {
             found.iter().try_for_each(print::json)?;
             return Ok(ExitCode::SUCCESS);
@@ -153,6 +157,8 @@ impl Show {
             return Err(Failure::no(format!("the book has no session {}", self.id)));
         };
         let unreadable = |error| Failure::unknown("cannot read the session", error);
+        self.book
+            .noted(&View::new(ViewAction::Sessions).showing([session.id]))?;
         let turns = index.conversation(&book, &session).map_err(unreadable)?;
         if self.form.json {
             return self.json(&session, turns);

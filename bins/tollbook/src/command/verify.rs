@@ -6,8 +6,12 @@ use std::{
 };
 
 use clap::Args;
-use tollbook_ledger::VerifierKey;
-use tollbook_recording::Kept;
+use serde_json::{Value, json};
+use tollbook_exchange::Timestamp;
+use tollbook_gateway::control::{View, ViewAction, note_if_running};
+use tollbook_ledger::{Note, Quorum, VerifierKey, WitnessKey};
+use tollbook_recording::{Cosigned, Kept};
+use tollbook_timestamp::{Answer, Roots, Stamp};
 
 use crate::{
     command::{Book, Form},
@@ -22,7 +26,8 @@ use crate::{
 ///
 /// That the newest records were not cut off together with their signed head, or the book replaced by
 /// an older copy, only a checkpoint shows that you kept elsewhere: `--json` prints the newest as
-/// `checkpoint`.
+/// `checkpoint`. Witnesses keep one too: how far they have signed the book is told, where the
+/// configuration or `--witness` says who they are, and `--quorum` demands it.
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
     #[command(flatten)]
@@ -33,8 +38,27 @@ pub(crate) struct Verify {
     /// A checkpoint of the book that you kept from earlier. May be given more than once.
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
+    /// The public key of a witness that counts, instead of those of the configuration. May be given
+    /// more than once.
+    #[arg(long, value_name = "KEY")]
+    witness: Vec<WitnessKey>,
+    /// How many witnesses must have signed the book, or the answer is no.
+    #[arg(long, value_name = "N")]
+    quorum: Option<usize>,
+    /// The roots of time-stamping authorities, in PEM, instead of those of the configuration.
+    #[arg(long, value_name = "FILE")]
+    tsa_roots: Option<PathBuf>,
     #[command(flatten)]
     form: Form,
+}
+
+/// How far witnesses have signed the book.
+struct Witnessed {
+    checkpoint: Option<Cosigned>,
+    /// Who counts, if that is known.
+    quorum: Option<Quorum>,
+    /// Whether it has to be shown.
+    demanded: bool,
 }
 
 impl Verify {
@@ -43,27 +67,279 @@ impl Verify {
         let kept = self.checkpoint.iter().map(|file| kept(file));
         let kept = kept.collect::<Result<Vec<_>, _>>()?;
         let reader = self.book.open()?;
-        let report = reader
-            .verify_with(key.as_ref(), &kept)
-            .map_err(|error| Failure::unknown("cannot verify the book", error))?;
+        let unknown = |error| Failure::unknown("cannot verify the book", error);
+        let vkey = match &key {
+            Some(key) => key.clone(),
+            None => reader.verifier_key().map_err(unknown)?,
+        };
+        let witnessed = Witnessed {
+            checkpoint: reader
+                .attestations()
+                .newest_cosigned(&vkey)
+                .map_err(unknown)?,
+            quorum: self.counts()?,
+            demanded: self.quorum.is_some(),
+        };
+        let stamped = reader.attestations().newest_stamped(&vkey);
+        let stamped = stamped.map_err(unknown)?;
+        // Those that others have signed are held against the book as those are that were kept.
+        let cosigned = witnessed.checkpoint.as_ref().map(|it| it.note.clone());
+        let noted = stamped.as_ref().map(|it| it.note.clone());
+        let kept: Vec<String> = kept.into_iter().chain(cosigned).chain(noted).collect();
+        let mut report = reader.verify_with(Some(&vkey), &kept).map_err(unknown)?;
+        let is_verified = report.is_verified();
+        let mut attested = report.kept.split_off(self.checkpoint.len());
+        let noted = stamped.as_ref().and_then(|_| attested.pop());
+        let cosigned = attested.pop();
+        let roots = self.roots()?;
+        let stamp = stamped.map(|stamped| {
+            let answer = Answer::read(&stamped.token);
+            let stamp =
+                answer.and_then(|answer| answer.check(stamped.note.as_bytes(), roots.as_ref()));
+            TimeStamp {
+                size: stamped.size,
+                stamp,
+                is_trusted: roots.is_some(),
+                kept: noted,
+            }
+        });
+        let by = witnessed.by();
+        // It shows no record, and does not change what it checks: a book at rest stays as it is.
+        let noted = note_if_running(&self.book.folder()?, &View::new(ViewAction::Verify));
+        if let Err(error) = noted {
+            print::aside(&inert(&format!("not noted in the book: {error}")));
+        }
         if self.form.json {
-            print::json(&report)?;
+            let mut told = serde_json::to_value(&report)
+                .map_err(|error| Failure::unknown("cannot print the report", error))?;
+            told["witnessed"] = witnessed.to_json(&by, cosigned.as_ref());
+            told["stamped"] = stamp.as_ref().map_or(Value::Null, TimeStamp::to_json);
+            print::json(&told)?;
         } else {
             let mut page = print::report(&report);
             for (file, kept) in self.checkpoint.iter().zip(&report.kept) {
                 page.push(checkpoint(file, kept));
             }
+            page.extend(witnessed.line(&by, cosigned.as_ref()));
+            page.extend(stamp.as_ref().map(TimeStamp::line));
             print::page(&page)?;
+        }
+        let is_stamped = stamp
+            .as_ref()
+            .map_or(self.tsa_roots.is_none(), TimeStamp::holds);
+        if !witnessed.suffices(&by) || !is_stamped {
+            return Ok(ExitCode::from(1));
         }
         // A file that is no checkpoint says nothing about the book.
         let unreadable = report.kept.iter().any(|kept| kept.verdict == "unreadable");
         if unreadable && report.verdict == "verified" {
             return Ok(ExitCode::from(3));
         }
-        Ok(if report.is_verified() {
+        Ok(if is_verified {
             ExitCode::SUCCESS
         } else {
             ExitCode::from(1)
+        })
+    }
+}
+
+/// The newest time stamp.
+struct TimeStamp {
+    size: u64,
+    stamp: Result<Stamp, tollbook_timestamp::Error>,
+    /// Whether it was held against roots.
+    is_trusted: bool,
+    /// What the checkpoint that it is about says of the book.
+    kept: Option<Kept>,
+}
+
+impl TimeStamp {
+    /// Whether it is a true one of this book.
+    fn holds(&self) -> bool {
+        self.stamp.is_ok() && self.kept.as_ref().is_some_and(Kept::is_consistent)
+    }
+
+    fn line(&self) -> String {
+        let mut text = match &self.stamp {
+            Ok(stamp) => {
+                let at = Timestamp::from_micros(stamp.time);
+                let whose = if self.is_trusted {
+                    ""
+                } else {
+                    "; whose it is was not checked, for want of --tsa-roots"
+                };
+                format!("there were {} entries at {at}{whose}", self.size)
+            }
+            Err(error) => error.to_string(),
+        };
+        if let Some(kept) = self.kept.as_ref().filter(|kept| !kept.is_consistent()) {
+            text += &format!("; {}", kept.what);
+        }
+        let meant = match (self.holds(), self.is_trusted) {
+            (true, true) => Tone::Good,
+            (true, false) => Tone::Aside,
+            _ => Tone::Bad,
+        };
+        field("time stamp", &tone(&inert(&text), meant))
+    }
+
+    fn to_json(&self) -> Value {
+        let time = self.stamp.as_ref().ok().map(|stamp| stamp.time);
+        json!({
+            "size": self.size,
+            "time": time.map(|time| Timestamp::from_micros(time).to_string()),
+            "trusted": self.is_trusted && self.holds(),
+            "what": self.stamp.as_ref().err().map(ToString::to_string),
+            "verdict": self.kept.as_ref().map(|kept| kept.verdict),
+        })
+    }
+}
+
+impl Verify {
+    /// The authorities that are trusted: as the command line says, else the configuration.
+    fn roots(&self) -> Result<Option<Roots>, Failure> {
+        let file = self.tsa_roots.clone().or_else(|| self.book.tsa_roots());
+        file.map(|file| {
+            let wrong =
+                |why: String| Failure::usage(format!("cannot use {}: {why}", file.display()));
+            let pem = std::fs::read(&file).map_err(|error| wrong(error.to_string()))?;
+            Roots::from_pem(&pem).map_err(|error| wrong(error.to_string()))
+        })
+        .transpose()
+    }
+
+    /// Who counts: as the command line says, else the configuration.
+    fn counts(&self) -> Result<Option<Quorum>, Failure> {
+        let witnesses = match self.book.witnesses() {
+            _ if !self.witness.is_empty() => {
+                let needed = self.quorum.unwrap_or(self.witness.len());
+                return Quorum::new(self.witness.clone(), needed)
+                    .map(Some)
+                    .map_err(|error| Failure::usage(format!("--witness and --quorum: {error}")));
+            }
+            None if self.quorum.is_some() => {
+                let message =
+                    "--quorum needs to know who the witnesses are: name each with --witness";
+                return Err(Failure::usage(message.to_owned()));
+            }
+            witnesses => witnesses,
+        };
+        match (witnesses, self.quorum) {
+            (Some(quorum), Some(needed)) => Quorum::new(quorum.witnesses().to_vec(), needed)
+                .map(Some)
+                .map_err(|error| Failure::usage(format!("--quorum: {error}"))),
+            (quorum, _) => Ok(quorum),
+        }
+    }
+}
+
+/// Who signed a checkpoint.
+enum By {
+    /// These witnesses, and whether they are enough.
+    Known(tollbook_ledger::Witnessed),
+    /// Keys of these names, of which nobody said whose they are.
+    Unknown(Vec<String>),
+    /// Nobody, or with a false signature.
+    Nobody(String),
+}
+
+impl Witnessed {
+    fn by(&self) -> By {
+        let Some(Cosigned { note, .. }) = &self.checkpoint else {
+            return By::Nobody("no witness has signed the book".to_owned());
+        };
+        match (&self.quorum, Note::split(note)) {
+            (Some(quorum), _) => match quorum.judge(note) {
+                Ok(witnessed) => By::Known(witnessed),
+                Err(error) => By::Nobody(error.to_string()),
+            },
+            (None, Ok((_, lines))) => {
+                // The first line is the log's own.
+                By::Unknown(lines.into_iter().skip(1).map(|line| line.name).collect())
+            }
+            (None, Err(error)) => By::Nobody(error.to_string()),
+        }
+    }
+
+    /// Whether what was demanded is shown. Without a demand a lack of witnesses is no fault of the
+    /// book.
+    fn suffices(&self, by: &By) -> bool {
+        !self.demanded || matches!(by, By::Known(witnessed) if witnessed.is_met())
+    }
+
+    fn line(&self, by: &By, kept: Option<&Kept>) -> Option<String> {
+        if self.checkpoint.is_none() && self.quorum.is_none() {
+            return None;
+        }
+        let size = self.checkpoint.as_ref().map_or(0, |cosigned| cosigned.size);
+        let (text, mut meant) = match by {
+            By::Known(witnessed) => {
+                let by = witnessed.by.iter().map(|one| {
+                    let at = i64::try_from(one.time).unwrap_or(i64::MAX);
+                    let at = Timestamp::from_micros(at.saturating_mul(1_000_000));
+                    format!("{} at {at}", one.witness)
+                });
+                let by = by.collect::<Vec<_>>().join(", ");
+                let meant = if witnessed.is_met() {
+                    Tone::Good
+                } else {
+                    Tone::Bad
+                };
+                let needed = witnessed.needed;
+                (
+                    format!(
+                        "{size} entries, by {} of {needed} needed: {by}",
+                        witnessed.by.len()
+                    ),
+                    meant,
+                )
+            }
+            By::Unknown(names) => (
+                format!(
+                    "{size} entries, by keys that nobody vouched for: {}; name them with --witness",
+                    names.join(", ")
+                ),
+                Tone::Aside,
+            ),
+            By::Nobody(why) => (why.clone(), Tone::Bad),
+        };
+        let mut text = inert(&text);
+        if let Some(kept) = kept.filter(|kept| !kept.is_consistent()) {
+            meant = Tone::Bad;
+            text = format!("{text}\n{}", inert(&kept.what));
+        }
+        Some(field("witnessed", &tone(&text, meant)))
+    }
+
+    fn to_json(&self, by: &By, kept: Option<&Kept>) -> Value {
+        let Some(cosigned) = &self.checkpoint else {
+            return Value::Null;
+        };
+        let (names, needed, met) = match by {
+            By::Known(witnessed) => {
+                let by = witnessed.by.iter();
+                let by = by.map(|one| json!({ "witness": one.witness, "time": one.time }));
+                (
+                    by.collect::<Vec<_>>(),
+                    Some(witnessed.needed),
+                    Some(witnessed.is_met()),
+                )
+            }
+            By::Unknown(names) => {
+                let by = names
+                    .iter()
+                    .map(|name| json!({ "witness": name, "time": null }));
+                (by.collect(), None, None)
+            }
+            By::Nobody(_) => (Vec::new(), None, Some(false)),
+        };
+        json!({
+            "size": cosigned.size,
+            "by": names,
+            "needed": needed,
+            "met": met,
+            "verdict": kept.map(|kept| kept.verdict),
+            "checkpoint": cosigned.note,
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use tollbook_gateway::control::{View, ViewAction};
 use tollbook_search::{Cause, Step, Trail};
 
 use crate::{
@@ -27,6 +28,9 @@ pub(crate) struct Why {
     book: Book,
     /// The exchange's id, or the first eight or more digits of it.
     id: String,
+    /// Tell at most so many steps in either direction.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    steps: usize,
     #[command(flatten)]
     form: Form,
 }
@@ -35,22 +39,34 @@ impl Why {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let (book, index) = self.book.search(false)?;
         let trail = index
-            .trail(&book, &self.id)
+            .trail(&book, &self.id, self.steps, self.steps)
             .map_err(|error| id_error(&error))?;
         let Some(trail) = trail else {
             return Err(Failure::no(format!("the book has no exchange {}", self.id)));
         };
+        self.book.noted(&view(&trail))?;
         if self.form.json {
             print::json(&trail)?;
             return Ok(ExitCode::SUCCESS);
         }
         print::page(&page(&trail))?;
+        if trail.cut {
+            print::aside("there is more than is told here: --steps N goes further");
+        }
         hint(&format!(
             "tollbook sessions show {}",
             trail.exchange.summary.id
         ));
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The exchange that was asked about, and those that are shown with it.
+fn view(trail: &Trail) -> View {
+    let others = trail.caused_by.iter().chain(&trail.causes);
+    let others = others.map(|cause| cause.exchange.summary.id);
+    let all = [trail.exchange.summary.id].into_iter().chain(others);
+    View::new(ViewAction::Why).showing(all)
 }
 
 /// From the prompt at the beginning down to what followed.

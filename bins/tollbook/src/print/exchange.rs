@@ -32,6 +32,7 @@ pub(crate) fn exchange(record: &Value, steps: &[Value]) -> Vec<String> {
     line("decision", decision(record));
     line("approval", approval(record, steps));
     line("outcome", outcome(record));
+    line("durable", durable(record));
     line(
         "told",
         text("/refusal/message").map(|message| cut(&message)),
@@ -44,6 +45,19 @@ pub(crate) fn exchange(record: &Value, steps: &[Value]) -> Vec<String> {
     line("usage", usage(record));
     line("ledger", ledger(record));
     page
+}
+
+/// What was durable before what passed.
+fn durable(record: &Value) -> Option<String> {
+    Some(match record["level"].as_str()? {
+        "intent" => "the request, before it went on".to_owned(),
+        "release" => "the request before it went on, the answer before it passed".to_owned(),
+        "spool" => tone(
+            "nothing in time: it passed before it was recorded",
+            Tone::Bad,
+        ),
+        other => inert(other),
+    })
 }
 
 /// Who asked, in one line.

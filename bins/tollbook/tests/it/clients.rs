@@ -11,10 +11,18 @@ use std::{
 
 const PYTHON_SDK: &str = "anthropic==2.12.0";
 /// What reads exports, none of it ours.
-const READERS: [&str; 3] = [
+const READERS: [&str; 4] = [
     "haralyzer==2.4.0",
     "jsonschema==4.26.0",
     "opentelemetry-proto==1.45.2",
+    "pyarrow==26.0.1",
+];
+/// What sinks send to, none of it ours.
+const SERVERS: [&str; 4] = [
+    "moto[server]==5.2.5",
+    "nats-py==2.16.0",
+    "opentelemetry-proto==1.45.2",
+    "standardwebhooks==1.1.0",
 ];
 const NODE_PACKAGES: [&str; 2] = [
     "@anthropic-ai/sdk@1.12.0",
@@ -31,6 +39,11 @@ pub(crate) fn python() -> PathBuf {
 /// Python with readers of the formats that are exported.
 pub(crate) fn readers() -> PathBuf {
     venv("readers", &READERS)
+}
+
+/// Python with what sinks send to.
+pub(crate) fn servers() -> PathBuf {
+    venv("servers", &SERVERS)
 }
 
 fn venv(name: &str, packages: &[&str]) -> PathBuf {

@@ -39,18 +39,19 @@ fn evidence_of_the_quickstart_is_checked_by_those_who_have_nothing_else() {
     let at = |name: &str| folder.path().join(name);
 
     let page = said(&folder, "export evidence all --data tollbook-data", 0);
-    assert!(page.contains("6 of 2 exchanges"), "{page}");
+    assert!(page.contains("10 of 3 exchanges"), "{page}");
     let key = fs::read_to_string(at("tollbook-data/log.vkey")).unwrap();
     let key = key.trim_end().parse().unwrap();
     let report = check(at("all"), Some(&key), &[]).unwrap();
     assert!(report.is_verified(), "{:?}", report.faults);
-    assert_eq!((report.records, report.exchanges), (6, Some(2)));
+    assert_eq!((report.records, report.exchanges), (10, Some(3)));
+    // The run, and whoever wrote the evidence, with what a recorder notes of itself.
 
     let one = format!("export evidence one --json --data tollbook-data --exchange {id}");
     let written: Value = serde_json::from_str(&said(&folder, &one, 0)).unwrap();
     assert_eq!(
         (&written["records"], &written["size"]),
-        (&2.into(), &6.into())
+        (&2.into(), &14.into())
     );
     let report = check(at("one"), Some(&key), &[]).unwrap();
     assert!(report.is_verified(), "{:?}", report.faults);

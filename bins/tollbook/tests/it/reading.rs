@@ -2,6 +2,7 @@
 //! why, lists by query and exports.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::Path,
     process::{Command, Output},
@@ -219,12 +220,113 @@ fn what_an_agent_did_is_found_told_traced_and_handed_on() {
     assert_eq!(stage.read(&["why", "x"]).status.code(), Some(2));
 
     exports(&stage, [first, second, third]);
+    views(&stage, first);
+    leaked(&stage, first);
     // Nothing that was masked got into the index. Words are in it in lower case, and a word of which
     // it has the beginning already by its rest.
     let index = fs::read(stage.book().join("search.db")).unwrap();
     let has = |text: &[u8]| index.windows(text.len()).any(|window| window == text);
     assert!(has(b"ppelin") && !has(b"d4e5f6g7h"));
     stage.end();
+}
+
+/// Whoever has a secret finds where it was masked.
+fn leaked(stage: &Stage, first: &Value) {
+    let secret = ["ghp_", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"].concat();
+    let file = stage.folder().join("leaked");
+    let look = |text: &str| {
+        fs::write(&file, text).unwrap();
+        stage.read(&["search", "--json", "--secret", file.to_str().unwrap()])
+    };
+    for text in [format!("{secret}\n"), format!("TOKEN='{secret}'\n")] {
+        let found = lines(&look(&text));
+        assert!(
+            found.iter().any(|one| one["id"] == first["id"]),
+            "{found:?}"
+        );
+    }
+    let other = look(&secret.replace("a1B2", "b1B2"));
+    assert_eq!((other.status.code(), &*other.stdout), (Some(1), &b""[..]));
+    assert_eq!(look(" \n").status.code(), Some(2));
+    // Not even that it was looked for is told with it.
+    let asked = [
+        "exchanges",
+        "list",
+        "--json",
+        "connection:(book)",
+        "action:book.secret",
+    ];
+    let asked = lines(&stage.read(&asked));
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    let asked = stage.exchange(&asked[1]["id"]);
+    assert!(!asked.to_string().contains("a1B2c3"), "{asked}");
+    assert_eq!(asked["action"]["query"], Value::Null);
+}
+
+/// Each look was noted, with who looked and what they saw, and none is found unless asked for.
+fn views(stage: &Stage, first: &Value) {
+    let looks = |arguments: &[&str]| lines(&stage.read(&[&["exchanges"], arguments].concat()));
+    let all = looks(&[
+        "list",
+        "--json",
+        "--limit",
+        "1000",
+        "--connection",
+        "(book)",
+    ]);
+    let actions: BTreeSet<_> = all
+        .iter()
+        .map(|view| view["action"].as_str().unwrap())
+        .collect();
+    let known = [
+        "book.export",
+        "book.list",
+        "book.search",
+        "book.sessions",
+        "book.show",
+        "book.why",
+    ];
+    assert_eq!(actions, BTreeSet::from(known));
+    assert!(
+        all.iter()
+            .all(|view| view["kind"] == "local" && view["issuer"] == "(local)")
+    );
+
+    let asked = [
+        "list",
+        "--json",
+        "connection:(book)",
+        "action:book.search",
+        "\"tidy\"",
+    ];
+    let search = looks(&asked);
+    let search = stage.exchange(&search.last().unwrap()["id"]);
+    let action = &search["action"];
+    assert!(
+        action["query"].as_str().unwrap().contains("tidy"),
+        "{action}"
+    );
+    assert_eq!(
+        (&action["ids"], &action["count"]),
+        (&json!([first["id"]]), &json!(1))
+    );
+    let exported = looks(&["list", "--json", "connection:(book)", "action:book.export"]);
+    let exported = stage.exchange(&exported.last().unwrap()["id"]);
+    assert_eq!(
+        (&exported["action"]["format"], &exported["shown"]),
+        (&json!("jsonl"), &json!(3))
+    );
+
+    let found = lines(&stage.read(&["search", "--json", "tidy"]));
+    assert!(
+        found.iter().all(|one| one["connection"] == "claude"),
+        "{found:?}"
+    );
+    let found = lines(&stage.read(&["search", "--json", "--all", "tidy"]));
+    assert!(found.iter().any(|one| one["connection"] == "(book)"));
+    let newest = |arguments: &[&str]| looks(arguments)[0]["connection"].clone();
+    assert_ne!(newest(&["list", "--json"]), "(book)");
+    assert_eq!(newest(&["list", "--json", "--all"]), "(book)");
 }
 
 fn exports(stage: &Stage, [first, second, third]: [&Value; 3]) {
@@ -298,6 +400,17 @@ fn exports(stage: &Stage, [first, second, third]: [&Value; 3]) {
         spans.iter().all(|span| span["took"].as_u64() > Some(0)),
         "{spans:?}"
     );
+    let rows = read_by_others("parquet");
+    assert_eq!(ids(rows.clone()), every);
+    assert_eq!(rows[0]["tools"], json!(["Bash"]));
+    assert_eq!(rows[2]["rules"], json!(["no-forbidden-model"]));
+    assert!(
+        rows[0]["request_body"]
+            .as_str()
+            .unwrap()
+            .contains("zeppelin")
+    );
+    assert!(rows[0]["duration_us"].as_i64() > Some(0));
 
     // A file that is there already is not written over.
     let file = stage.folder().join("csv");

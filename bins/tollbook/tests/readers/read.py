@@ -72,10 +72,30 @@ def otlp(path):
     return found
 
 
+def parquet(path):
+    import pyarrow
+    from pyarrow import parquet as reader
+
+    file = reader.ParquetFile(path)
+    schema = file.schema_arrow
+    # What those who query tables of many files rely on.
+    assert schema.field("started").type == pyarrow.timestamp("us", tz="UTC"), schema
+    assert schema.field("index").type == pyarrow.int64(), schema
+    assert pyarrow.types.is_list(schema.field("rules").type), schema
+    assert file.metadata.row_group(0).column(0).compression == "ZSTD"
+    rows = file.read().to_pylist()
+    for row in rows:
+        row["started"] = row["started"].isoformat()
+        row["ended"] = row["ended"].isoformat() if row["ended"] else None
+        for body in ("request_body", "response_body"):
+            row[body] = row[body].decode() if row[body] is not None else None
+    return rows
+
+
 def table(path):
     with open(path, encoding="utf-8", newline="") as file:
         return [dict(row) for row in csv.DictReader(file, strict=True)]
 
 
-FORMATS = {"har": har, "ocsf": ocsf, "otlp": otlp, "csv": table}
+FORMATS = {"har": har, "ocsf": ocsf, "otlp": otlp, "csv": table, "parquet": parquet}
 print(json.dumps(FORMATS[sys.argv[1]](sys.argv[2])))

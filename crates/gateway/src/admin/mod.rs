@@ -26,10 +26,16 @@ use tollbook_exchange::{Action, Code, Exchange, Fact, Redact, Refusal, http::ref
 use tollbook_identity::{GateAuthenticator, IdentityLayer};
 use tollbook_masking::Masker;
 use tollbook_recording::{RecordLayer, Recorder};
+use tollbook_sinks::SinkState;
 use tower::ServiceBuilder;
 
 use self::auth::Roles;
-use crate::{config::AdminConfig, monitor::Alarm, policies::LivePolicies};
+use crate::{
+    config::{AdminConfig, Durability},
+    monitor::Alarm,
+    policies::LivePolicies,
+    witnesses::Witnessing,
+};
 
 /// The connection under which calls of the API stand in the book.
 const CONNECTION: &str = "(admin)";
@@ -41,12 +47,17 @@ const MAX_BODY: usize = 64 << 10;
 pub(crate) struct Admin {
     pub(crate) recorder: Recorder,
     pub(crate) alarm: Alarm,
+    pub(crate) witnessing: Witnessing,
+    /// How the sinks are.
+    pub(crate) sinks: Arc<dyn Fn() -> Vec<SinkState> + Send + Sync>,
     pub(crate) stop: CancellationToken,
     pub(crate) masker: Masker,
     pub(crate) gate: GateAuthenticator,
     pub(crate) policies: LivePolicies,
     pub(crate) approvals: Approvals,
     pub(crate) slack: Option<Arc<Slack>>,
+    /// What must be in the book before what passes, by connection.
+    pub(crate) connections: Arc<[(String, Durability)]>,
     /// What is still to be told to people in Slack.
     pub(crate) replies: TaskTracker,
     pub(crate) config: Arc<AdminConfig>,

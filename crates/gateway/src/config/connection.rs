@@ -6,8 +6,9 @@ use std::{
 };
 
 use tollbook_policy::PolicySet;
+use tollbook_recording::Terms;
 
-use super::{document::Section, masking::MaskConfig};
+use super::{document::Section, durability::Durability, masking::MaskConfig, retention};
 
 /// The protocols that this version speaks.
 const PROTOCOLS: &[&str] = &[CLAUDE];
@@ -35,6 +36,8 @@ pub struct ConnectionConfig {
     pub allow: Vec<String>,
     /// What is masked in the record and on the wire, and for whom.
     pub mask: MaskConfig,
+    /// What must be durable before what passes, and what passes when nothing can be.
+    pub durability: Durability,
     /// The largest request body, in bytes.
     pub max_body: usize,
     /// How long the upstream may take until the head of its answer.
@@ -47,6 +50,8 @@ pub struct ConnectionConfig {
     pub tools: ToolCalls,
     /// How a request waits for its approval.
     pub approvals: WaitConfig,
+    /// How long what is recorded of it is kept, if that is told for it.
+    pub retention: Option<Terms>,
 }
 
 /// Whether the tool calls of an answer are judged before they are released.
@@ -161,7 +166,7 @@ impl ConnectionConfig {
     /// The default of `max_body`: what the Messages API takes.
     pub const MAX_BODY: usize = 32 << 20;
 
-    pub(super) fn read(section: Section<'_>, folder: &Path) -> Self {
+    pub(super) fn read(section: Section<'_>, folder: &Path, usual: &Terms) -> Self {
         let name = section.required("name");
         if let Some(name) = &name
             && (name.value.len() > 64
@@ -186,7 +191,7 @@ impl ConnectionConfig {
         let credential = credential(&section, folder);
         let allow = section.texts("allow").unwrap_or_default();
         let mask = MaskConfig::read(section.table("mask"));
-        durability(&section);
+        let durability = Durability::read(&section);
         let tools = match section.word("tools", &["auto", "judge", "pass"]) {
             Some("judge") => ToolCalls::Judge,
             Some("pass") => ToolCalls::Pass,
@@ -202,12 +207,15 @@ impl ConnectionConfig {
             credential,
             allow: allow.into_iter().map(|group| group.value).collect(),
             mask,
+            durability,
             max_body,
             head_timeout: section.duration("head_timeout"),
             idle_timeout: section.duration("idle_timeout"),
             ca_file: section.text("ca_file").map(|file| folder.join(file.value)),
             tools,
             approvals,
+            retention: (section.has("retention"))
+                .then(|| retention::read(section.table("retention"), usual)),
         };
         section.finish();
         config
@@ -280,27 +288,4 @@ fn waiting(section: &Section<'_>) -> WaitConfig {
     };
     table.finish();
     config
-}
-
-fn durability(section: &Section<'_>) {
-    if section.peek("record").as_deref() == Some("release") {
-        section.not_available(
-            "record",
-            "`intent` makes the request durable before it is forwarded",
-        );
-    } else {
-        section.word("record", &["intent"]);
-    }
-    let later = ["block_writes", "spool", "allow"];
-    if section
-        .peek("on_record_failure")
-        .is_some_and(|word| later.contains(&&*word))
-    {
-        section.not_available(
-            "on_record_failure",
-            "`block` refuses what cannot be recorded",
-        );
-    } else {
-        section.word("on_record_failure", &["block"]);
-    }
 }

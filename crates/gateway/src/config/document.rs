@@ -407,6 +407,18 @@ impl<'a> Section<'a> {
         parsed
     }
 
+    /// The days under `key`, such as `"90d"`.
+    pub(super) fn days(&self, key: &'static str) -> Option<Duration> {
+        let text = self.text(key)?;
+        let days = text.value.strip_suffix('d');
+        let days = days.and_then(|days| days.parse::<u32>().ok());
+        if days.is_none() {
+            let what = format!("`{key}` is in days; write `\"90d\"`");
+            text.wrong(self.notes, what);
+        }
+        days.map(|days| Duration::from_secs(24 * 60 * 60) * days)
+    }
+
     /// The size under `key`, such as `"512KiB"` or `"32MiB"`.
     pub(super) fn size(&self, key: &'static str) -> Option<usize> {
         let text = self.text(key)?;

@@ -107,7 +107,7 @@ impl GatewayConfig {
     }
 }
 
-fn address(section: &Section<'_>, key: &'static str) -> Option<SocketAddr> {
+pub(super) fn address(section: &Section<'_>, key: &'static str) -> Option<SocketAddr> {
     let text = section.text(key)?;
     let parsed = text.value.parse().ok();
     if parsed.is_none() {

@@ -8,13 +8,19 @@ mod approvals;
 mod connection;
 mod detection;
 mod document;
+mod durability;
 mod federation;
 mod gateway;
 mod issuer;
+mod keys;
 mod limits;
 mod masking;
 mod mistake;
 mod record;
+mod retention;
+mod sink;
+mod witness;
+mod search;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +30,7 @@ pub use connection::{
     ConnectionConfig, CredentialConfig, SecretSource, ToolCalls, UpstreamFederation, WaitConfig,
 };
 pub use detection::DetectionConfig;
+pub use durability::Durability;
 pub use federation::FederationConfig;
 pub use gateway::{GatewayConfig, TlsConfig};
 pub use issuer::{IssuerConfig, KeySource};
@@ -32,7 +39,11 @@ pub use masking::{MaskConfig, MaskProfiles, MaskingConfig, ProfileConfig};
 pub(crate) use mistake::nearest;
 pub use mistake::{Located, Mistake, Mistakes};
 pub use record::RecordConfig;
+pub use sink::{SinkConfig, SinkTo};
+pub use search::SearchConfig;
+use tollbook_recording::{Retention, Terms};
 use toml::de::DeTable;
+pub use witness::{TimestampConfig, WITNESS, WitnessConfig, WitnessService, WitnessesConfig};
 
 use self::document::{Notes, Section};
 
@@ -43,6 +54,14 @@ pub struct Config {
     pub gateway: GatewayConfig,
     /// `[record]`: how the book is written.
     pub record: RecordConfig,
+    /// `[keys]`: where the top key of the book comes from.
+    pub keys: tollbook_recording::KeySource,
+    /// `[retention]`: how long what is recorded is kept.
+    pub retention: tollbook_recording::Terms,
+    /// `[witness]`: being a witness of others' logs.
+    pub witness: Option<WitnessService>,
+    /// `[search]`: how the book is searched.
+    pub search: SearchConfig,
     /// `[[issuer]]`: who may vouch for callers.
     pub issuers: Vec<IssuerConfig>,
     /// `[[connection]]`: what can be reached through the gate.
@@ -67,6 +86,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// `[masking]`: what is found in bodies, and what becomes of it.
     pub masking: MaskingConfig,
+    /// `[[sink]]`: where copies of records go.
+    pub sinks: Vec<SinkConfig>,
 }
 
 impl Config {
@@ -81,7 +102,22 @@ impl Config {
         book.low_space = size(record.low_space, book.low_space);
         book.reserve = size(record.reserve, book.reserve);
         book.deadline = record.deadline.unwrap_or(book.deadline);
+        book.keys = self.keys.clone();
+        book.note = record.gaps.clone();
+        book.farewell = record.close_deadline.unwrap_or(book.farewell);
         book
+    }
+
+    /// How long what is recorded is kept.
+    pub fn retention(&self) -> Retention {
+        let told = self.connections.iter().filter_map(|connection| {
+            let terms = connection.retention.as_ref()?;
+            Some((connection.name.clone(), *terms))
+        });
+        Retention {
+            terms: self.retention,
+            connections: told.collect(),
+        }
     }
 
     /// Reads a configuration. Relative paths in it are resolved against `folder`;
@@ -116,14 +152,22 @@ impl Config {
 
         let root = Section::root(&notes, document.get_ref());
         let gateway = GatewayConfig::read(root.table("gateway"), folder);
+        let retention = retention::read(root.table("retention"), &Terms::default());
         let mut config = Self {
+            search: SearchConfig::read(root.table("search")),
             record: RecordConfig::read(root.table("record"), folder, &gateway.data),
+            keys: keys::read(root.table("keys"), folder),
+            retention,
+            witness: WitnessService::read(root.table("witness"), &gateway.name),
+            sinks: named(root.tables("sink"), "sink", |section| {
+                SinkConfig::read(section, folder, &gateway.data)
+            }),
             gateway,
             issuers: named(root.tables("issuer"), "issuer", |section| {
                 IssuerConfig::read(section, folder)
             }),
             connections: named(root.tables("connection"), "connection", |section| {
-                ConnectionConfig::read(section, folder)
+                ConnectionConfig::read(section, folder, &retention)
             }),
             federation: tagged(
                 root.tables("federation"),

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use super::document::Section;
+use super::{
+    document::Section,
+    witness::{TimestampConfig, WitnessesConfig},
+};
 
 /// How the book is written.
 #[derive(Clone, Debug, Default)]
@@ -18,10 +21,18 @@ pub struct RecordConfig {
     pub session_idle: Option<Duration>,
     /// How long a write may take before it counts as failed, unless it is two seconds.
     pub deadline: Option<Duration>,
+    /// The file in which is kept what was not recorded, until the book can tell it.
+    pub gaps: Option<PathBuf>,
+    /// How long the end may wait for what is to be written, unless it is ten seconds.
+    pub close_deadline: Option<Duration>,
     /// Free bytes below which health warns, unless it is 1 GiB.
     pub low_space: Option<usize>,
     /// Free bytes below which nothing new begins, unless it is 32 MiB.
     pub reserve: Option<usize>,
+    /// Who is asked to sign the book's checkpoints.
+    pub witnesses: WitnessesConfig,
+    /// Who is asked for time stamps.
+    pub timestamp: Option<TimestampConfig>,
 }
 
 impl RecordConfig {
@@ -43,8 +54,12 @@ impl RecordConfig {
             heartbeat: section.seconds("heartbeat"),
             session_idle: section.duration("session_idle"),
             deadline: section.duration_above_zero("deadline"),
+            gaps: section.text("gaps").map(|file| folder.join(file.value)),
+            close_deadline: section.duration_above_zero("close_deadline"),
             low_space: section.size("low_space"),
             reserve: section.size("reserve"),
+            witnesses: WitnessesConfig::read(&section),
+            timestamp: TimestampConfig::read(&section, folder),
         };
         section.finish();
         config

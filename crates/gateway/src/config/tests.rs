@@ -1,6 +1,8 @@
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
-use super::*;
+use tollbook_recording::{KeyCommand, KeySource};
+
+use super::{Config, Mistake, *};
 
 fn read(text: &str) -> (Config, Vec<String>) {
     read_with(text, &[])
@@ -156,7 +158,7 @@ preset = "github-actions"
 name = "claude"
 protocol = "claud"
 upstream = "https://api.anthropic.com"
-record = "release"
+record = "relese"
 credential = { header = "x-api-key" }
 
 [[connection]]
@@ -186,7 +188,7 @@ repeated_tool_calls = -1
         "line 5: `drain` must be a string, not integer",
         "line 7: `audience` is missing in issuer.ci",
         "line 14: `protocol` cannot be `claud`; did you mean `claude`?",
-        "line 16: `record` is not available in this version; `intent` makes the request durable before it is forwarded",
+        "line 16: `record` cannot be `relese`; did you mean `release`?",
         "line 17: a secret is named by one of `env`, `file` and `command`",
         "line 21: `protocol` is not available in this version; `postgres` is to come, `claude` is here",
         "line 24: `issuer` is missing in federation.payments",
@@ -292,5 +294,273 @@ fn how_the_book_is_written_can_be_told() {
         let key = told.split(' ').next().unwrap();
         let wrong = |mistake: &String| mistake.contains(&format!("`{key}` "));
         assert!(mistakes.iter().any(wrong), "{told}: {mistakes:?}");
+    }
+}
+
+#[test]
+fn how_long_things_are_kept_can_be_told_by_class_and_connection() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let told = "[retention]\nmetadata = { min = \"180d\", max = \"400d\" }\n\
+                answer = { max = \"30d\" }\n\
+                [[connection]]\nname = \"claude\"\nprotocol = \"claude\"\n\
+                upstream = \"https://api.example\"\n\
+                [connection.retention]\nrequest = { max = \"7d\" }\n";
+    let (config, mistakes) = read(told);
+    assert_eq!(
+        mistakes,
+        ["no issuer is configured: nobody could pass the gate"]
+    );
+    let retention = config.retention();
+    let (usual, own) = (retention.terms, retention.connections["claude"]);
+    assert_eq!(usual.metadata.min, Some(DAY * 180));
+    assert_eq!(
+        (usual.request.max, usual.answer.max),
+        (None, Some(DAY * 30))
+    );
+    assert_eq!(
+        (own.request.max, own.answer.max),
+        (Some(DAY * 7), Some(DAY * 30))
+    );
+
+    for (told, mistake) in [
+        (
+            "answer = { max = \"30\" }",
+            "`max` is in days; write `\"90d\"`",
+        ),
+        (
+            "answer = { min = \"3d\", max = \"2d\" }",
+            "the `min` of `answer` is more than its `max`",
+        ),
+        (
+            "metadata = { max = \"2d\" }\nanswer = { min = \"3d\" }",
+            "nothing is kept for longer than `metadata`: its `max` is below the `min` of another class",
+        ),
+        (
+            "rows = { max = \"3d\" }",
+            "unknown key `rows`; known here: metadata, request, answer",
+        ),
+    ] {
+        let (_, mistakes) = read(&format!("[retention]\n{told}\n"));
+        let named = mistakes.iter().any(|one| one.ends_with(mistake));
+        assert!(named, "{told}: {mistakes:?}");
+    }
+}
+
+#[test]
+fn where_the_top_key_is_can_be_told() {
+    let recipient = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+    let source = |text: &str| read(&format!("[keys]\n{text}\n")).0.keys;
+    assert_eq!(source(""), KeySource::default());
+    let file = KeySource::file("/etc/tollbook/top.key");
+    assert_eq!(source("file = \"top.key\""), file);
+    let sealed = format!("file = \"top.key\"\nrecipient = \"{recipient}\"");
+    assert_eq!(source(&sealed), file.sealed_to(recipient.parse().unwrap()));
+    let (wrap, unwrap) = (
+        vec!["kms".to_owned(), "wrap".to_owned()],
+        vec!["un".to_owned()],
+    );
+    let mut command = KeyCommand::new(wrap, unwrap);
+    command.deadline = Duration::from_secs(3);
+    let told = "wrap = [\"kms\", \"wrap\"]\nunwrap = [\"un\"]\ndeadline = \"3s\"";
+    assert_eq!(source(told), KeySource::command(command));
+
+    for wrong in [
+        "wrap = [\"kms\"]",
+        "file = \"a\"\nwrap = [\"kms\"]\nunwrap = [\"kms\"]",
+        "recipient = \"age1\"",
+    ] {
+        let (_, mistakes) = read(&format!("[keys]\n{wrong}\n"));
+        assert_eq!(mistakes.len(), 3, "{wrong}: {mistakes:?}");
+    }
+}
+
+/// The first connection of a configuration that says this of it, and what is wrong.
+fn connection(told: &str) -> (crate::config::Durability, Vec<String>) {
+    let text = format!(
+        "[[connection]]\nname = \"claude\"\nprotocol = \"claude\"\nupstream = \"https://up\"\n{told}\n"
+    );
+    let (config, mut mistakes) = read(&text);
+    mistakes.retain(|mistake| !mistake.starts_with("no issuer"));
+    (config.connections[0].durability.clone(), mistakes)
+}
+
+#[test]
+fn a_connection_says_what_must_be_durable_and_what_passes_otherwise() {
+    let (usual, mistakes) = connection("");
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    assert_eq!((usual.level(), usual.now()), ("intent", "block"));
+    for (told, level, policy, said) in [
+        (
+            "record = \"release\"",
+            "release",
+            "block",
+            "64 KiB or 100 ms",
+        ),
+        (
+            "record = \"release\"\nrelease = { step = \"4KiB\", within = \"20ms\" }",
+            "release",
+            "block",
+            "4 KiB or 20 ms",
+        ),
+        (
+            "record = \"release\"\nrelease = { strict = true }",
+            "release",
+            "block",
+            "each piece",
+        ),
+        (
+            "on_record_failure = \"block_writes\"",
+            "intent",
+            "block_writes",
+            "only reads",
+        ),
+        (
+            "on_record_failure = \"spool\"",
+            "intent",
+            "spool",
+            "16384 KiB of it for 30 s",
+        ),
+        (
+            "on_record_failure = \"spool\"\nspool = { size = \"1MiB\", time = \"5s\" }",
+            "intent",
+            "spool",
+            "1024 KiB of it for 5 s",
+        ),
+        (
+            "on_record_failure = \"allow\"\nunrecorded = { until = \"2020-01-01T00:00:00Z\", \
+             reason = \"r\", approved_by = \"ana\" }",
+            "intent",
+            "block",
+            "the permission ended at 2020",
+        ),
+    ] {
+        let (durability, mistakes) = connection(told);
+        assert!(mistakes.is_empty(), "{told}: {mistakes:?}");
+        assert_eq!(
+            (durability.level(), durability.now()),
+            (level, policy),
+            "{told}"
+        );
+        let sentence = durability.sentence();
+        assert!(sentence.contains(said), "{told}: {sentence}");
+    }
+    let soon = tollbook_exchange::Timestamp::now().after_micros(60_000_000);
+    let (durability, mistakes) = connection(&format!(
+        "on_record_failure = \"allow\"\nunrecorded = {{ until = \"{soon}\", reason = \"r\", \
+         approved_by = \"ana\" }}"
+    ));
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    assert_eq!(durability.now(), "allow");
+    assert!(durability.sentence().contains("signed off by ana: r"));
+}
+
+#[test]
+fn what_passes_without_a_record_needs_somebody_who_says_so() {
+    for (told, mistake) in [
+        ("on_record_failure = \"allow\"", "needs `unrecorded"),
+        (
+            "on_record_failure = \"allow\"\nunrecorded = { until = \"2020-01-01T00:00:00Z\" }",
+            "`reason` is missing",
+        ),
+        (
+            "on_record_failure = \"allow\"\nunrecorded = { until = \"soon\", reason = \"r\", \
+             approved_by = \"a\" }",
+            "`until` is no time",
+        ),
+        (
+            "on_record_failure = \"allow\"\nunrecorded = { until = \"9999-01-01T00:00:00Z\", \
+             reason = \"r\", approved_by = \"a\" }",
+            "more than a year away",
+        ),
+        (
+            "unrecorded = { until = \"2020-01-01T00:00:00Z\" }",
+            "where `on_record_failure = \"allow\"`",
+        ),
+        (
+            "spool = { size = \"1MiB\" }",
+            "where `on_record_failure = \"spool\"`",
+        ),
+        (
+            "on_record_failure = \"spool\"\nspool = { size = \"1GiB\" }",
+            "at most 48MiB",
+        ),
+        ("on_record_failure = \"pass\"", "cannot be `pass`"),
+        (
+            "release = { step = \"1KiB\" }",
+            "where `record = \"release\"`",
+        ),
+        (
+            "record = \"release\"\nrelease = { step = \"0KiB\" }",
+            "`step` of nothing",
+        ),
+        (
+            "record = \"release\"\nrelease = { strict = true, step = \"1KiB\" }",
+            "leave `step` and `within` out",
+        ),
+        (
+            "record = \"release\"\nrelease = { steps = \"1KiB\" }",
+            "did you mean `step`?",
+        ),
+    ] {
+        let (durability, mistakes) = connection(told);
+        assert!(
+            mistakes.iter().any(|found| found.contains(mistake)),
+            "{told}: {mistakes:?}"
+        );
+        assert_ne!(durability.now(), "allow", "{told}");
+    }
+}
+
+/// A key that a sink of this kind does not look at would seem to count.
+#[test]
+fn a_sink_has_the_keys_of_its_kind() {
+    let sink = |keys: &str| {
+        let (config, mistakes) = read(&format!("[[sink]]\nname = \"a\"\n{keys}\n"));
+        let mistakes: Vec<String> = mistakes
+            .into_iter()
+            .filter(|mistake| mistake.starts_with("line "))
+            .collect();
+        (config.sinks.into_iter().next(), mistakes)
+    };
+    let (config, mistakes) = sink(
+        "kind = \"file\"\npath = \"copies/a.jsonl\"\nrotate_size = \"1MiB\"\ninterval = \"1s\"\n\
+         query = \"tool:Bash\"",
+    );
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    let config = config.unwrap();
+    assert!(matches!(
+        config.to,
+        Some(SinkTo::File { path, rotate_size: Some(0x0010_0000), .. })
+            if path == Path::new("/etc/tollbook/copies/a.jsonl")
+    ));
+    assert_eq!(config.interval, Some(Duration::from_secs(1)));
+    for (keys, wrong) in [
+        ("", "`kind` is missing"),
+        ("kind = \"files\"", "did you mean `file`?"),
+        ("kind = \"file\"", "`path` is missing"),
+        (
+            "kind = \"file\"\npath = \"a\"\nbucket = \"b\"",
+            "`bucket` is not for a sink of the kind `file`",
+        ),
+        (
+            "kind = \"file\"\npath = \"tollbook-data/a.jsonl\"",
+            "lies in the folder of the book",
+        ),
+        (
+            "kind = \"webhook\"\nurl = \"https://a\"",
+            "`credential` is missing",
+        ),
+        ("kind = \"s3\"\nbucket = \"b\"", "`access_key` is missing"),
+        ("kind = \"nats\"\nurl = \"tls://a\"", "`subject` is missing"),
+        (
+            "kind = \"otlp\"\nurl = \"https://a\"\ninterval = \"0s\"",
+            "above zero",
+        ),
+    ] {
+        let (_, mistakes) = sink(keys);
+        assert!(
+            mistakes.iter().any(|mistake| mistake.contains(wrong)),
+            "{keys}: {mistakes:?}"
+        );
     }
 }

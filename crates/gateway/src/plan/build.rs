@@ -28,8 +28,8 @@ use zeroize::Zeroizing;
 use crate::{
     config::{
         ApprovalsConfig, Config, ConnectionConfig, CredentialConfig, DetectionConfig,
-        FederationConfig, IssuerConfig, KeySource, Located, Mistake, PersonConfig, SecretSource,
-        TlsConfig,
+        FederationConfig, IssuerConfig, KeySource, LimitsConfig, Located, Mistake, PersonConfig,
+        SecretSource, TlsConfig,
     },
     policies::PolicySource,
     tls::Tls,
@@ -190,7 +190,25 @@ impl Builder<'_> {
         }
     }
 
-    pub(super) fn budgets(&mut self, config: &Config) -> Option<Budgets> {
+    /// What answers cost.
+    pub(super) fn prices(&mut self, config: &LimitsConfig) -> Option<Prices> {
+        let (line, read) = match &config.prices {
+            None => (None, Prices::built_in().map_err(|error| error.to_string())),
+            Some(file) => {
+                let text = fs::read_to_string(&file.value).map_err(|error| {
+                    let file = file.value.display();
+                    format!("file {file} cannot be read: {error}")
+                });
+                let parse = |text: String| {
+                    Prices::parse(&text).map_err(|error| format!("`prices`: {error}"))
+                };
+                (file.line, text.and_then(parse))
+            }
+        };
+        read.map_err(|why| self.wrong(line, why)).ok()
+    }
+
+    pub(super) fn budgets(&mut self, config: &Config, prices: Option<&Prices>) -> Option<Budgets> {
         let mut budgets = Budgets::builder();
         for one in &config.budgets {
             let per = match one.per {
@@ -230,20 +248,8 @@ impl Builder<'_> {
         if let Some(calls) = config.limits.repeated_tool_calls {
             budgets = budgets.repeat(RepeatLimit::new(calls));
         }
-        if let Some(file) = &config.limits.prices {
-            match fs::read_to_string(&file.value).map_err(|error| error.to_string()) {
-                Ok(text) => match Prices::parse(&text) {
-                    Ok(prices) => budgets = budgets.prices(prices),
-                    Err(error) => self.wrong(file.line, format!("`prices`: {error}")),
-                },
-                Err(error) => {
-                    let file_name = file.value.display();
-                    self.wrong(
-                        file.line,
-                        format!("file {file_name} cannot be read: {error}"),
-                    );
-                }
-            }
+        if let Some(prices) = prices {
+            budgets = budgets.prices(prices.clone());
         }
         match budgets.build() {
             Ok(budgets) => Some(budgets),

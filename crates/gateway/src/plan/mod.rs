@@ -2,21 +2,26 @@
 
 mod build;
 mod masks;
+mod sinks;
+mod witness;
 
 use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Serialize;
 use tollbook_approvals::People;
-use tollbook_budget::Budgets;
+use tollbook_budget::{Budgets, Prices};
 use tollbook_detection::Detectors;
 use tollbook_identity::{OidcAuthenticator, Rules};
 use tollbook_masking::{MaskKey, Masker};
 use tollbook_policy::PolicySet;
 use tollbook_proxy::Forward;
+use tollbook_sinks::Sink;
+use tollbook_witness::Authority;
 
 use self::build::Builder;
 pub(crate) use self::build::Channels;
@@ -25,6 +30,7 @@ use crate::{
     masks::ConnectionMasks,
     policies::PolicySource,
     tls::Tls,
+    witnesses::Asking,
 };
 
 /// A configuration whose every part was built and found right.
@@ -38,11 +44,17 @@ pub struct Plan {
     pub(crate) detectors: Detectors,
     pub(crate) people: People,
     pub(crate) budgets: Budgets,
+    pub(crate) prices: Prices,
+    pub(crate) sinks: Vec<Sink>,
     pub(crate) channels: Channels,
     pub(crate) masker: Masker,
     /// The key that the configuration names for hashes, surrogates and tokens.
     pub(crate) mask_key: Option<MaskKey>,
     pub(crate) tls: Option<Tls>,
+    /// Who is asked to sign the book's checkpoints.
+    pub(crate) witnesses: Option<Asking>,
+    /// Who is asked for time stamps, and how often.
+    pub(crate) authority: Option<(Authority, Duration)>,
     pub(crate) connections: Vec<(ConnectionConfig, ConnectionMasks, Forward)>,
 }
 
@@ -56,6 +68,14 @@ pub struct Summary {
     pub admin: String,
     /// The folder of the book.
     pub data: PathBuf,
+    /// The witnesses that are asked to sign the book's checkpoints, by name.
+    pub witnesses: Vec<String>,
+    /// How many of them must sign.
+    pub witness_quorum: usize,
+    /// Where the book's checkpoints get time stamps.
+    pub timestamps: Option<String>,
+    /// Where this gateway is a witness of others' logs.
+    pub witness: Option<String>,
     /// Whether the data plane speaks TLS.
     pub tls: bool,
     /// The issuers, by name.
@@ -84,6 +104,8 @@ pub struct Summary {
     pub channels: Vec<String>,
     /// How many masking rules there are.
     pub rules: usize,
+    /// Where copies of records go: each sink's name and kind.
+    pub sinks: Vec<String>,
 }
 
 /// One connection of a [`Summary`].
@@ -98,6 +120,13 @@ pub struct ConnectionSummary {
     pub upstream: String,
     /// Groups that may use it.
     pub allow: Vec<String>,
+    /// What must be durable before what passes: `intent` or `release`.
+    pub record: &'static str,
+    /// What becomes of requests that cannot be recorded, now: `block`, `block_writes`, `spool` or
+    /// `allow`.
+    pub on_record_failure: &'static str,
+    /// Both in a sentence.
+    pub durability: String,
     /// Whether bodies are masked on the wire.
     pub mask_wire: bool,
     /// Whether the tool calls of answers are judged before they are released.
@@ -170,8 +199,12 @@ impl Plan {
         let authenticator = builder.authenticator(&config);
         let rules = builder.rules(&config.federation, authenticator.as_ref());
         let people = builder.people(&config.people);
-        let budgets = builder.budgets(&config);
+        let prices = builder.prices(&config.limits);
+        let budgets = builder.budgets(&config, prices.as_ref());
+        let sinks = builder.sinks(&config);
         let channels = builder.channels(&config.approvals);
+        let witnesses = builder.witnesses(&config.record.witnesses);
+        let authority = builder.authority(config.record.timestamp.as_ref());
         let tls = builder.tls(config.gateway.tls.as_ref());
         let connections: Vec<_> = config
             .connections
@@ -196,6 +229,7 @@ impl Plan {
             rules,
             people,
             budgets,
+            prices,
         );
         match built {
             (
@@ -206,6 +240,7 @@ impl Plan {
                 Some(rules),
                 Some(people),
                 Some(budgets),
+                Some(prices),
             ) if all.is_empty() => Ok(Self {
                 config,
                 authenticator,
@@ -215,10 +250,14 @@ impl Plan {
                 detectors,
                 people,
                 budgets,
+                prices,
+                sinks,
                 channels,
                 masker,
                 mask_key,
                 tls,
+                witnesses,
+                authority,
                 connections,
             }),
             _ => Err(wrong(all)),
@@ -317,6 +356,14 @@ impl Plan {
             listen: gateway.listen.to_string(),
             admin: gateway.admin.to_string(),
             data: gateway.data.clone(),
+            witnesses: (self.config.record.witnesses.all.iter())
+                .map(|witness| witness.name.clone())
+                .collect(),
+            witness_quorum: (self.config.record.witnesses.quorum())
+                .map_or(0, |quorum| quorum.needed()),
+            timestamps: (self.config.record.timestamp.as_ref())
+                .map(|timestamp| timestamp.url.value.clone()),
+            witness: (self.config.witness.as_ref()).map(|witness| witness.listen.to_string()),
             tls: gateway.tls.is_some(),
             issuers: self
                 .config
@@ -332,6 +379,9 @@ impl Plan {
                     protocol: connection.protocol,
                     upstream: connection.upstream.clone(),
                     allow: connection.allow.clone(),
+                    record: connection.durability.level(),
+                    on_record_failure: connection.durability.now(),
+                    durability: connection.durability.sentence(),
                     mask_wire: masks.masks_wire(),
                     judges_tools: connection.tools.judged(&self.policies),
                     fail_fast: connection.approvals.fail_fast,
@@ -368,6 +418,11 @@ impl Plan {
             break_glass: self.config.approvals.break_glass.clone(),
             channels: self.announced(),
             rules: self.masker.rules().count(),
+            sinks: self
+                .sinks
+                .iter()
+                .map(|sink| format!("{} ({})", sink.name(), sink.kind()))
+                .collect(),
         }
     }
 

@@ -7,6 +7,8 @@ mod approvals;
 mod budgets;
 mod canary;
 mod channels;
+mod control;
+mod durability;
 mod edge;
 mod federation;
 mod load;

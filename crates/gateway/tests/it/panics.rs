@@ -51,6 +51,7 @@ async fn a_panic_is_a_500_for_the_caller_and_indeterminate_in_the_book() {
             |_, _, _| unreachable!("nothing gets so far"),
         ),
         recorder: recorder.clone(),
+        durability: tollbook_gateway::config::Durability::default(),
         forward: Forward::builder("http://127.0.0.1:1").build().unwrap(),
     }
     .stack();

@@ -6,11 +6,13 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `MANIFEST` | what the folder says that it holds: a [`Manifest`], version 2 |
+//! | `MANIFEST` | what the folder says that it holds: a [`Manifest`], version 3 |
 //! | `vkey` | the log's public key in the form of signed-note, and a line feed |
 //! | `checkpoint` | the signed head of the log, as <https://c2sp.org/tlog-checkpoint> has it |
 //! | `tile/<L>/<N>` | the hash tiles of the whole tree, as <https://c2sp.org/tlog-tiles> has them |
 //! | `tile/entries/<N>` | the leaves of the whole log, unless they were left out |
+//! | `attested/<size>.checkpoint` | an earlier checkpoint, or this one, with the lines of its witnesses |
+//! | `attested/<size>.stamped`, `.tsr` | one that has a time stamp, and the stamp, as RFC 3161 has it |
 //! | `records/<index>.json` | a record's envelope, byte for byte as the log commits to it |
 //! | `records/<index>.tlog-proof` | its proof, as <https://c2sp.org/tlog-proof> has it; its extra data is an [`Opening`] |
 //! | `records/<index>.body` | the recorded body, if there is one and contents were not left out |
@@ -32,11 +34,13 @@
 //! Somebody who holds the log's key can write another log under the same name. That is what older
 //! checkpoints are for: one that an auditor kept must be a beginning of this log.
 
+mod attested;
 mod indexes;
 mod manifest;
 mod selection;
 mod time;
 
+pub use attested::{ATTESTED, Attested};
 pub use indexes::Indexes;
 pub use manifest::Manifest;
 pub use selection::{Selection, Selector};
@@ -57,7 +61,7 @@ pub const RECORDS: &str = "records";
 
 /// What opens a leaf's commitment: the extra data of a record's proof.
 ///
-/// A byte that is the version, 2, then the leaf and the salt.
+/// A byte that is the version, 3, then the leaf and the salt.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Opening {
     /// The leaf.
@@ -165,7 +169,7 @@ pub fn id_from_text(text: &str) -> Option<[u8; 16]> {
     (id_to_text(&id) == text).then_some(id)
 }
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 #[cfg(test)]
 mod tests {
@@ -182,19 +186,20 @@ mod tests {
             exchange: [5; 16],
             session: [6; 16],
             link: Chain::new().next(Kind::Intent),
+            seal: crate::Seal::PLAIN,
         };
         let opening = Opening {
             leaf: Leaf::seal(header, &[7; 32], b"{}").to_bytes(),
             salt: [7; 32],
         };
         let bytes = opening.to_bytes();
-        assert_eq!(bytes.len(), 1 + 128 + 32);
+        assert_eq!(bytes.len(), 1 + LEAF_BYTES + 32);
         assert_eq!(Opening::from_bytes(&bytes), Ok(opening));
         assert_eq!(opening.leaf().unwrap().header, header);
         for cut in 0..bytes.len() {
             assert_eq!(Opening::from_bytes(&bytes[..cut]), Err(Error::LogProof));
         }
-        let other = [&[1], &bytes[1..]].concat();
+        let other = [&[2], &bytes[1..]].concat();
         assert_eq!(Opening::from_bytes(&other), Err(Error::LogProof));
     }
 

@@ -8,8 +8,8 @@ use tlog_tiles::{
     TileHashReader, TileReader, check_record, check_tree, prove_record, prove_tree, tree_hash,
 };
 use tollbook_ledger::{
-    Checkpoint, Error, Frontier, Hash, Level, Note, SigningKey, Tile, TiledTree, Tiler, leaf_hash,
-    verify_consistency, verify_inclusion,
+    Checkpoint, Error, Frontier, Hash, Level, Note, SigningKey, Tile, TiledTree, Tiler,
+    WitnessSigner, leaf_hash, verify_consistency, verify_inclusion,
 };
 
 const NAME: &str = "audit.example/gw1";
@@ -72,6 +72,56 @@ impl TileReader for Log {
     }
 
     fn save_tiles(&self, _: &[tlog_tiles::Tile], _: &[Vec<u8>]) {}
+}
+
+/// Cosignatures as their reader of notes sees them: it knows how notes are made, and asks this what
+/// a line says.
+struct Cosigner {
+    id: u32,
+    key: ed25519_dalek::VerifyingKey,
+}
+
+impl signed_note::Verifier for Cosigner {
+    fn name(&self) -> &str {
+        "w.example/1"
+    }
+
+    fn key_id(&self) -> u32 {
+        self.id
+    }
+
+    fn verify(&self, text: &[u8], signature: &[u8]) -> bool {
+        let (time, signature) = signature.split_at(8);
+        let time = u64::from_be_bytes(time.try_into().unwrap());
+        let text = [format!("cosignature/v1\ntime {time}\n").as_bytes(), text].concat();
+        let signature = ed25519_dalek::Signature::from_slice(signature).unwrap();
+        self.key.verify_strict(&text, &signature).is_ok()
+    }
+}
+
+#[test]
+fn cosigned_notes_are_notes_elsewhere() {
+    let log = Log::of(3);
+    let head = Checkpoint {
+        origin: NAME.to_owned(),
+        size: 3,
+        root: log.root,
+    };
+    let note = head.sign(&key()).unwrap();
+    let witness = WitnessSigner::from_seed("w.example/1", &[5; 32]).unwrap();
+    let line = witness.cosign(&head.to_text(), 1_700_000_000).unwrap();
+    let cosigned = format!("{note}{line}\n");
+    let secret = ed25519_dalek::SigningKey::from_bytes(&[5; 32]);
+    let cosigner = Cosigner {
+        id: u32::from_be_bytes(line.id),
+        key: secret.verifying_key(),
+    };
+    let theirs = StandardVerifier::new(&key().verifier_key().to_string()).unwrap();
+    let all = VerifierList::new(vec![Box::new(theirs), Box::new(cosigner)]);
+    let read = signed_note::Note::from_bytes(cosigned.as_bytes()).unwrap();
+    let (known, unknown) = read.verify(&all).unwrap();
+    assert_eq!((known.len(), unknown.len()), (2, 0));
+    assert_eq!(String::from_utf8(read.to_bytes()).unwrap(), cosigned);
 }
 
 #[test]

@@ -33,7 +33,7 @@ mod userinfo;
 pub(crate) mod validate;
 mod value;
 mod verdict;
-mod window;
+pub(crate) mod window;
 mod words;
 
 use self::{

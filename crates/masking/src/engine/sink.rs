@@ -2,7 +2,7 @@
 
 use tollbook_exchange::Operator;
 
-use crate::{engine::Engine, profile::Profile};
+use crate::{engine::Engine, profile::Profile, scratch::Scratch};
 
 /// Takes what the engine decides, in the order of the text.
 pub(crate) trait Sink {
@@ -65,37 +65,95 @@ pub(crate) struct Writer<'a> {
 
 impl Sink for Writer<'_> {
     fn pass(&mut self, bytes: &[u8]) {
+        self.counts.close(self.engine, self.profile);
         self.out.extend_from_slice(bytes);
     }
 
     fn redact(&mut self, rule: usize, bytes: &[u8]) {
         self.profile
-            .write(&self.engine.rules[rule], rule, bytes, self.out);
-        self.counts.add(rule);
+            .replace(&self.engine.rules[rule], rule, bytes, self.out);
+        self.counts.open(self.engine, self.profile, rule, bytes);
     }
 
     fn swallow(&mut self, rule: usize, bytes: &[u8]) {
+        self.counts.swallow(bytes);
         if self.profile.operator(rule) == Operator::Flag {
             self.out.extend_from_slice(bytes);
         }
     }
 
-    fn close(&mut self) {}
+    fn close(&mut self) {
+        self.counts.close(self.engine, self.profile);
+    }
 }
 
 /// How often each rule matched.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Counts(Vec<(usize, u32)>);
+#[derive(Default)]
+pub(crate) struct Counts {
+    counts: Vec<(usize, u32)>,
+    /// The match that goes on, where a digest of it is to be left: it comes in pieces.
+    open: Option<Open>,
+}
+
+struct Open {
+    rule: usize,
+    value: Scratch,
+}
+
+/// Of a longer match no digest is left. The longest there are, private keys, end before.
+const LONGEST: usize = 64 << 10;
 
 impl Counts {
     pub(crate) fn add(&mut self, rule: usize) {
-        match self.0.iter_mut().find(|(known, _)| *known == rule) {
+        match self.counts.iter_mut().find(|(known, _)| *known == rule) {
             Some((_, count)) => *count = count.saturating_add(1),
-            None => self.0.push((rule, 1)),
+            None => self.counts.push((rule, 1)),
+        }
+    }
+
+    /// A match begins with these bytes.
+    pub(crate) fn open(&mut self, engine: &Engine, profile: &Profile, rule: usize, bytes: &[u8]) {
+        self.add(rule);
+        self.close(engine, profile);
+        if profile.digests(&engine.rules[rule]) {
+            let mut value = Scratch::default();
+            value.bytes.extend_from_slice(bytes);
+            self.open = Some(Open { rule, value });
+        }
+    }
+
+    /// The match goes on with these bytes.
+    pub(crate) fn swallow(&mut self, bytes: &[u8]) {
+        let Some(open) = &mut self.open else { return };
+        if open.value.bytes.len() + bytes.len() > LONGEST {
+            self.open = None;
+        } else {
+            open.value.grow(bytes);
+        }
+    }
+
+    /// The match has ended, if there is one.
+    pub(crate) fn close(&mut self, engine: &Engine, profile: &Profile) {
+        if let Some(Open { rule, value }) = self.open.take() {
+            profile.note(&engine.rules[rule], rule, &value.bytes);
+        }
+    }
+
+    /// The counts so far; counting begins anew, and what is open stays so.
+    pub(crate) fn take(&mut self) -> Self {
+        Self {
+            counts: std::mem::take(&mut self.counts),
+            open: None,
         }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, u32)> {
-        self.0.iter().copied()
+        self.counts.iter().copied()
+    }
+}
+
+impl std::fmt::Debug for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(&self.counts).finish()
     }
 }

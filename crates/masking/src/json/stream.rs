@@ -165,7 +165,7 @@ impl JsonStream {
 
     /// The counts so far; counting begins anew.
     pub(crate) fn take_counts(&mut self) -> Counts {
-        mem::take(&mut self.counts)
+        self.counts.take()
     }
 
     fn end(&mut self, out: &mut Vec<u8>) -> Option<usize> {
@@ -187,6 +187,7 @@ impl JsonStream {
         }
         self.run(true, &mut sink);
         let last = sink.last;
+        counts.close(&self.masker.engine, &self.masker.profile);
         *self = Self::new(self.masker.clone());
         self.counts = counts;
         last

@@ -239,13 +239,14 @@ impl Writer<'_, '_> {
 
 impl Sink for Writer<'_, '_> {
     fn pass(&mut self, bytes: &[u8]) {
+        self.close();
         self.copy(bytes.len());
     }
 
     fn redact(&mut self, rule: usize, bytes: &[u8]) {
         let (engine, profile) = (&self.masker.engine, &self.masker.profile);
         let mut masked = Vec::new();
-        profile.write(&engine.rules[rule], rule, bytes, &mut masked);
+        profile.replace(&engine.rules[rule], rule, bytes, &mut masked);
         if masked == bytes {
             self.copy(bytes.len());
         } else {
@@ -256,11 +257,12 @@ impl Sink for Writer<'_, '_> {
                 encode(&masked, self.out.bytes);
             }
         }
-        self.out.counts.add(rule);
+        self.out.counts.open(engine, profile, rule, bytes);
         self.out.last = Some(self.out.bytes.len());
     }
 
     fn swallow(&mut self, rule: usize, bytes: &[u8]) {
+        self.out.counts.swallow(bytes);
         if self.masker.profile.operator(rule) == Operator::Flag {
             self.copy(bytes.len());
             self.out.last = Some(self.out.bytes.len());
@@ -269,5 +271,8 @@ impl Sink for Writer<'_, '_> {
         }
     }
 
-    fn close(&mut self) {}
+    fn close(&mut self) {
+        let Masker { engine, profile } = self.masker;
+        self.out.counts.close(engine, profile);
+    }
 }

@@ -18,6 +18,7 @@
 //! A secret that stands in base64 or hexadecimal is redacted by all of them but drop, block and flag.
 
 mod base32;
+mod digest;
 mod key;
 mod partial;
 mod surrogate;
@@ -25,6 +26,7 @@ mod token;
 
 pub use self::key::MaskKey;
 pub(crate) use self::{
+    digest::{Digests, digest, letters},
     partial::partial,
     surrogate::{Surrogate, surrogate},
     token::{MAX_TOKEN, WIDTH, kind, mint, split},

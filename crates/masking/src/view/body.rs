@@ -87,6 +87,7 @@ enum Form {
 impl BodyMasker {
     /// A masker for a body of this type; `place` names the body in the findings.
     pub fn new(masker: &Masker, content_type: Option<&str>, place: &str) -> Self {
+        let masker = &masker.gathering();
         let content_type = content_type.unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
         let media_type = media_type.to_ascii_lowercase();
@@ -296,6 +297,19 @@ impl BodyMasker {
         }
     }
 
+    /// The number of the last bytes that were pushed and did not come out yet. `None` where that is
+    /// not one piece: then some of those before did not either.
+    pub fn held(&self) -> Option<usize> {
+        match &self.view {
+            View::Events(events) => events.held(),
+            View::Document { held, .. } => Some(held.len()),
+            // What is skipped never comes out.
+            View::TooLong => Some(0),
+            View::Lines(lines) => Some(lines.held()),
+            View::Text(stream) => Some(stream.held()),
+        }
+    }
+
     /// Whether nothing comes out before the end.
     pub const fn is_held(&self) -> bool {
         matches!(self.view, View::Document { .. } | View::TooLong)
@@ -327,6 +341,7 @@ impl BodyMasker {
                 crate::masker::findings(&stream.matches(), &self.place),
             );
         }
+        self.masker.tell_digests(&mut found);
         found
     }
 

@@ -126,6 +126,13 @@ impl Events {
         self.abandon(notes);
     }
 
+    /// The number of the last bytes that came and did not come out; `None` where some of those
+    /// before did not either, because an event passed without the end of its text.
+    pub(super) fn held(&self) -> Option<usize> {
+        let whole = self.texts.values().all(|open| open.behind == 0);
+        whole.then(|| self.splitter.held() + self.waiting.bytes())
+    }
+
     fn event(&mut self, frame: Frame, notes: &mut Notes<'_>) -> Result<(), ViewError> {
         let data = frame.data();
         let (mut edits, mut parts) = (Vec::new(), Vec::new());

@@ -53,6 +53,11 @@ impl Lines {
         emit(ended, notes.out);
     }
 
+    /// The bytes of the line that has not ended.
+    pub(super) const fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// The line that has not ended, which is forgotten here.
     pub(super) fn take_held(&mut self) -> Vec<u8> {
         self.too_long = false;

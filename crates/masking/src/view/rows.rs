@@ -107,7 +107,7 @@ impl RowMasker {
             }
         };
         Self {
-            masker: masker.clone(),
+            masker: masker.gathering(),
             columns: columns.iter().map(prepare).collect(),
             found: Found::default(),
             coverage: Coverage::default(),
@@ -136,8 +136,11 @@ impl RowMasker {
 
     /// What was found so far. Places are columns, as in `rows:note`.
     pub fn found(&self) -> Vec<Finding> {
-        self.found
-            .findings(&self.masker.engine, &self.masker.profile, "rows")
+        let mut found = self
+            .found
+            .findings(&self.masker.engine, &self.masker.profile, "rows");
+        self.masker.tell_digests(&mut found);
+        found
     }
 
     /// How many bytes of cells were scanned. Those whose type says that they hold no text are in

@@ -67,6 +67,11 @@ impl Waiting {
         self.events.push_back(event);
     }
 
+    /// The bytes of the events that wait.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether as much waits as may.
     pub(super) const fn is_full(&self) -> bool {
         self.bytes > MAX_WAITING

@@ -4,6 +4,7 @@
 
 mod bodies;
 mod corpus;
+mod digests;
 mod encoded;
 mod events;
 mod import;

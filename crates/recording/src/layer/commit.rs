@@ -3,19 +3,20 @@
 use std::{
     mem,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use http::{Request, Response};
 use tollbook_exchange::{
-    Code, Exchange, Refusal,
+    Code, Exchange, Level, Refusal,
     http::{Refusable, refuse},
 };
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::not_recordable;
-use crate::Recorder;
+use crate::{Error, OnFailure, Recorder, failure, gap::Missed};
 
 /// Lets a request pass when what was asked is durable. Put it right before the forwarder.
 ///
@@ -24,19 +25,32 @@ use crate::Recorder;
 #[derive(Clone, Debug)]
 pub struct CommitLayer {
     recorder: Recorder,
+    on_failure: Arc<OnFailure>,
 }
 
 /// The service of [`CommitLayer`].
 #[derive(Clone, Debug)]
 pub struct Commit<S> {
     recorder: Recorder,
+    on_failure: Arc<OnFailure>,
     inner: S,
 }
 
 impl CommitLayer {
     /// A layer that commits to this recorder, the one of the [`RecordLayer`](crate::RecordLayer).
-    pub const fn new(recorder: Recorder) -> Self {
-        Self { recorder }
+    pub fn new(recorder: Recorder) -> Self {
+        Self {
+            recorder,
+            on_failure: Arc::default(),
+        }
+    }
+
+    /// The same layer, with what becomes of a request that cannot be recorded. The
+    /// [`RecordLayer`](crate::RecordLayer) has to be told the same.
+    #[must_use]
+    pub fn on_failure(mut self, policy: impl Into<Arc<OnFailure>>) -> Self {
+        self.on_failure = policy.into();
+        self
     }
 }
 
@@ -46,6 +60,7 @@ impl<S> Layer<S> for CommitLayer {
     fn layer(&self, inner: S) -> Self::Service {
         Commit {
             recorder: self.recorder.clone(),
+            on_failure: Arc::clone(&self.on_failure),
             inner,
         }
     }
@@ -69,7 +84,7 @@ where
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let next = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, next);
-        let recorder = self.recorder.clone();
+        let (recorder, policy) = (self.recorder.clone(), Arc::clone(&self.on_failure));
         Box::pin(async move {
             let Some(exchange) = request.extensions().get::<Exchange>().cloned() else {
                 return Ok(refuse(
@@ -77,7 +92,7 @@ where
                         .because("no_exchange"),
                 ));
             };
-            if let Err(error) = recorder.commit(&exchange).await {
+            if let Err(error) = commit(&recorder, &exchange, &policy).await {
                 tracing::warn!(exchange = %exchange.id(), %error, "refused: not recordable");
                 return Ok(refuse(not_recordable(&error)));
             }
@@ -87,4 +102,27 @@ where
                 .map(|response| response.map(Refusable::passed))
         })
     }
+}
+
+/// Makes the request durable, or lets it pass as its connection says.
+async fn commit(recorder: &Recorder, exchange: &Exchange, policy: &OnFailure) -> Result<(), Error> {
+    let written = if exchange.draft(|draft| draft.unrecorded) {
+        // The record layer could not open it. What may pass was not known yet.
+        Err(recorder.unable())
+    } else {
+        recorder.commit_under(exchange, policy).await
+    };
+    let Err(error) = written else {
+        return Ok(());
+    };
+    if !failure::is_failure(error.kind()) || !exchange.draft(|draft| policy.lets_pass(draft)) {
+        return Err(error);
+    }
+    recorder.missed(Missed::Passed, exchange.connection(), error.kind(), policy);
+    exchange.draft(|draft| {
+        draft.committed = true;
+        // It may come to be written when nobody waits for it any more.
+        draft.level = Level::Spool;
+    });
+    Ok(())
 }

@@ -4,32 +4,39 @@ mod body;
 mod commit;
 mod head;
 mod record;
+mod release;
 
 pub use body::{NotRecorded, ResponseBody};
 pub use commit::{Commit, CommitLayer};
 pub use record::{Record, RecordLayer};
+pub use release::Release;
 
 use tollbook_exchange::{Code, Refusal, Retry};
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, failure};
 
 /// Refuses because the exchange cannot be recorded.
 fn not_recordable(error: &Error) -> Refusal {
-    let reason = match error.kind() {
-        ErrorKind::Blocked(_) => "journal_blocked",
-        ErrorKind::Space => "journal_space",
-        ErrorKind::Deadline => "journal_deadline",
+    match error.kind() {
         // Another recorder, or an exchange that is over: the layers were put together wrongly.
         ErrorKind::NotOpen | ErrorKind::Twice => {
             return Refusal::new(Code::Misassembled, "the exchange is not open for recording")
                 .because("exchange_not_open");
         }
-        _ => "journal_error",
-    };
+        _ => {}
+    }
     Refusal::new(
         Code::NotRecordable,
         "the exchange cannot be recorded, so it was not forwarded",
     )
-    .because(reason)
+    .because(failure::word(error.kind()))
     .retry(Retry::After(5))
+}
+
+/// Ends an answer because it cannot be recorded further.
+fn cut_off(error: &Error) -> Refusal {
+    let message = "the answer could not be recorded further, so it was cut off";
+    Refusal::new(Code::NotRecordable, message)
+        .because(failure::word(error.kind()))
+        .retry(Retry::After(5))
 }

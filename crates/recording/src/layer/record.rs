@@ -11,14 +11,14 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use tollbook_exchange::{
-    Exchange, ExchangeId, Outcome, Redact, Refusal, Timestamp,
+    Exchange, ExchangeId, Level, Outcome, Redact, Refusal, Timestamp,
     http::{Refusable, refuse},
 };
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{ResponseBody, head::Head, not_recordable};
-use crate::Recorder;
+use super::{ResponseBody, head::Head, not_recordable, release::Held};
+use crate::{OnFailure, Recorder, Release, failure, gap::Missed};
 
 /// Records every request that comes through it. Put it outside of all layers that may refuse.
 ///
@@ -44,6 +44,8 @@ pub struct RecordLayer {
     connection: Arc<str>,
     protocol: &'static str,
     head: Head,
+    release: Option<Release>,
+    on_failure: Arc<OnFailure>,
 }
 
 /// The service of [`RecordLayer`].
@@ -65,7 +67,29 @@ impl RecordLayer {
             connection: connection.into(),
             protocol,
             head: Head::default(),
+            release: None,
+            on_failure: Arc::default(),
         }
+    }
+
+    /// The same layer, which lets no byte of a response's body through before its record is durable.
+    ///
+    /// Where a layer inside tells how far the record is behind what came
+    /// ([`settled`](tollbook_exchange::ResponseDraft::settled)), bytes also wait until the record
+    /// has them. The head passes before: it is part of the record of the outcome.
+    #[must_use]
+    pub const fn release(mut self, release: Release) -> Self {
+        self.release = Some(release);
+        self
+    }
+
+    /// The same layer, with what becomes of a request that cannot be recorded; it is refused unless
+    /// told. Which requests pass the [`CommitLayer`](crate::CommitLayer) decides, which must be
+    /// there and be told the same.
+    #[must_use]
+    pub fn on_failure(mut self, policy: impl Into<Arc<OnFailure>>) -> Self {
+        self.on_failure = policy.into();
+        self
     }
 
     /// The same layer, which takes a header of this name for a credential whatever it is called:
@@ -120,15 +144,31 @@ where
             connection,
             protocol,
             head,
+            release,
+            on_failure,
         } = self.layer.clone();
         Box::pin(async move {
             let id = ExchangeId::generate();
             let exchange = Exchange::open(id, connection.as_ref(), protocol, Timestamp::now());
-            let recording = match recorder.begin(&exchange).await {
+            if release.is_some() {
+                exchange.draft(|draft| draft.level = Level::Release);
+            }
+            let recording = match recorder.begin_under(&exchange, &on_failure).await {
                 Ok(recording) => recording,
+                Err(error) if on_failure.may_pass(error.kind()) => {
+                    let response = unrecorded(request, exchange, head, inner).await?;
+                    if response.extensions().get::<Refusal>().is_some() {
+                        recorder.missed(Missed::Refused, &connection, error.kind(), &on_failure);
+                    }
+                    return Ok(response);
+                }
                 Err(error) => {
                     tracing::warn!(exchange = %id, %error, "refused: not recordable");
-                    return Ok(refuse(not_recordable(&error)).map(ResponseBody::unrecorded));
+                    if failure::is_failure(error.kind()) {
+                        recorder.missed(Missed::Refused, &connection, error.kind(), &on_failure);
+                    }
+                    let refused = refuse(not_recordable(&error));
+                    return Ok(refused.map(|body| ResponseBody::unrecorded(body, None)));
                 }
             };
             head.request(&exchange, &request);
@@ -155,11 +195,31 @@ where
             let bodiless = bodiless
                 || status.is_informational()
                 || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+            let held = release.filter(|_| !bodiless).map(Held::new);
             Ok(response.map(|body| {
-                ResponseBody::recorded(Refusable::passed(body), recording, status, bodiless)
+                ResponseBody::recorded(Refusable::passed(body), recording, status, bodiless, held)
             }))
         })
     }
+}
+
+/// Lets a request go on that cannot be recorded, to where it is decided whether it passes.
+async fn unrecorded<S, Q, B>(
+    mut request: Request<Q>,
+    exchange: Exchange,
+    head: Head,
+    mut inner: S,
+) -> Result<Response<ResponseBody<B>>, S::Error>
+where
+    S: Service<Request<Q>, Response = Response<B>>,
+    B: Body<Data = Bytes>,
+{
+    exchange.draft(|draft| draft.unrecorded = true);
+    head.request(&exchange, &request);
+    request.extensions_mut().insert(exchange.clone());
+    let response = inner.call(request).await?;
+    // No id goes to the caller: there is nothing to be found under it.
+    Ok(response.map(|body| ResponseBody::unrecorded(Refusable::passed(body), Some(exchange))))
 }
 
 const EXCHANGE: HeaderName = HeaderName::from_static("x-tollbook-exchange");

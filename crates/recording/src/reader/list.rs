@@ -1,10 +1,15 @@
 //! Lists of exchanges.
 
+use std::collections::HashSet;
+
 use rusqlite::{Row, ToSql, Transaction};
 use serde::Serialize;
 use tollbook_exchange::{ExchangeId, Outcome, SessionId, Timestamp, Verdict};
 
-use crate::{Error, database::signed};
+use crate::{
+    Error,
+    database::{signed, unsigned},
+};
 
 /// Which exchanges to list. The default is the fifty newest.
 #[derive(Clone, Debug)]
@@ -18,6 +23,8 @@ pub struct Filter {
     pub until: Option<Timestamp>,
     /// Only what came through this connection.
     pub connection: Option<String>,
+    /// Only what came through another connection than this.
+    pub except: Option<String>,
     /// Only what ended like this.
     pub outcome: Option<Outcome>,
     /// Only what was judged like this.
@@ -76,6 +83,7 @@ impl Default for Filter {
             since: None,
             until: None,
             connection: None,
+            except: None,
             outcome: None,
             verdict: None,
             subject: None,
@@ -95,6 +103,9 @@ pub(super) fn exchanges(book: &Transaction<'_>, filter: &Filter) -> Result<Vec<S
     }
     if let Some(connection) = &filter.connection {
         conditions.push(("connection = ?", Box::new(connection)));
+    }
+    if let Some(connection) = &filter.except {
+        conditions.push(("connection <> ?", Box::new(connection)));
     }
     if let Some(outcome) = filter.outcome {
         conditions.push(("outcome = ?", Box::new(outcome.as_str())));
@@ -138,6 +149,22 @@ pub(super) fn follow(book: &Transaction<'_>, from: u64, limit: u64) -> Result<Ve
         .query_map([signed(from)?, limit], summary)?
         .collect::<Result<_, _>>()?;
     Ok(rows)
+}
+
+/// The exchanges of these scopes.
+pub(crate) fn of_scopes(
+    book: &Transaction<'_>,
+    scopes: &HashSet<u64>,
+) -> Result<Vec<Summary>, Error> {
+    let mut rows = book.prepare(COLUMNS)?;
+    let mut rows = rows.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        if scopes.contains(&unsigned(row.get("scope")?)?) {
+            found.push(summary(row)?);
+        }
+    }
+    Ok(found)
 }
 
 pub(super) fn summary(row: &Row<'_>) -> rusqlite::Result<Summary> {

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use rusqlite::OptionalExtension;
 use tollbook_exchange::ExchangeId;
-use tollbook_ledger::leaf_hash;
+use tollbook_ledger::{Hash, leaf_hash};
 
 use super::{Reader, Summary, list};
-use crate::{Error, database::signed};
+use crate::{Error, ErrorKind, database::signed};
 
 impl Reader {
     /// The exchanges of which the latest entry has an index in this range, in the order of those.
@@ -66,6 +66,28 @@ impl Reader {
                 .query_row([index], |row| row.get(0))
                 .optional()?;
             Ok(id.map(ExchangeId::from_bytes))
+        })
+    }
+
+    /// The hashes of the leaves with these indexes: fewer where the log does not go so far.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub fn leaf_hashes(&self, range: Range<u64>) -> Result<Vec<Hash>, Error> {
+        let bounds = [signed(range.start)?, signed(range.end)?];
+        self.read(|book| {
+            let mut rows = book.prepare_cached(
+                "SELECT leaf FROM entry WHERE seq >= ?1 AND seq < ?2 ORDER BY seq",
+            )?;
+            let mut rows = rows.query(bounds)?;
+            let mut hashes = Vec::new();
+            while let Some(row) = rows.next()? {
+                let leaf = row.get_ref(0)?.as_blob();
+                let leaf = leaf.map_err(|error| Error::because(ErrorKind::Corrupt, error))?;
+                hashes.push(leaf_hash(leaf));
+            }
+            Ok(hashes)
         })
     }
 

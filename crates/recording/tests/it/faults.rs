@@ -9,6 +9,14 @@
 //! | a sync fails once, and then none | nothing is acknowledged any more | [`a_sync_that_failed_once_ends_recording`] |
 //! | a sync hangs | refused at the deadline, and recording goes on | [`a_sync_that_hangs_keeps_nobody_waiting_beyond_the_deadline`] |
 //! | a write fails, or the disk is full | as where a sync fails | [`a_write_that_failed_ends_recording`] |
+//! | no room, or no right to write, in one place or in all | only what needs the place stops | [`room`] |
+//! | the last write fails | the end says so | [`end`] |
+//! | a page is torn | found, or nothing that is read is another | [`torn`] |
+//! | two processes | the second is refused | [`end`] |
+//! | the clock is set back or forward | the order stays, the jump is told | [`clock`] |
+//! | a disk of 100 ms a sync, 500 callers | they share syncs, nobody is refused | [`load`] |
+//! | an answer of 1 GiB, a stream of hours | the memory stays | [`load`] |
+//! | nothing can be recorded, and connections let pass what they let pass | `failure`, `release` |
 //! | the disk becomes full slowly | told, then only what is open, then again all | `durability` |
 //! | the journal is deleted or replaced | recording ends within seconds | `durability` |
 //! | two recorders: one folder, one anchor, one key on two machines | the second is refused or stops | `restart`, `anchor` |
@@ -17,10 +25,16 @@
 //! | a bit flips in a stored value or a file; rows are added, removed, moved | found, by its index | `tampering`, `sessions` |
 //! | a crash between request and outcome | the outcome is `indeterminate` | `restart` |
 //!
-//! A few of each run by default. More with one command:
-//! `TOLLBOOK_POWER_CUTS=5000 TOLLBOOK_KILLS=500 cargo test -p tollbook-recording --release faults::`.
+//! A few of each run by default. More with one command: `TOLLBOOK_POWER_CUTS=5000 TOLLBOOK_KILLS=500
+//! TOLLBOOK_ANSWER_MIB=1024 TOLLBOOK_EVENTS=2000000 cargo test -p tollbook-recording --release faults::`.
 //! A recorder that syncs less must fail: `TOLLBOOK_WEAKENED=synchronous-normal cargo test -p
 //! tollbook-recording faults::a_power_cut` builds one.
+
+mod clock;
+mod end;
+mod load;
+mod room;
+mod torn;
 
 use std::{env, time::Duration};
 
@@ -74,7 +88,7 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
 /// The test of the test: a log that is not synced at each commit loses some.
 #[test]
 fn a_recorder_that_does_not_sync_its_log_fails_the_power_cut() {
-    let mut child = Child::new(120).traced().deaf("-wal");
+    let mut child = Child::new(120).traced().deaf("journal.db-wal");
     child.run();
     let trace = Trace::read(&child.trace(), &child.disk());
     let steps = trace.len();
@@ -141,7 +155,7 @@ fn a_sync_that_failed_once_ends_recording() {
     for at in [3, 20, 60] {
         let (child, said) = wrong(Fault {
             call: "sync",
-            name: "-wal",
+            name: "journal.db-wal",
             calls: [at, at],
             errno: Some(EIO),
             seconds: 0,
@@ -161,8 +175,8 @@ fn a_sync_that_failed_once_ends_recording() {
 #[test]
 fn a_write_that_failed_ends_recording() {
     for (name, at, errno) in [
-        ("-wal", 40, EIO),
-        ("-wal", 40, ENOSPC),
+        ("journal.db-wal", 40, EIO),
+        ("journal.db-wal", 40, ENOSPC),
         ("journal.db", 5, EIO),
     ] {
         let (child, said) = wrong(Fault {
@@ -181,7 +195,7 @@ fn a_write_that_failed_ends_recording() {
 fn a_sync_that_hangs_keeps_nobody_waiting_beyond_the_deadline() {
     let (_, said) = wrong(Fault {
         call: "sync",
-        name: "-wal",
+        name: "journal.db-wal",
         calls: [20, 20],
         errno: None,
         seconds: 6,

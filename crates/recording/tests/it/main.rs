@@ -10,13 +10,17 @@ mod anchor;
 #[cfg(target_os = "linux")]
 mod disk;
 mod durability;
+mod erasure;
 mod evidence;
+mod failure;
 #[cfg(target_os = "linux")]
 mod faults;
 mod limits;
 mod outcomes;
 mod reading;
+mod release;
 mod restart;
+mod sealed;
 mod sessions;
 mod support;
 mod tampering;

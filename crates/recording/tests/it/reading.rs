@@ -28,6 +28,7 @@ async fn an_exchange_has_the_keys_of_the_contract_in_their_order() {
             "protocol",
             "started",
             "ended",
+            "level",
             "principal",
             "action",
             "decision",

@@ -4,10 +4,12 @@ mod csv;
 mod har;
 mod ocsf;
 mod otlp;
+mod parquet;
 
 use std::{fmt, io::Write, str::FromStr};
 
 use serde_json::Value;
+use tollbook_budget::Prices;
 use tollbook_recording::Reader;
 
 use crate::{Clock, Error, Index, Query, facts::Spent};
@@ -26,11 +28,26 @@ pub enum Format {
     Ocsf,
     /// Spans of OpenTelemetry with the attributes for generative AI, as OTLP/JSON, some to a line.
     Otlp,
+    /// A table in Apache Parquet, a row for each exchange, compressed with zstd.
+    ///
+    /// The columns that CSV has, with times as timestamps in microseconds (`started`, `ended`),
+    /// `duration_us`, and lists for `rules` and `tools`; and beside them `log`, `outcome_index`,
+    /// `principal_kind` (for `kind`), `policy_hash`, `target`, and as bytes `request_body` and
+    /// `response_body`, which are null where contents are left out. Names, types and order stay;
+    /// columns to come are put after these.
+    Parquet,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 5] = [Self::Jsonl, Self::Csv, Self::Har, Self::Ocsf, Self::Otlp];
+    pub const ALL: [Self; 6] = [
+        Self::Jsonl,
+        Self::Csv,
+        Self::Har,
+        Self::Ocsf,
+        Self::Otlp,
+        Self::Parquet,
+    ];
 
     /// Its name.
     pub const fn as_str(self) -> &'static str {
@@ -40,6 +57,27 @@ impl Format {
             Self::Har => "har",
             Self::Ocsf => "ocsf",
             Self::Otlp => "otlp",
+            Self::Parquet => "parquet",
+        }
+    }
+
+    /// Whether it is lines of text, so that one export can be written after another into one file.
+    pub const fn is_lines(self) -> bool {
+        matches!(self, Self::Jsonl | Self::Ocsf | Self::Otlp)
+    }
+
+    /// Whether it is text.
+    pub const fn is_text(self) -> bool {
+        !matches!(self, Self::Parquet)
+    }
+
+    /// Its media type.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Jsonl | Self::Ocsf => "application/x-ndjson",
+            Self::Csv => "text/csv",
+            Self::Har | Self::Otlp => "application/json",
+            Self::Parquet => "application/vnd.apache.parquet",
         }
     }
 }
@@ -61,7 +99,7 @@ impl FromStr for Format {
 
 /// There is no such format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is one of jsonl, csv, har, ocsf and otlp")]
+#[error("it is one of jsonl, csv, har, ocsf, otlp and parquet")]
 pub struct UnknownFormat(());
 
 /// What is written how.
@@ -118,33 +156,22 @@ impl Index {
         options: &ExportOptions,
         to: &mut dyn Write,
     ) -> Result<Exported, Error> {
-        let mut form: Box<dyn Form> = match options.format {
-            Format::Jsonl => Box::new(Lines(native)),
-            Format::Csv => Box::new(csv::Csv),
-            Format::Har => Box::new(har::Har::default()),
-            Format::Ocsf => Box::new(Lines(ocsf::event)),
-            Format::Otlp => Box::new(otlp::Otlp::default()),
-        };
         let mut done = Exported {
             last: options.after,
             ..Exported::default()
         };
-        form.begin(to)?;
+        let mut encoder = Encoder::begin(options.format, options.contents, to)?;
         let (mut at, mut open) = (options.after, None);
         loop {
             let indexes = self.indexes_after(query, clock, PAGE, at)?;
             for summary in book.summaries(&indexes)? {
-                let Some(mut record) = book.exchange(&summary.id.to_string())? else {
+                let Some(record) = book.exchange(&summary.id.to_string())? else {
                     continue;
                 };
                 if record["outcome"].is_null() {
                     open.get_or_insert(summary.index);
                 }
-                let spent = Spent::of(&record, self.prices());
-                if !options.contents {
-                    leave_out_contents(&mut record);
-                }
-                if form.record(&record, spent, to)? {
+                if encoder.record(record, self.prices(), to)? {
                     done.exchanges += 1;
                 } else {
                     done.left_out += 1;
@@ -160,9 +187,85 @@ impl Index {
             Some(open) => open.checked_sub(1),
             None => at,
         };
-        form.end(to)?;
+        encoder.end(to)?;
         to.flush()?;
         Ok(done)
+    }
+}
+
+/// Writes exchanges in a format, one after the other, for those who found them themselves.
+///
+/// ```
+/// use serde_json::json;
+/// use tollbook_budget::Prices;
+/// use tollbook_search::{Encoder, Format};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut to = Vec::new();
+/// let mut encoder = Encoder::begin(Format::Jsonl, true, &mut to)?;
+/// encoder.record(json!({ "id": "018f" }), &Prices::built_in()?, &mut to)?;
+/// encoder.end(&mut to)?;
+/// assert_eq!(to, b"{\"schema\":\"tollbook.exchange/1\",\"id\":\"018f\"}\n");
+/// # Ok(())
+/// # }
+/// ```
+pub struct Encoder {
+    form: Box<dyn Form + Send>,
+    contents: bool,
+}
+
+impl Encoder {
+    /// Writes what comes before the first exchange. Without `contents`, nothing of what was said is
+    /// written.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Output`](crate::ErrorKind::Output) when it cannot be written.
+    pub fn begin(format: Format, contents: bool, to: &mut dyn Write) -> Result<Self, Error> {
+        let mut form: Box<dyn Form + Send> = match format {
+            Format::Jsonl => Box::new(Lines(native)),
+            Format::Csv => Box::new(csv::Csv),
+            Format::Har => Box::new(har::Har::default()),
+            Format::Ocsf => Box::new(Lines(ocsf::event)),
+            Format::Otlp => Box::new(otlp::Otlp::default()),
+            Format::Parquet => Box::new(parquet::Parquet::new()),
+        };
+        form.begin(to)?;
+        Ok(Self { form, contents })
+    }
+
+    /// Writes an exchange, in the JSON form that the book's reader has. Whether the format has a
+    /// form for it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Output`](crate::ErrorKind::Output) when it cannot be written.
+    pub fn record(
+        &mut self,
+        mut record: Value,
+        prices: &Prices,
+        to: &mut dyn Write,
+    ) -> Result<bool, Error> {
+        let spent = Spent::of(&record, prices);
+        if !self.contents {
+            leave_out_contents(&mut record);
+        }
+        self.form.record(&record, spent, to)
+    }
+
+    /// Writes what comes after the last exchange.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Output`](crate::ErrorKind::Output) when it cannot be written.
+    pub fn end(mut self, to: &mut dyn Write) -> Result<(), Error> {
+        self.form.end(to)
+    }
+}
+
+impl fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoder").finish_non_exhaustive()
     }
 }
 

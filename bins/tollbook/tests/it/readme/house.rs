@@ -112,6 +112,11 @@ impl House {
         command
     }
 
+    /// The address of the upstream.
+    pub(super) fn upstream_url(&self) -> String {
+        self.upstream.url().to_owned()
+    }
+
     /// Lines of the shell in a job that has these variables, beside those of its platform.
     pub(super) fn in_job(&self, lines: &str, variables: &[(String, String)]) -> Output {
         let here = |text: &str| text.replace("/tmp/", &format!("{}/", self.job().display()));

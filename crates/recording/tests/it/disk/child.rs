@@ -82,6 +82,37 @@ impl Child {
         self
     }
 
+    /// The same with something that the library is told.
+    pub(crate) fn set(mut self, name: &str, value: impl ToString) -> Self {
+        self.command
+            .env("LD_PRELOAD", shim())
+            .env(name, value.to_string());
+        self
+    }
+
+    /// The same with so many callers at once, instead of four.
+    pub(crate) fn callers(mut self, callers: u32) -> Self {
+        self.command.env("DISK_CALLERS", callers.to_string());
+        self
+    }
+
+    /// One that records a single answer of so many pieces of this size.
+    pub(crate) fn answer(mut self, pieces: u64, size: usize) -> Self {
+        self.command.env("DISK_ANSWER", format!("{pieces} {size}"));
+        self
+    }
+
+    /// The same, and what is to go wrong goes wrong only when it ends.
+    pub(crate) fn at_the_end(self) -> Self {
+        let armed = self.disk().join(ARMED);
+        self.set("DISK_FAIL_WHEN", armed.display())
+    }
+
+    /// Begins to record.
+    pub(crate) fn start(&mut self) -> std::process::Child {
+        self.command.spawn().unwrap()
+    }
+
     /// Lets it record to its end.
     pub(crate) fn run(&mut self) {
         let status = self.command.status().unwrap();
@@ -140,6 +171,9 @@ pub(crate) fn config(disk: &Path) -> Config {
 /// The file that has a line for each exchange that was acknowledged.
 pub(crate) const ACKS: &str = "acks";
 
+/// The file that is there when the end begins.
+const ARMED: &str = "armed";
+
 /// The library that stands between a program and its disk.
 fn shim() -> &'static Path {
     static SHIM: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
@@ -174,6 +208,13 @@ pub(crate) async fn record() {
             return;
         }
     };
+    if let Ok(answer) = std::env::var("DISK_ANSWER") {
+        let told = one_answer(&recorder, &answer).await;
+        recorder.close();
+        fs::write(disk.join("said"), told).unwrap();
+        return;
+    }
+    let callers = std::env::var("DISK_CALLERS").map_or(4, |callers| callers.parse().unwrap());
     let mut acks = fs::OpenOptions::new();
     let acks = acks
         .create(true)
@@ -182,11 +223,11 @@ pub(crate) async fn record() {
         .unwrap();
     let acks = Arc::new(Mutex::new(acks));
     let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..4 {
+    for _ in 0..callers {
         let (recorder, acks) = (recorder.clone(), Arc::clone(&acks));
         tasks.spawn(async move {
             let mut slowest = Duration::ZERO;
-            for _ in 0..exchanges / 4 {
+            for _ in 0..exchanges / callers {
                 let began = Instant::now();
                 let acknowledged = exchange(&recorder).await;
                 slowest = slowest.max(began.elapsed());
@@ -200,16 +241,56 @@ pub(crate) async fn record() {
         });
     }
     let slowest = tasks.join_all().await.into_iter().max().unwrap();
-    let health = match recorder.health() {
+    let health = |health| match health {
         Health::Blocked { reason } => format!("blocked: {reason}"),
         other => format!("{other:?}"),
     };
+    let (before, commits) = (health(recorder.health()), recorder.stats().commits);
+    fs::write(disk.join(ARMED), "").unwrap();
+    let closed = health(recorder.close());
+    let slowest = slowest.as_millis();
     fs::write(
         disk.join("said"),
-        format!("{health}\nslowest {} ms", slowest.as_millis()),
+        format!("{before}\nclosed {closed}\ncommits {commits}\nslowest {slowest} ms"),
     )
     .unwrap();
-    recorder.close();
+}
+
+/// Records one long answer, and tells what memory that took in KiB.
+async fn one_answer(recorder: &Recorder, answer: &str) -> String {
+    let (pieces, size) = answer.split_once(' ').unwrap();
+    let (pieces, size): (u64, usize) = (pieces.parse().unwrap(), size.parse().unwrap());
+    let exchange = open();
+    let recording = recorder.begin(&exchange).await.unwrap();
+    recorder.commit(&exchange).await.unwrap();
+    let before = memory();
+    let mut piece = vec![b'x'; size];
+    for number in 0..pieces {
+        // No two are the same.
+        let number = number.to_le_bytes();
+        let length = number.len().min(size);
+        piece[..length].copy_from_slice(&number[..length]);
+        exchange.answered(masked(Bytes::copy_from_slice(&piece)));
+        if recording.is_full() {
+            recording.keep().await.unwrap();
+        }
+    }
+    exchange.draft(|draft| draft.response.bytes = pieces * size as u64);
+    exchange.conclude(Outcome::Complete);
+    drop(recording);
+    format!("before {before} most {}", memory())
+}
+
+/// The most memory that this process had so far, in KiB.
+fn memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    line.unwrap()
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 /// An exchange, if its request was acknowledged as durable.

@@ -11,6 +11,10 @@
  *   DISK_FAIL_NAME   only on files whose names end like this
  *   DISK_FAIL_AT     at the how-manyth such call; DISK_FAIL_LAST the last one, else the same
  *   DISK_FAIL_ERRNO  the error; or DISK_FAIL_SLEEP, the seconds that the call takes longer
+ *   DISK_FAIL_WHEN   only once there is this file
+ *   DISK_SLOW        milliseconds that each sync takes longer
+ *   DISK_CLOCK_AT    seconds from the start after which the clock is another one …
+ *   DISK_CLOCK_BY    … by so many seconds
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -24,11 +28,12 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FILES 4096
-static const char *root, *deaf, *fail, *fail_name;
-static long fail_at, fail_last, fail_errno, fail_sleep, calls;
+static const char *root, *deaf, *fail, *fail_name, *fail_when;
+static long fail_at, fail_last, fail_errno, fail_sleep, calls, slow, clock_at, clock_by, begun;
 static int trace = -1;
 static char *names[FILES];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -43,6 +48,13 @@ __attribute__((constructor)) static void begin(void) {
     fail_last = (text = getenv("DISK_FAIL_LAST")) ? atol(text) : fail_at;
     fail_errno = (text = getenv("DISK_FAIL_ERRNO")) ? atol(text) : 0;
     fail_sleep = (text = getenv("DISK_FAIL_SLEEP")) ? atol(text) : 0;
+    fail_when = getenv("DISK_FAIL_WHEN");
+    slow = (text = getenv("DISK_SLOW")) ? atol(text) : 0;
+    clock_at = (text = getenv("DISK_CLOCK_AT")) ? atol(text) : 0;
+    clock_by = (text = getenv("DISK_CLOCK_BY")) ? atol(text) : 0;
+    struct timespec now;
+    syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+    begun = now.tv_sec;
     if (file)
         trace = (int)syscall(SYS_openat, AT_FDCWD, file, O_WRONLY | O_CREAT | O_APPEND, 0600);
 }
@@ -69,6 +81,8 @@ static void note(char kind, const char *name, uint64_t number, const void *data,
 /* Whether this call shall fail. */
 static int fails(const char *what, const char *name) {
     if (!fail || strcmp(fail, what) || (fail_name && !ends(name, fail_name)))
+        return 0;
+    if (fail_when && syscall(SYS_faccessat, AT_FDCWD, fail_when, F_OK) != 0)
         return 0;
     calls++;
     return calls >= fail_at && calls <= fail_last;
@@ -151,6 +165,8 @@ static int sync_of(int fd) {
         return (int)syscall(SYS_fsync, fd);
     if (deaf && ends(name, deaf))
         return 0;
+    if (slow)
+        usleep((useconds_t)slow * 1000);
     if (fails("sync", name)) {
         if (fail_sleep) {
             sleep((unsigned)fail_sleep);
@@ -185,5 +201,16 @@ int unlink(const char *path) {
     if (done == 0 && watched(path))
         note('U', path, 0, NULL, 0);
     pthread_mutex_unlock(&lock);
+    return done;
+}
+
+int clock_gettime(clockid_t id, struct timespec *time) {
+    int done = (int)syscall(SYS_clock_gettime, id, time);
+    struct timespec now;
+    if (done == 0 && id == CLOCK_REALTIME && clock_by) {
+        syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+        if (now.tv_sec - begun >= clock_at)
+            time->tv_sec += clock_by;
+    }
     return done;
 }

@@ -1,0 +1,79 @@
+//! Records that wait in memory until there is room on the disk again.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tollbook_exchange::ExchangeId;
+use tollbook_ledger::Kind;
+
+use crate::{Error, ErrorKind, failure::Spool, queue::Job};
+
+/// What passed before it was durable.
+///
+/// While the disk has no room, jobs wait here; while it only hangs, they wait in the writer's queue,
+/// as all others do. Either way is known here whose request is not in the book yet, so that it can be
+/// told if it never gets there.
+#[derive(Debug, Default)]
+pub(crate) struct Spooled {
+    jobs: VecDeque<Job>,
+    bytes: usize,
+    since: Option<Instant>,
+    /// The exchanges whose request is not in the book, with their connection.
+    late: HashMap<ExchangeId, Arc<str>>,
+}
+
+impl Spooled {
+    /// Whether something of this size may wait as well.
+    pub(crate) fn takes(&self, spool: Spool, bytes: usize) -> Result<(), Error> {
+        let waited = self.since.map_or(Duration::ZERO, |since| since.elapsed());
+        if self.bytes.saturating_add(bytes) > spool.bytes || waited > spool.time {
+            return Err(ErrorKind::Space.into());
+        }
+        Ok(())
+    }
+
+    /// Notes that a request passes before it is durable.
+    pub(crate) fn passes(&mut self, exchange: ExchangeId, connection: &str) {
+        self.late.insert(exchange, connection.into());
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, job: Job) {
+        self.bytes += job.bytes();
+        self.since.get_or_insert_with(Instant::now);
+        self.jobs.push_back(job);
+    }
+
+    /// All that waits, in the order in which it came.
+    pub(crate) fn take(&mut self) -> VecDeque<Job> {
+        (self.bytes, self.since) = (0, None);
+        std::mem::take(&mut self.jobs)
+    }
+
+    /// Notes what is durable now.
+    pub(crate) fn written(&mut self, jobs: &[Job]) {
+        if self.late.is_empty() {
+            return;
+        }
+        for entry in jobs.iter().flat_map(|job| &job.entries) {
+            if entry.kind == Kind::Intent {
+                self.late.remove(&entry.exchange);
+            }
+        }
+    }
+
+    /// The connections of the requests that will never be in the book.
+    pub(crate) fn lost(&mut self) -> Vec<Arc<str>> {
+        self.take();
+        self.late
+            .drain()
+            .map(|(_, connection)| connection)
+            .collect()
+    }
+}
