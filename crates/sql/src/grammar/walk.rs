@@ -35,6 +35,10 @@ pub(crate) fn walk(
     let ControlFlow::Continue(()) = tree.visit(&mut walk);
     let Walk { columns, out, .. } = walk;
     columns.finish(settings, out);
+    // The parser takes `ONLY t` for a table `only` with an alias.
+    if out.relations_read.contains("only") || out.relations_written.contains("only") {
+        out.doubt(Unknown::NotParsed);
+    }
 }
 
 struct Walk<'w> {
