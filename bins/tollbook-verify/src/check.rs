@@ -276,7 +276,10 @@ fn belongs(name: &str, manifest: &Manifest) -> bool {
     }
     record_of(name).is_some_and(|(index, kind)| {
         let content = manifest.contents && matches!(kind, "body" | "parts");
-        manifest.records.contains(index) && (content || matches!(kind, "json" | "tlog-proof"))
+        let content = content && !manifest.emptied.contains(index);
+        let there = content || kind == "json";
+        manifest.records.contains(index)
+            && (kind == "tlog-proof" || (there && !manifest.erased.contains(index)))
     })
 }
 

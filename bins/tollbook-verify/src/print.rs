@@ -194,6 +194,16 @@ fn records(report: &Report) -> String {
     if let Some(open) = report.open.filter(|open| *open > 0) {
         text += &format!(", {open} without an outcome yet");
     }
+    if let Some(manifest) = &report.manifest {
+        for (count, what) in [
+            (manifest.erased.len(), "erased"),
+            (manifest.emptied.len(), "of which the body was erased"),
+        ] {
+            if count > 0 {
+                text += &format!("; {count} {what}");
+            }
+        }
+    }
     text
 }
 

@@ -1,6 +1,9 @@
 //! Records: envelope, proof and body.
 
-use std::io::{self, BufRead, Read};
+use std::{
+    collections::BTreeSet,
+    io::{self, BufRead, Read},
+};
 
 use serde_json::Value;
 use tollbook_ledger::{
@@ -32,21 +35,31 @@ pub(crate) fn check(
     // Of a session that was asked for as a whole, the records themselves show a gap.
     let follow = manifest.selection.is_session();
     let mut chains = Chains::new();
+    let mut stones = Stones::default();
     let mut good = 0;
     for index in manifest.records.iter() {
         let before = faults.count;
-        if let Some((leaf, salt, envelope)) = opened(bundle, index, note, head, faults) {
+        if let Some((leaf, opened)) = opened(bundle, index, note, head, manifest, faults) {
             // With the leaves of the whole log this is known already.
             let hash = leaf_hash(&leaf.to_bytes());
             if !manifest.leaves && tree.leaf(index) != Ok(hash) {
                 let what = "the hash tile has another leaf at this index";
                 faults.wrong(Some(index), "tile/0", what);
             }
-            meaning(index, &leaf, &envelope, faults);
             if !manifest.leaves && follow {
                 chain(index, &leaf, &mut chains, faults);
             }
-            if manifest.contents && matches!(leaf.header.kind, Kind::Intent | Kind::Outcome) {
+            let is_exchange = matches!(leaf.header.kind, Kind::Intent | Kind::Outcome);
+            let Some((salt, envelope)) = opened else {
+                stones.needs(index, &leaf, "metadata");
+                good += u64::from(faults.count == before);
+                continue;
+            };
+            meaning(index, &leaf, &envelope, faults);
+            stones.read(&leaf, &envelope);
+            if manifest.emptied.contains(index) && is_exchange {
+                stones.needs(index, &leaf, side(&leaf));
+            } else if manifest.contents && is_exchange {
                 content(bundle, index, &leaf, &salt, &envelope, faults);
             }
         } else if follow {
@@ -62,9 +75,53 @@ pub(crate) fn check(
             break;
         }
     }
+    for index in stones.unexplained() {
+        let what = "it is said to be erased, and no tombstone here says so";
+        faults.missing(Some(index), &record_file(index, "json"), what);
+    }
     let session = manifest.selection.session.filter(|_| follow);
     let chain = session.and_then(|session| chains.session(&session).copied());
     (good, chain.filter(|_| !manifest.leaves))
+}
+
+/// Tombstones, and what they have to explain.
+#[derive(Default)]
+struct Stones {
+    /// Key and class.
+    destroyed: BTreeSet<(String, String)>,
+    needed: Vec<(u64, String, &'static str)>,
+}
+
+impl Stones {
+    fn read(&mut self, leaf: &Leaf, envelope: &Value) {
+        if leaf.header.kind != Kind::Tombstone {
+            return;
+        }
+        let texts = |key: &str| -> Vec<String> {
+            let list = envelope[key].as_array().into_iter().flatten();
+            list.filter_map(|text| Some(text.as_str()?.to_owned()))
+                .collect()
+        };
+        for key in texts("keys") {
+            let classes = texts("classes").into_iter();
+            let destroyed = classes.map(|class| (key.clone(), class));
+            self.destroyed.extend(destroyed);
+        }
+    }
+
+    fn needs(&mut self, index: u64, leaf: &Leaf, class: &'static str) {
+        let key = leaf.header.seal.key.iter();
+        let key = key.map(|byte| format!("{byte:02x}")).collect();
+        self.needed.push((index, key, class));
+    }
+
+    fn unexplained(self) -> Vec<u64> {
+        let Self { destroyed, needed } = self;
+        let unexplained = needed
+            .into_iter()
+            .filter(|(_, key, class)| !destroyed.contains(&(key.clone(), (*class).to_owned())));
+        unexplained.map(|(index, ..)| index).collect()
+    }
 }
 
 /// Goes on in the chain of the session.
@@ -75,16 +132,24 @@ fn chain(index: u64, leaf: &Leaf, chains: &mut Chains, faults: &mut Faults) {
     }
 }
 
-/// Leaf, salt and envelope of a record, if they are what was signed.
+/// Salt and envelope of a record.
+type Opened = ([u8; 32], Value);
+
+/// The leaf of a record, with salt and envelope unless it was erased, if they are what was signed.
 fn opened(
     bundle: &Bundle,
     index: u64,
     note: &str,
     head: &Checkpoint,
+    manifest: &Manifest,
     faults: &mut Faults,
-) -> Option<(Leaf, [u8; 32], Value)> {
+) -> Option<(Leaf, Option<Opened>)> {
     let (json, proof) = (record_file(index, "json"), record_file(index, "tlog-proof"));
-    let envelope = bundle.read(&json, MAX_ENVELOPE);
+    let erased = manifest.erased.contains(index);
+    let envelope = match erased {
+        true => Ok(Vec::new()),
+        false => bundle.read(&json, MAX_ENVELOPE),
+    };
     let text = bundle.read(&proof, MAX_PROOF);
     let (envelope, text) = match (envelope, text) {
         (Ok(envelope), Ok(text)) => (envelope, text),
@@ -129,15 +194,20 @@ fn opened(
     if leaf.header.sequence != index {
         return wrong(&proof, "the leaf belongs to another index");
     }
-    if !leaf.opens_with(&salt, &envelope) {
-        return wrong(&json, "the record is not the one that was committed to");
+    match salt {
+        None if erased => {}
+        Some(salt) if !erased && leaf.opens_with(&salt, &envelope) => {}
+        _ => return wrong(&json, "the record is not the one that was committed to"),
     }
     let shown = verify_inclusion(&leaf_hash(&bytes), index, head.size, &hashes, &head.root);
     if shown.is_err() {
         return wrong(&proof, "the proof does not lead to what was signed");
     }
+    let Some(salt) = salt else {
+        return Some((leaf, None));
+    };
     match serde_json::from_slice(&envelope) {
-        Ok(envelope) => Some((leaf, salt, envelope)),
+        Ok(envelope) => Some((leaf, Some((salt, envelope)))),
         Err(_) => wrong(&json, "the record is no JSON"),
     }
 }
@@ -167,6 +237,14 @@ fn meaning(index: u64, leaf: &Leaf, envelope: &Value, faults: &mut Faults) {
     }
 }
 
+/// The class of the key that a record's body is sealed with.
+const fn side(leaf: &Leaf) -> &'static str {
+    match leaf.header.kind {
+        Kind::Outcome => "answer",
+        _ => "request",
+    }
+}
+
 /// Whether the recorded body is the one that the envelope has the digest of.
 fn content(
     bundle: &Bundle,
@@ -181,6 +259,10 @@ fn content(
         _ => "request",
     };
     let recorded = &envelope[side]["body"];
+    // One that nobody could open when the exchange was closed has no digest, and is not handed on.
+    if recorded.is_null() {
+        return;
+    }
     let (body, parts) = (record_file(index, "body"), record_file(index, "parts"));
     let digest = match (bundle.stream(&body), bundle.stream(&parts)) {
         (Ok(body), Ok(parts)) => digest(salt, body, parts),

@@ -73,7 +73,11 @@ pub(crate) fn check(
                         let taken = selector.entry(&leaf.header);
                         // Which exchange an outcome ends may stand in a leaf that was not to be read.
                         if taken || all_leaves || leaf.header.kind != Kind::Outcome {
-                            selected(index, taken, manifest, faults);
+                            // A tombstone is there for what it explains.
+                            let stone = leaf.header.kind == Kind::Tombstone
+                                && !(manifest.erased.is_empty() && manifest.emptied.is_empty())
+                                && manifest.records.contains(index);
+                            selected(index, taken || stone, manifest, faults);
                         }
                         pulse.entry(&leaf.header);
                         if let Err(broken) = chains.entry(&leaf.header, hash) {

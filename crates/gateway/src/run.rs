@@ -16,7 +16,7 @@ use tokio_util::{
     task::{AbortOnDropHandle, TaskTracker},
 };
 use tollbook_approvals::{ApprovalLayer, Approvals, Key, Limits, Notify};
-use tollbook_budget::{Budgets, Prices};
+use tollbook_budget::Budgets;
 use tollbook_exchange::{Code, Refusal};
 use tollbook_identity::{GateAuthenticator, TokenExchange};
 use tollbook_inspect::JudgeToolCall;
@@ -32,9 +32,7 @@ use crate::{
     admin::{self, Admin},
     approvals::BookWitness,
     claude,
-    config::{
-        ApprovalsConfig, ConnectionConfig, LimitsConfig, ToolCalls, WITNESS, WitnessService,
-    },
+    config::{ApprovalsConfig, ConnectionConfig, ToolCalls, WITNESS, WitnessService},
     control::{self, Control, Listening},
     edge::{Edge, EdgeError},
     events::{Event, Events},
@@ -217,10 +215,7 @@ impl Gateway {
         let retention = Arc::new(plan_config.retention());
         tasks.spawn(retention::keep(recorder.clone(), Arc::clone(&retention)));
         if plan_config.search.index {
-            match prices(&plan_config.limits) {
-                Ok(prices) => drop(tasks.spawn(index::follow(config.data.clone(), prices))),
-                Err(why) => tracing::warn!(why, "the search index is not kept fresh"),
-            }
+            tasks.spawn(index::follow(config.data.clone(), prices.clone()));
         }
         match Listening::at(&config.data) {
             Ok(socket) => {
@@ -544,15 +539,6 @@ impl Channels {
             slack.close(FAREWELL).await;
         }
     }
-}
-
-/// The prices that the index reckons with, which are those of budgets.
-fn prices(limits: &LimitsConfig) -> Result<Prices, String> {
-    let Some(file) = &limits.prices else {
-        return Prices::built_in().map_err(|error| error.to_string());
-    };
-    let text = std::fs::read_to_string(&file.value).map_err(|error| error.to_string())?;
-    Prices::parse(&text).map_err(|error| error.to_string())
 }
 
 /// Opens the book, for which a command that notes a view may have to end first.

@@ -26,8 +26,10 @@
 //!   sync as a success, so after any error of the database nothing is recorded any more, and
 //!   [`Recorder::health`] says why. A disk that is almost full is told before that happens.
 //!
-//! What is not here yet: encryption of what is stored, full-text search, retention and erasure,
-//! and witnesses.
+//! - **Sealed, and stored once.** Envelopes and bodies are compressed and encrypted under keys of the
+//!   principal's part of a session ([`KeySource`]); of a conversation that is sent again with every
+//!   turn only what is new takes room. Without any key the book is verified as it is stored, and what
+//!   was erased is told by its tombstone: [`Verification::erased`], [`Verification::unopened`].
 //!
 //! # The order of the layers
 //!

@@ -29,6 +29,9 @@ pub(crate) enum Content<T> {
     Closed(ErrorKind),
 }
 
+/// Takes the parts of a chunk, with their kind.
+type TakeParts<'a> = &'a mut dyn FnMut(i64, &[Part]) -> Result<(), Error>;
+
 /// Opens envelopes and bodies of a book, with the keys that there are.
 ///
 /// It remembers keys and packs, within bounds: do not keep it for longer than one look at the book.
@@ -130,7 +133,7 @@ impl<'a> Opener<'a> {
         &mut self,
         exchange: ExchangeId,
         key: KeyId,
-        to: &mut dyn FnMut(i64, &[Part]) -> Result<(), Error>,
+        to: TakeParts<'_>,
     ) -> Result<Content<()>, Error> {
         let mut chunks = self.book.prepare_cached(CHUNKS)?;
         let mut chunks = chunks.query([exchange.as_bytes()])?;

@@ -116,10 +116,10 @@ pub(crate) struct Chunk {
 
 impl Queue {
     /// Hands a job over, or back if nothing is taken any more.
-    pub(crate) fn push(&self, job: Job) -> Result<(), Job> {
+    pub(crate) fn push(&self, job: Job) -> Result<(), Box<Job>> {
         let mut lane = self.lane();
         if lane.closed {
-            return Err(job);
+            return Err(Box::new(job));
         }
         lane.awaited += usize::from(job.waiting.is_some());
         lane.jobs.push_back(job);

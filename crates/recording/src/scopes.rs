@@ -187,7 +187,7 @@ impl Scopes {
 
     /// Lets no scope go on that has one of these keys: they are to be destroyed. What is under way
     /// in one is recorded to its end, under keys that are gone.
-        pub(crate) fn end(&self, doomed: impl Fn(KeyId) -> bool) {
+    pub(crate) fn end(&self, doomed: impl Fn(KeyId) -> bool) {
         lock(&self.live)
             .scopes
             .retain(|_, scope| !doomed(scope.keys.id()));

@@ -105,8 +105,14 @@ impl Worker {
                 self.round().await
             };
             let pause = match round.await {
-                Ok(true) => continue,
-                Ok(false) => interval,
+                Ok(more) => {
+                    // A round ends when all of it is taken or set aside.
+                    self.well().await;
+                    if more {
+                        continue;
+                    }
+                    interval
+                }
                 Err(Ended::Stopped) => return,
                 Err(Ended::Failed(error)) => {
                     let name = &self.state.name;

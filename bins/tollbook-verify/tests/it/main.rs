@@ -14,8 +14,8 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tollbook_ledger::{
-    Chain, Checkpoint, ContentDigest, Frontier, Hash, Header, Kind, Leaf, Level, LogProof, Note, Seal,
-    SigningKey, Tile, WitnessSigner,
+    Chain, Checkpoint, ContentDigest, Frontier, Hash, Header, Kind, Leaf, Level, LogProof, Note,
+    Seal, SigningKey, Tile, WitnessSigner,
     evidence::{Indexes, Manifest, Opening, Selection, id_to_text},
     inclusion_proof, leaf_hash,
 };
@@ -69,7 +69,10 @@ fn evidence(folder: &Path) -> String {
         let leaf = Leaf::seal(header, &salt, &envelope).to_bytes();
         tree.append(leaf_hash(&leaf));
         hashes.push(leaf_hash(&leaf));
-        openings.push(Opening { leaf, salt });
+        openings.push(Opening {
+            leaf,
+            salt: Some(salt),
+        });
         notes.push(Checkpoint::of(NAME, &tree).sign(&key()).unwrap());
         chain.push(&header, leaf_hash(&leaf));
         bundle.extend(u16::try_from(leaf.len()).unwrap().to_be_bytes());
@@ -107,6 +110,8 @@ fn evidence(folder: &Path) -> String {
         contents: true,
         selection: Selection::default(),
         records,
+        erased: Indexes::new(),
+        emptied: Indexes::new(),
     };
     put("MANIFEST", manifest.to_string().as_bytes());
     notes.swap_remove(0)

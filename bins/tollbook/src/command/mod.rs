@@ -282,7 +282,12 @@ pub(crate) fn noted(
     let read = configuration.read().ok();
     let own = read.filter(|(_, config)| is_same(&config.gateway.data));
     let config = own.as_ref().map(|(_, config)| config.book());
-    let noted = control::note(folder, config, || masker(own.as_ref()), view).map_err(unnoted)?;
+    // Where no gateway runs the book is opened for the note, on a runtime of its own, which cannot end
+    // within another one: some commands have one.
+    let noted = tokio::task::block_in_place(|| {
+        control::note(folder, config, || masker(own.as_ref()), view)
+    });
+    let noted = noted.map_err(unnoted)?;
     if let Some(why) = noted.nowhere() {
         print::aside(&format!(
             "this is a copy of a book ({why}): that you look at it is noted nowhere"

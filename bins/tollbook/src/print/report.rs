@@ -46,6 +46,18 @@ pub(crate) fn report(report: &Verification) -> Vec<String> {
             ),
         ));
     }
+    for (name, unread, why) in [
+        ("erased", report.erased, "tombstones in the log say so"),
+        ("unopened", report.unopened, "for want of keys; as they are stored they were checked"),
+    ] {
+        if !unread.is_empty() {
+            let counts = format!(
+                "{} entries, {} requests, {} answers: {why}",
+                unread.entries, unread.requests, unread.answers
+            );
+            page.push(field(name, &counts));
+        }
+    }
     for silence in report.silences.iter().rev().take(SILENCES).rev() {
         let why = match silence.why {
             "stopped" => "it was stopped",

@@ -219,7 +219,7 @@ subject = "tollbook.exchanges"
     assert!(
         objects
             .keys()
-            .all(|key| key.starts_with("copies/tollbook/20")),
+            .all(|key| key.starts_with("copies/localhost/tollbook/20")),
         "{:?}",
         objects.keys()
     );
@@ -233,7 +233,7 @@ subject = "tollbook.exchanges"
         hooked[0]["key"]
             .as_str()
             .unwrap()
-            .starts_with("\"tollbook/")
+            .starts_with("\"localhost/tollbook/")
     );
 
     let ready = health(&stage);

@@ -18,9 +18,9 @@ mod masking;
 mod mistake;
 mod record;
 mod retention;
+mod search;
 mod sink;
 mod witness;
-mod search;
 
 use std::path::{Path, PathBuf};
 
@@ -39,8 +39,8 @@ pub use masking::{MaskConfig, MaskProfiles, MaskingConfig, ProfileConfig};
 pub(crate) use mistake::nearest;
 pub use mistake::{Located, Mistake, Mistakes};
 pub use record::RecordConfig;
-pub use sink::{SinkConfig, SinkTo};
 pub use search::SearchConfig;
+pub use sink::{SinkConfig, SinkTo};
 use tollbook_recording::{Retention, Terms};
 use toml::de::DeTable;
 pub use witness::{TimestampConfig, WITNESS, WitnessConfig, WitnessService, WitnessesConfig};

@@ -1,5 +1,7 @@
 //! Sets of indexes in a log.
 
+use std::collections::BTreeSet;
+
 /// Indexes in ascending order, kept as runs: a whole log takes as little room as one entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Indexes {
@@ -28,6 +30,23 @@ impl Indexes {
             _ => self.runs.push((index, index)),
         }
         true
+    }
+
+    /// These and some that are none of them.
+    #[must_use]
+    pub fn with(&self, others: &BTreeSet<u64>) -> Self {
+        let mut all = Self::new();
+        let mut others = others.iter().copied().peekable();
+        for index in self.iter() {
+            while let Some(other) = others.next_if(|other| *other < index) {
+                all.push(other);
+            }
+            all.push(index);
+        }
+        others.for_each(|other| {
+            all.push(other);
+        });
+        all
     }
 
     /// Whether the index is one of them.
@@ -82,6 +101,8 @@ mod tests {
         assert_eq!(indexes.iter().collect::<Vec<_>>(), [0, 1, 2, 5, 7, 8]);
         let inside: Vec<u64> = (0..12).filter(|n| indexes.contains(*n)).collect();
         assert_eq!(inside, [0, 1, 2, 5, 7, 8]);
+        let with = indexes.with(&[3, 6, 12].into());
+        assert_eq!(with.runs(), [(0, 3), (5, 8), (12, 12)]);
         assert_eq!(Indexes::from_runs(indexes.runs.clone()), Some(indexes));
         for runs in [vec![(2, 1)], vec![(0, 1), (2, 3)], vec![(4, 5), (1, 2)]] {
             assert_eq!(Indexes::from_runs(runs), None);

@@ -22,12 +22,16 @@ use crate::{Error, Hash};
 /// since 2026-11-22T00:00:00.000000Z
 /// record 2-3
 /// record 6
+/// erased 3
+/// emptied 2
 /// sha256 …
 /// ```
 ///
 /// `leaves` and `contents` are `all` or `none`. There is a line `exchange` for each exchange that
 /// was asked for by its id; `session`, `since` and `until` are there if they were asked for. Each
-/// `record` is an index, or the first and last of a run.
+/// `record` is an index, or the first and last of a run, and so are `erased` and `emptied`: records
+/// that were erased, of which there is the leaf and no more, and records of which the body was. The
+/// tombstones that say so are among the records too, whether or not the selection takes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     /// The program that wrote it, for people.
@@ -44,6 +48,10 @@ pub struct Manifest {
     pub selection: Selection,
     /// The records that are there.
     pub records: Indexes,
+    /// Those of them that were erased.
+    pub erased: Indexes,
+    /// Those of them of which the body was erased.
+    pub emptied: Indexes,
 }
 
 impl Manifest {
@@ -83,8 +91,10 @@ impl Manifest {
             contents: all(value("contents")?)?,
             selection: Selection::default(),
             records: Indexes::new(),
+            erased: Indexes::new(),
+            emptied: Indexes::new(),
         };
-        let mut runs = Vec::new();
+        let [mut runs, mut erased, mut emptied] = [Vec::new(), Vec::new(), Vec::new()];
         for line in lines {
             let (key, value) = line.split_once(' ')?;
             let selection = &mut manifest.selection;
@@ -95,15 +105,22 @@ impl Manifest {
                 "session" => selection.session = Some(id_from_text(value)?),
                 "since" => selection.since = Some(time_from_text(value)?),
                 "until" => selection.until = Some(time_from_text(value)?),
-                "record" => {
+                "record" | "erased" | "emptied" => {
                     let (first, last) = value.split_once('-').unwrap_or((value, value));
-                    runs.push((first.parse().ok()?, last.parse().ok()?));
+                    let run = (first.parse().ok()?, last.parse().ok()?);
+                    match key {
+                        "record" => runs.push(run),
+                        "erased" => erased.push(run),
+                        _ => emptied.push(run),
+                    }
                 }
                 "sha256" => {}
                 _ => return None,
             }
         }
         manifest.records = Indexes::from_runs(runs)?;
+        manifest.erased = Indexes::from_runs(erased)?;
+        manifest.emptied = Indexes::from_runs(emptied)?;
         let inside = manifest
             .records
             .last()
@@ -136,11 +153,17 @@ impl fmt::Display for Manifest {
         if let Some(until) = self.selection.until {
             line("until", &time_to_text(until));
         }
-        for (first, last) in self.records.runs() {
-            if first == last {
-                line("record", &first.to_string());
-            } else {
-                line("record", &format!("{first}-{last}"));
+        for (key, indexes) in [
+            ("record", &self.records),
+            ("erased", &self.erased),
+            ("emptied", &self.emptied),
+        ] {
+            for (first, last) in indexes.runs() {
+                if first == last {
+                    line(key, &first.to_string());
+                } else {
+                    line(key, &format!("{first}-{last}"));
+                }
             }
         }
         let digest = Hash::of(&[text.as_bytes()]);
@@ -172,6 +195,8 @@ mod tests {
                 until: Some(1),
             },
             records,
+            erased: Indexes::from_runs(vec![(3, 3)]).unwrap(),
+            emptied: Indexes::from_runs(vec![(2, 2)]).unwrap(),
         }
     }
 
@@ -188,7 +213,7 @@ mod tests {
              exchange 02020202-0202-0202-0202-020202020202\n\
              session 03030303-0303-0303-0303-030303030303\n\
              since 1970-01-01T00:00:00.000000Z\nuntil 1970-01-01T00:00:00.000001Z\n\
-             record 2-3\nrecord 6\n"
+             record 2-3\nrecord 6\nerased 3\nemptied 2\n"
         );
         assert_eq!(digest.trim_end(), Hash::of(&[lines.as_bytes()]).to_string());
         assert_eq!(Manifest::from_text(&text), Ok(manifest()));

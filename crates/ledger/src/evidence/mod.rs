@@ -13,13 +13,16 @@
 //! | `tile/entries/<N>` | the leaves of the whole log, unless they were left out |
 //! | `attested/<size>.checkpoint` | an earlier checkpoint, or this one, with the lines of its witnesses |
 //! | `attested/<size>.stamped`, `.tsr` | one that has a time stamp, and the stamp, as RFC 3161 has it |
-//! | `records/<index>.json` | a record's envelope, byte for byte as the log commits to it |
+//! | `records/<index>.json` | a record's envelope, byte for byte as the log commits to it, unless it was erased |
 //! | `records/<index>.tlog-proof` | its proof, as <https://c2sp.org/tlog-proof> has it; its extra data is an [`Opening`] |
 //! | `records/<index>.body` | the recorded body, if there is one and contents were not left out |
 //! | `records/<index>.parts` | how the body was recorded: a [`Part`] on each line |
 //!
 //! There is nothing else in the folder: a file more is a fault. With `checkpoint` and `tile` it is
 //! a static log that the tools of others read too.
+//!
+//! A record that was erased stays in the log as its leaf. The manifest names it, and a tombstone among
+//! the records says that its key was destroyed: the leaf has the key's id, and the tombstone too.
 //!
 //! # What it shows
 //!
@@ -61,13 +64,13 @@ pub const RECORDS: &str = "records";
 
 /// What opens a leaf's commitment: the extra data of a record's proof.
 ///
-/// A byte that is the version, 3, then the leaf and the salt.
+/// A byte that is the version, 3, then the leaf, and the salt unless the record was erased.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Opening {
     /// The leaf.
     pub leaf: [u8; LEAF_BYTES],
-    /// The salt of its commitment.
-    pub salt: [u8; 32],
+    /// The salt of its commitment; none when the record was erased, and it with it.
+    pub salt: Option<[u8; 32]>,
 }
 
 /// One part of a recorded body: when it came, and how long it is.
@@ -97,7 +100,10 @@ impl Opening {
         let (leaf, salt) = rest.split_first_chunk().ok_or(Error::LogProof)?;
         Ok(Self {
             leaf: *leaf,
-            salt: salt.try_into().map_err(|_| Error::LogProof)?,
+            salt: match salt {
+                [] => None,
+                salt => Some(salt.try_into().map_err(|_| Error::LogProof)?),
+            },
         })
     }
 
@@ -112,7 +118,8 @@ impl Opening {
 
     /// The bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        [&[VERSION], &self.leaf[..], &self.salt].concat()
+        let salt = self.salt.as_ref().map_or(&[][..], |salt| salt);
+        [&[VERSION], &self.leaf[..], salt].concat()
     }
 }
 
@@ -190,13 +197,18 @@ mod tests {
         };
         let opening = Opening {
             leaf: Leaf::seal(header, &[7; 32], b"{}").to_bytes(),
-            salt: [7; 32],
+            salt: Some([7; 32]),
         };
         let bytes = opening.to_bytes();
         assert_eq!(bytes.len(), 1 + LEAF_BYTES + 32);
         assert_eq!(Opening::from_bytes(&bytes), Ok(opening));
         assert_eq!(opening.leaf().unwrap().header, header);
-        for cut in 0..bytes.len() {
+        let erased = Opening {
+            salt: None,
+            ..opening
+        };
+        assert_eq!(Opening::from_bytes(&erased.to_bytes()), Ok(erased));
+        for cut in (0..bytes.len()).filter(|cut| *cut != 1 + LEAF_BYTES) {
             assert_eq!(Opening::from_bytes(&bytes[..cut]), Err(Error::LogProof));
         }
         let other = [&[2], &bytes[1..]].concat();

@@ -1,6 +1,6 @@
 //! The steps of writing evidence.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use rusqlite::{OptionalExtension, Transaction};
 use tollbook_exchange::ExchangeId;
@@ -21,7 +21,8 @@ use crate::{
     Attestations, Error, ErrorKind,
     body::Recipe,
     database::{signed, unsigned},
-    keys::KeyId,
+    erased::Tombstones,
+    keys::{Class, KeyId},
     opener::{Content, Opener, answer_key, brings},
     recording::MAX_PART,
 };
@@ -57,12 +58,44 @@ pub(crate) fn write(
     }
     let tiles = folder.reader();
     let mut tree = TiledTree::new(size, |tile: Tile| tiles(&tile.to_string()));
-    for index in records.iter() {
+    let mut tombstones = Tombstones::default();
+    tombstones.read(book)?;
+    let selected = records;
+    let (mut erased, mut emptied) = (Indexes::new(), Indexes::new());
+    let mut stones = BTreeSet::new();
+    for index in selected.iter() {
         let (leaf, recipe) = record(book, &mut opener, index, &mut tree, &note, &mut folder)?;
-        if options.contents && matches!(leaf.header.kind, Kind::Intent | Kind::Outcome) {
-            content(book, &mut opener, &leaf, &recipe, &mut folder)?;
+        let is_exchange = matches!(leaf.header.kind, Kind::Intent | Kind::Outcome);
+        let gone = match recipe {
+            None => Some((&mut erased, Class::Metadata, KeyId(leaf.header.seal.key))),
+            Some(recipe) if options.contents && is_exchange => {
+                let key = KeyId(leaf.header.seal.key);
+                let class = match leaf.header.kind {
+                    Kind::Intent => Class::Request,
+                    // Who closed it could not open the answer, and has no digest of it.
+                    _ if answer_key(book, &leaf.header)? != key => continue,
+                    _ => Class::Answer,
+                };
+                let is_there = match tombstones.of(key, class) {
+                    Some(_) => false,
+                    None => content(book, &mut opener, &leaf, &recipe, &mut folder)?,
+                };
+                (!is_there).then_some((&mut emptied, class, key))
+            }
+            Some(_) => None,
+        };
+        if let Some((gone, class, key)) = gone {
+            gone.push(index);
+            // What is gone and nobody says why is a fault of the book.
+            stones.insert(tombstones.of(key, class).ok_or(ErrorKind::Corrupt)?);
         }
     }
+    // What explains them goes with them, whether or not it was asked for.
+    stones.retain(|index| !selected.contains(*index));
+    for index in &stones {
+        record(book, &mut opener, *index, &mut tree, &note, &mut folder)?;
+    }
+    let records = selected.with(&stones);
     let needed = records.last().map_or(0, |last| last + 1);
     for (name, bytes) in attested.evidence(size, needed, key)? {
         folder.put(&name, &bytes)?;
@@ -77,6 +110,8 @@ pub(crate) fn write(
         contents: options.contents,
         selection: options.selection.clone(),
         records,
+        erased,
+        emptied,
     };
     folder.put(MANIFEST, manifest.to_string().as_bytes())?;
     Ok(Evidence {
@@ -140,7 +175,8 @@ fn put_hashes(folder: &mut Folder, tile: Tile, hashes: &[Hash]) -> Result<(), Er
     folder.put(&tile.to_string(), &bytes)
 }
 
-/// Writes what was recorded, as it was committed to, and its proof out of the tiles.
+/// Writes what was recorded, as it was committed to, and its proof out of the tiles. No recipe of what
+/// was erased.
 fn record<F>(
     book: &Transaction<'_>,
     opener: &mut Opener<'_>,
@@ -148,7 +184,7 @@ fn record<F>(
     tree: &mut TiledTree<F>,
     note: &str,
     folder: &mut Folder,
-) -> Result<(Leaf, Recipe), Error>
+) -> Result<(Leaf, Option<Recipe>), Error>
 where
     F: FnMut(Tile) -> Result<Vec<u8>, Error>,
 {
@@ -161,7 +197,7 @@ where
     let opened = open(opener.envelope(&leaf.header, salt, blob(2)?)?)?;
     let opening = Opening {
         leaf: blob(0)?.try_into().map_err(corrupt)?,
-        salt: opened.salt,
+        salt: opened.as_ref().map(|opened| opened.salt),
     };
     let proof = LogProof {
         extra: Some(opening.to_bytes()),
@@ -169,22 +205,24 @@ where
         hashes: tree.inclusion_proof(index)?,
         checkpoint: note.to_owned(),
     };
-    folder.put(&record_file(index, "json"), &opened.envelope)?;
+    if let Some(opened) = &opened {
+        folder.put(&record_file(index, "json"), &opened.envelope)?;
+    }
     folder.put(
         &record_file(index, "tlog-proof"),
         proof.to_text().as_bytes(),
     )?;
-    Ok((leaf, opened.recipe))
+    Ok((leaf, opened.map(|opened| opened.recipe)))
 }
 
-/// Writes the body that the entry has a digest of, if it has any parts.
+/// Writes the body that the entry has a digest of, if it has any parts. Whether it was not erased.
 fn content(
     book: &Transaction<'_>,
     opener: &mut Opener<'_>,
     leaf: &Leaf,
     recipe: &Recipe,
     folder: &mut Folder,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let header = &leaf.header;
     let mut files = Files {
         index: header.sequence,
@@ -203,7 +241,9 @@ fn content(
                 written = files.add(piece);
             }
         })?;
-        open(read)?;
+        if open(read)?.is_none() {
+            return Ok(false);
+        }
         written?;
         while length > 0 {
             let bytes = length.min(MAX_PART as u64);
@@ -223,9 +263,12 @@ fn content(
             }
             Ok(())
         })?;
-        open(read)?;
+        if open(read)?.is_none() {
+            return Ok(false);
+        }
     }
-    files.end()
+    files.end()?;
+    Ok(true)
 }
 
 /// The two files of a body, which are made when there is something to write.
@@ -270,11 +313,11 @@ impl Files<'_> {
     }
 }
 
-/// What is open: what cannot be opened cannot be shown to others.
-fn open<T>(content: Content<T>) -> Result<T, Error> {
+/// What is open, unless it was erased: what cannot be opened here cannot be shown to others.
+fn open<T>(content: Content<T>) -> Result<Option<T>, Error> {
     match content {
-        Content::Open(opened) => Ok(opened),
-        Content::Erased => Err(ErrorKind::Corrupt.into()),
+        Content::Open(opened) => Ok(Some(opened)),
+        Content::Erased => Ok(None),
         Content::Closed(why) => Err(why.into()),
     }
 }

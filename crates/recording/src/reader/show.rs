@@ -173,8 +173,11 @@ fn range(id: &str) -> Result<[[u8; 16]; 2], Error> {
 }
 
 /// Leaf, salt and stored envelope of an entry.
-fn entry(book: &Transaction<'_>, index: i64) -> Result<(Leaf, Option<Vec<u8>>, Vec<u8>), Error> {
-    let entry: Option<(Vec<u8>, Option<Vec<u8>>, Vec<u8>)> = book
+type Stored<L> = (L, Option<Vec<u8>>, Vec<u8>);
+
+/// The entry at this index.
+fn entry(book: &Transaction<'_>, index: i64) -> Result<Stored<Leaf>, Error> {
+    let entry: Option<Stored<Vec<u8>>> = book
         .prepare_cached("SELECT leaf, salt, envelope FROM entry WHERE seq = ?1")?
         .query_row([index], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;

@@ -13,7 +13,7 @@ use tollbook_ledger::{
 
 use super::count;
 use crate::{
-    Error, ErrorKind,
+    Error,
     body::{Opened, Recipe},
     database::{self, signed},
     envelope::{VERSION, content, shape_name},
@@ -339,6 +339,9 @@ fn agents(chains: &Chains) -> impl Iterator<Item = (&[u8; 16], &Chain)> {
     chains.iter().filter(|(id, _)| **id != BOOK)
 }
 
+/// Key, session, holder, and whether the scope is that of one exchange alone.
+type ScopeRow = ([u8; 16], [u8; 16], [u8; 32], bool);
+
 /// The checks that need more than the log: bodies, and the table of exchanges.
 struct Audit<'a> {
     book: &'a Transaction<'a>,
@@ -501,7 +504,7 @@ impl Audit<'_> {
 
     /// Holds the scope of an intent against its leaf, and against its envelope if that is open.
     fn scope(&mut self, header: &Header, brings: Brings, envelope: &Value) -> Result<(), Error> {
-        let found: Option<([u8; 16], [u8; 16], [u8; 32], bool)> = self
+        let found: Option<ScopeRow> = self
             .book
             .prepare_cached("SELECT key, session, holder, alone FROM scope WHERE number = ?1")?
             .query_row([signed(brings.scope)?], |row| {

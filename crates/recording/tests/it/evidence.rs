@@ -531,3 +531,72 @@ async fn the_log_may_be_wider_than_a_tile() {
         assert_eq!(report.faults[0].file, tile, "{:?}", report.faults);
     }
 }
+
+#[tokio::test]
+async fn what_was_erased_is_named_and_explained_by_its_tombstone() {
+    use tollbook_recording::{Erasure, Recorder, Retention, Whom};
+
+    let (book, ids) = book().await;
+    let folder = book.folder();
+    let session = tollbook_exchange::SessionId::derived([5; 16]);
+    let erased = std::thread::spawn(move || {
+        let recorder = Recorder::open(Config::new(folder, ORIGIN)).unwrap();
+        let erasure = Erasure {
+            whom: Whom::Session(session),
+            by: "corp/officer".to_owned(),
+            basis: "request 17".to_owned(),
+            override_minimum: None,
+        };
+        let erased = recorder.erase(&erasure, &Retention::default()).unwrap();
+        recorder.close();
+        erased
+    });
+    let stone = erased.join().unwrap().tombstones[0];
+    let found = book.reader().verify(None).unwrap();
+    assert!(found.is_verified(), "{:?}", found.faults);
+    assert_eq!((found.erased.entries, found.unopened.entries), (2, 0));
+
+    for leaves in [true, false] {
+        let bundle = Bundle::of(&book.reader(), |options| {
+            options.selection = exchange(ids[2]);
+            options.leaves = leaves;
+        });
+        let report = bundle.check();
+        assert_eq!(report.faults, []);
+        assert_eq!(report.integrity, Integrity::Proven);
+        // Whether a record is missing is not shown without leaves.
+        assert_eq!(report.exit_code(), if leaves { 0 } else { 3 });
+        let manifest = report.manifest.unwrap();
+        assert_eq!(manifest.erased.len(), 2);
+        assert!(manifest.records.contains(stone));
+        for index in manifest.erased.iter() {
+            assert!(!bundle.file(&format!("records/{index}.json")).exists());
+            assert!(bundle.file(&format!("records/{index}.tlog-proof")).exists());
+        }
+
+        // Without what explains them they are missing.
+        let name = format!("records/{stone}.json");
+        fs::remove_file(bundle.file(&name)).unwrap();
+        let report = bundle.check();
+        assert_eq!(report.exit_code(), 1);
+        let told: Vec<_> = report
+            .faults
+            .iter()
+            .filter_map(|fault| fault.index)
+            .collect();
+        assert!(
+            manifest.erased.iter().all(|index| told.contains(&index)),
+            "{told:?}"
+        );
+    }
+    // A record that is there cannot be called erased.
+    let bundle = Bundle::of(&book.reader(), |options| {
+        options.selection = exchange(ids[0])
+    });
+    let mut manifest = bundle.check().manifest.unwrap();
+    let index = manifest.records.iter().next().unwrap();
+    assert!(manifest.erased.push(index));
+    bundle.write("MANIFEST", manifest.to_string().as_bytes());
+    fs::remove_file(bundle.file(&format!("records/{index}.json"))).unwrap();
+    assert_eq!(bundle.check().exit_code(), 1);
+}

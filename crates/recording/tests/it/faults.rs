@@ -138,7 +138,8 @@ fn wrong(fault: Fault) -> (Child, String) {
     let mut child = Child::new(200).with(fault);
     child.run();
     let said = child.said();
-    let reader = Reader::open(child.disk().join("book")).unwrap();
+    let reader = Reader::open(child.disk().join("book"));
+    let reader = reader.unwrap_or_else(|error| panic!("{said}: {error}"));
     for id in &child.acknowledged() {
         let shown = reader.exchange(id).unwrap().unwrap();
         assert_eq!(shown["request"]["body"], body_of(id), "{said}");
@@ -175,8 +176,8 @@ fn a_sync_that_failed_once_ends_recording() {
 #[test]
 fn a_write_that_failed_ends_recording() {
     for (name, at, errno) in [
-        ("journal.db-wal", 40, EIO),
-        ("journal.db-wal", 40, ENOSPC),
+        ("journal.db-wal", 80, EIO),
+        ("journal.db-wal", 80, ENOSPC),
         ("journal.db", 5, EIO),
     ] {
         let (child, said) = wrong(Fault {

@@ -328,7 +328,7 @@ async fn a_book_without_keys_is_verified_as_it_is_stored() {
     assert_eq!(shown["outcome"], "complete");
     assert_eq!(shown["request"]["body"], Value::Null);
     let closed = &shown["unavailable"];
-    assert_eq!(closed["classes"], json!(["metadata", "answer"]));
+    assert_eq!(closed["classes"], json!(["metadata", "request", "answer"]));
     assert!(shown.get("erased").is_none());
     assert_eq!(reader.follow(0, 10).unwrap().len(), 3);
     let to = tempfile::tempdir().unwrap();

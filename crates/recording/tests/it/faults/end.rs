@@ -11,7 +11,7 @@ use crate::disk::{Child, Fault, config};
 fn a_write_that_fails_at_the_very_end_is_told() {
     let fault = Fault {
         call: "write",
-        name: "-wal",
+        name: "journal.db-wal",
         calls: [1, u32::MAX],
         errno: Some(EIO),
         seconds: 0,

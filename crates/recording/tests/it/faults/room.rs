@@ -20,8 +20,8 @@ fn from(call: &'static str, name: &'static str, at: u32, errno: i32) -> Fault {
 #[test]
 fn a_disk_without_room_ends_recording_at_each_place_that_the_book_is_written_to() {
     for (call, name, at) in [
-        ("write", "-wal", 30),
-        ("sync", "-wal", 30),
+        ("write", "journal.db-wal", 80),
+        ("sync", "journal.db-wal", 30),
         ("write", "journal.db", 3),
         ("sync", "journal.db", 2),
     ] {
@@ -43,7 +43,7 @@ fn a_disk_without_room_beside_the_book_keeps_nobody_waiting() {
 
 #[test]
 fn a_disk_that_becomes_read_only_ends_recording_and_can_be_read() {
-    let mut child = Child::new(200).with(from("write", "-wal", 40, EROFS));
+    let mut child = Child::new(200).with(from("write", "journal.db-wal", 80, EROFS));
     child.run();
     let said = child.said();
     assert!(said.starts_with("blocked: "), "{said}");
