@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -127,6 +127,11 @@ logs = [{}]
 
     /// What health says of the witnesses, as soon as it is what is wanted.
     fn witnesses(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.health("witnesses", wanted)
+    }
+
+    /// What health says of this, as soon as it is what is wanted.
+    fn health(&self, check: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + Duration::from_secs(60);
         let (_, admin) = self.running.as_ref().unwrap();
         loop {
@@ -137,7 +142,7 @@ logs = [{}]
                 assert_eq!(answer.status(), 200);
                 answer.json::<Value>().await
             });
-            let told = health.unwrap()["checks"]["witnesses"].clone();
+            let told = health.unwrap()["checks"][check].clone();
             if wanted(&told) {
                 return told;
             }
@@ -300,6 +305,182 @@ fn two_gateways_are_each_others_witness_and_one_that_was_restored_is_found_out()
     two.stop();
 }
 
+const AUTHORITY: &str = "
+[req]
+distinguished_name = name
+prompt = no
+[name]
+CN = a name
+[root]
+basicConstraints = critical,CA:true
+keyUsage = critical,keyCertSign
+[stamper]
+basicConstraints = critical,CA:false
+extendedKeyUsage = critical,timeStamping
+[tsa]
+default_tsa = it
+[it]
+serial = ./serial
+signer_cert = ./stamper.pem
+signer_key = ./stamper.key
+certs = ./root.pem
+signer_digest = sha256
+default_policy = 1.2.3.4.1
+digests = sha256
+";
+
+fn openssl(folder: &Path, line: &str) {
+    let done = Command::new("openssl")
+        .args(line.split_whitespace())
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "openssl {line}: {errors}");
+}
+
+/// `openssl ts` behind HTTP, over the files in a folder. Returns its address.
+fn authority(folder: &Path) -> String {
+    fs::create_dir(folder).unwrap();
+    fs::write(folder.join("config"), AUTHORITY).unwrap();
+    fs::write(folder.join("serial"), "01\n").unwrap();
+    for line in [
+        "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out root.key",
+        "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out stamper.key",
+        "req -new -x509 -key root.key -out root.pem -config config -extensions root -subj /CN=root",
+        "req -new -key stamper.key -out stamper.csr -config config -subj /CN=stamper",
+        "x509 -req -in stamper.csr -CA root.pem -CAkey root.key -set_serial 7 -out stamper.pem \
+         -extfile config -extensions stamper",
+    ] {
+        openssl(folder, line);
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/tsa", listener.local_addr().unwrap());
+    let folder = folder.to_owned();
+    // It ends with the tests.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let (mut length, mut line) = (0, String::new());
+            while stream.read_line(&mut line).unwrap() > 2 {
+                let lower = line.to_ascii_lowercase();
+                if let Some(value) = lower.strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                line.clear();
+            }
+            let mut query = vec![0; length];
+            stream.read_exact(&mut query).unwrap();
+            fs::write(folder.join("query"), query).unwrap();
+            openssl(
+                &folder,
+                "ts -reply -config config -queryfile query -out answer",
+            );
+            let answer = fs::read(folder.join("answer")).unwrap();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                answer.len()
+            );
+            let answer = [head.as_bytes(), &answer].concat();
+            stream.get_mut().write_all(&answer).unwrap();
+        }
+    });
+    address
+}
+
+#[test]
+fn an_authority_gives_times_that_everybody_can_check() {
+    let folder = TempDir::new().unwrap();
+    let tsa = folder.path().join("tsa");
+    let address = authority(&tsa);
+    let stranger = folder.path().join("stranger");
+    authority(&stranger);
+    let mut gateway = Gateway::new(folder.path(), "one");
+    let configure = |gateway: &Gateway, url: &str| {
+        gateway.configure(&format!(
+            "[record.timestamp]\nurl = \"{url}\"\nroots = \"../tsa/root.pem\"\ninterval = \"1s\"\n"
+        ));
+    };
+    // Nothing waits for an authority that is not there.
+    configure(&gateway, "http://127.0.0.1:1");
+    gateway.start();
+    gateway.health("timestamps", |told| {
+        told["state"]
+            .as_str()
+            .is_some_and(|state| state.contains("does not answer"))
+    });
+    gateway.stop();
+    gateway.told(&["verify"], 0);
+    gateway.told(&["verify", "--tsa-roots", "../tsa/root.pem"], 1);
+
+    configure(&gateway, &address);
+    gateway.start();
+    gateway.health("timestamps", |told| told["entries"].as_u64() > Some(0));
+    let report = gateway.told(&["verify", "--json"], 0);
+    let stamped = &report["stamped"];
+    assert_eq!(
+        (&stamped["trusted"], &stamped["verdict"]),
+        (&true.into(), &"consistent".into())
+    );
+    gateway.told(&["verify", "--tsa-roots", "../stranger/root.pem"], 1);
+    gateway.stop();
+
+    // Evidence of nothing but what was there before the last stamp.
+    let until = stamped["time"].as_str().unwrap();
+    let written = gateway.run(&["export", "evidence", "evidence", "--until", until]);
+    assert!(
+        written.status.success(),
+        "{}",
+        String::from_utf8_lossy(&written.stderr)
+    );
+    let evidence = gateway.folder.join("evidence");
+    let check = |roots: &Path| {
+        let pem = fs::read(roots.join("root.pem")).unwrap();
+        let mut demands = tollbook_verify::Demands::default();
+        demands.tsa_roots = Some(tollbook_timestamp::Roots::from_pem(&pem).unwrap());
+        tollbook_verify::check_with(&evidence, &demands).unwrap()
+    };
+    let report = check(&tsa);
+    assert!(
+        report.is_verified(),
+        "{:?} {:?}",
+        report.faults,
+        report.attested
+    );
+    assert_eq!(check(&stranger).exit_code(), 1);
+    let without = tollbook_verify::check(&evidence, None, &[]).unwrap();
+    assert!(without.is_verified(), "{:?}", without.faults);
+
+    // And openssl takes what is there.
+    let stamp = report
+        .attested
+        .iter()
+        .find(|attested| attested.stamp.is_some())
+        .unwrap();
+    let (stamped, token) = (&stamp.file, stamp.file.replace(".stamped", ".tsr"));
+    let roots = tsa.join("root.pem");
+    openssl(
+        &evidence,
+        &format!(
+            "ts -verify -data {stamped} -in {token} -CAfile {}",
+            roots.display()
+        ),
+    );
+    for file in [stamped, &token] {
+        let file = evidence.join(file);
+        let whole = fs::read(&file).unwrap();
+        let mut changed = whole.clone();
+        let place = changed.len() - 30;
+        changed[place] ^= 1;
+        fs::write(&file, changed).unwrap();
+        assert_eq!(check(&tsa).exit_code(), 1, "{}", file.display());
+        fs::remove_file(&file).unwrap();
+        assert_eq!(check(&tsa).exit_code(), 1, "{}", file.display());
+        fs::write(&file, whole).unwrap();
+    }
+    assert!(check(&tsa).is_verified());
+}
+
 #[test]
 fn mistakes_about_witnesses_are_told_with_their_lines() {
     let folder = TempDir::new().unwrap();
@@ -328,6 +509,14 @@ fn mistakes_about_witnesses_are_told_with_their_lines() {
         (
             "[witness]\nlisten = \"127.0.0.1:0\"\nname = \"a b\"\n",
             "`name` must not",
+        ),
+        (
+            "[record.timestamp]\nurl = \"http://t\"\nroots = \"nowhere\"\n",
+            "the roots in",
+        ),
+        (
+            "[record.timestamp]\nurl = \"http://t\"\n",
+            "`roots` is missing",
         ),
         (
             &format!("[witness]\nlisten = \"127.0.0.1:0\"\nlogs = [{key}]\n"),
