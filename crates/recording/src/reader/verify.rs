@@ -13,7 +13,7 @@ use tollbook_ledger::{
 
 use super::count;
 use crate::{
-    Error, ErrorKind, Unrecorded,
+    Error, Unrecorded,
     body::{Opened, Recipe},
     database::{self, signed},
     envelope::{VERSION, content, shape_name},
