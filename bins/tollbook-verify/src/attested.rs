@@ -1,13 +1,14 @@
-//! Checkpoints that others than the log have signed.
+//! Checkpoints that others than the log have signed, or given a time.
 
 use tollbook_ledger::{
     Checkpoint, Past, VerifierKey,
     evidence::{ATTESTED, Attested, Manifest},
 };
+use tollbook_timestamp::Answer;
 
 use crate::{
     bundle::Bundle,
-    check::{Demands, small},
+    check::{Demands, absence, small},
     report::{Attestation, Faults},
 };
 
@@ -16,6 +17,7 @@ pub(crate) struct Found {
     /// The note, with all lines.
     pub(crate) note: String,
     pub(crate) found: Attestation,
+    kind: Attested,
 }
 
 /// The size and kind of the file with this name below the evidence.
@@ -37,10 +39,18 @@ pub(crate) fn read(
         let kind = of(name).filter(|(size, _)| is_file && *size <= manifest.size);
         names.extend(kind.map(|(size, kind)| (size, kind, name.to_owned())));
     }));
-    names.retain(|(_, kind, _)| *kind == Attested::Cosigned);
-    names.sort_by_key(|(size, ..)| *size);
+    names.sort();
+    for (size, kind, file) in &names {
+        let is_stamped = |(other, kind, _): &(u64, Attested, String)| {
+            *kind == Attested::Stamped && other == size
+        };
+        if *kind == Attested::Token && !names.iter().any(is_stamped) {
+            faults.missing(None, file, "what it is a time stamp of is missing");
+        }
+    }
+    names.retain(|(_, kind, _)| *kind != Attested::Token);
     let mut all = Vec::new();
-    for (size, _, file) in names {
+    for (size, kind, file) in names {
         let Some(note) = small(bundle, &file, faults) else {
             continue;
         };
@@ -58,6 +68,7 @@ pub(crate) fn read(
         let covers = manifest.records.last().is_none_or(|last| last < size);
         all.push(Found {
             note,
+            kind,
             found: Attestation {
                 size,
                 file,
@@ -65,6 +76,8 @@ pub(crate) fn read(
                 past: Past::Unknown,
                 witnesses: Vec::new(),
                 met: false,
+                stamp: None,
+                trusted: false,
             },
         });
     }
@@ -72,12 +85,21 @@ pub(crate) fn read(
 }
 
 impl Found {
-    /// Who signed, and whether the log is the one that they saw.
-    pub(crate) fn judge(&mut self, past: Past, demands: &Demands, faults: &mut Faults) {
+    /// Who signed and when, and whether the log is the one that they saw.
+    pub(crate) fn judge(
+        &mut self,
+        past: Past,
+        demands: &Demands,
+        bundle: &Bundle,
+        faults: &mut Faults,
+    ) {
         self.found.past = past;
         if past == Past::Fork {
-            let what = "the log did not grow out of what its witnesses signed";
+            let what = "the log did not grow out of what others signed";
             faults.wrong(None, &self.found.file, what);
+        }
+        if self.kind == Attested::Stamped {
+            return self.stamp(demands, bundle, faults);
         }
         let Some(quorum) = &demands.quorum else {
             return;
@@ -90,4 +112,24 @@ impl Found {
             Err(error) => faults.wrong(None, &self.found.file, error),
         }
     }
+
+    fn stamp(&mut self, demands: &Demands, bundle: &Bundle, faults: &mut Faults) {
+        let file = format!("{ATTESTED}/{}", Attested::Token.file(self.found.size));
+        let token = match bundle.read(&file, MAX_TOKEN) {
+            Ok(token) => token,
+            Err(absent) => return absence(faults, None, &file, absent),
+        };
+        let roots = demands.tsa_roots.as_ref();
+        let answer = Answer::read(&token);
+        match answer.and_then(|answer| answer.check(self.note.as_bytes(), roots)) {
+            Ok(stamp) => {
+                self.found.trusted = roots.is_some() && self.found.past == Past::Consistent;
+                self.found.stamp = Some(stamp);
+            }
+            Err(error) => faults.wrong(None, &file, error),
+        }
+    }
 }
+
+/// A token and a chain of certificates.
+const MAX_TOKEN: u64 = 1 << 20;

@@ -6,6 +6,7 @@ use tollbook_ledger::{
     Checkpoint, Completeness, Integrity, Past, Quorum, Tile, VerifierKey,
     evidence::{CHECKPOINT, MANIFEST, Manifest, RECORDS, VKEY},
 };
+use tollbook_timestamp::Roots;
 
 use crate::{
     attested,
@@ -24,6 +25,9 @@ pub struct Demands {
     pub kept: Vec<String>,
     /// The witnesses of whom so many must have signed a checkpoint that all records are under.
     pub quorum: Option<Quorum>,
+    /// The time-stamping authorities of which one must have given a time to a checkpoint that all
+    /// records are under.
+    pub tsa_roots: Option<Roots>,
 }
 
 /// Checks the evidence in a folder.
@@ -89,6 +93,7 @@ pub fn check_with(folder: impl AsRef<Path>, demands: &Demands) -> Result<Report,
         kept: Vec::new(),
         attested: Vec::new(),
         quorum: demands.quorum.as_ref().map(Quorum::needed),
+        stamps_demanded: demands.tsa_roots.is_some(),
         faults: Vec::new(),
         fault_count: 0,
     };
@@ -139,7 +144,7 @@ fn contents(
     let mut tree = tree::check(bundle, key, head, manifest, &kept, faults);
     let found = tree.kept.split_off(demands.kept.len());
     for (attested, kept) in attested.iter_mut().zip(found) {
-        attested.judge(kept.past, demands, faults);
+        attested.judge(kept.past, demands, bundle, faults);
     }
     report.attested = attested
         .into_iter()

@@ -9,6 +9,7 @@ use std::{
 
 use clap::Parser;
 use tollbook_ledger::{Quorum, VerifierKey, WitnessKey};
+use tollbook_timestamp::Roots;
 
 use crate::{
     check::{Demands, check_with},
@@ -29,7 +30,9 @@ use crate::{
 ///
 ///  - the log was never rewritten since you last saw a checkpoint of it (--checkpoint),
 ///
-///  - witnesses whom you trust saw the same log as you (--witness).
+///  - witnesses whom you trust saw the same log as you (--witness),
+///
+///  - the records are as old as they say (--tsa-roots).
 ///
 /// Two things must come from somewhere else than the folder. The gateway's public key (--vkey):
 /// without it you learn that the records belong to *some* log. And a checkpoint that you kept from
@@ -61,6 +64,10 @@ pub struct Command {
     /// How many of them must have signed a checkpoint that all records here are under; else all.
     #[arg(long, value_name = "N", requires = "witness")]
     quorum: Option<usize>,
+    /// The roots of the time-stamping authorities that you trust, in PEM. One of them must have given a
+    /// time to a checkpoint that all records here are under.
+    #[arg(long, value_name = "FILE")]
+    tsa_roots: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -89,10 +96,16 @@ impl Command {
         let quorum = quorum
             .transpose()
             .map_err(|error| (2, format!("--witness and --quorum: {error}")))?;
+        let roots = self.tsa_roots.as_deref().map(|file| {
+            let wrong = |why: String| (2, format!("cannot use {}: {why}", file.display()));
+            let pem = fs::read(file).map_err(|error| wrong(error.to_string()))?;
+            Roots::from_pem(&pem).map_err(|error| wrong(error.to_string()))
+        });
         let demands = Demands {
             key: self.vkey,
             kept,
             quorum,
+            tsa_roots: roots.transpose()?,
         };
         let report = check_with(&self.bundle, &demands).map_err(|error| (3, error.to_string()))?;
         let names: Vec<String> = self

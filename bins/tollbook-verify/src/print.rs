@@ -108,10 +108,23 @@ fn witnessed(report: &Report, line: &mut impl FnMut(&str, &str)) {
             format!("NO: not all records here by {needed} of those you named")
         };
         line("witnessed", &told);
-    } else if !report.attested.is_empty() {
+    } else if (report.attested.iter()).any(|attested| attested.stamp.is_none()) {
         line(
             "witnessed",
             "by whom is told if you name witnesses with --witness",
+        );
+    }
+    if report.stamps_demanded {
+        let told = if report.is_stamped() {
+            "yes, all records here, by an authority that you trust"
+        } else {
+            "NO: not all records here by an authority that you trust"
+        };
+        line("time stamp", told);
+    } else if (report.attested.iter()).any(|attested| attested.stamp.is_some()) {
+        line(
+            "time stamp",
+            "by whom is told if you give roots with --tsa-roots",
         );
     }
     for attested in &report.attested {
@@ -121,6 +134,9 @@ fn witnessed(report: &Report, line: &mut impl FnMut(&str, &str)) {
             let micros = i64::try_from(one.time).unwrap_or(i64::MAX);
             let time = time_to_text(micros.saturating_mul(1_000_000));
             told += &format!("; {} at {time}", one.witness);
+        }
+        if let Some(stamp) = &attested.stamp {
+            told += &format!("; there were at {}", time_to_text(stamp.time));
         }
         line("", &told);
     }

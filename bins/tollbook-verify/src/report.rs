@@ -5,6 +5,7 @@ use tollbook_ledger::{
     Broken, Chain, Completeness, Cosigned, Integrity, Kept, MAX_FAULTS, Past, Pulse,
     evidence::{Manifest, id_to_text, time_to_text},
 };
+use tollbook_timestamp::Stamp;
 
 /// What the check of evidence found.
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub struct Report {
     pub attested: Vec<Attestation>,
     /// How many witnesses must have signed one that all records are under, if that is demanded.
     pub quorum: Option<usize>,
+    /// Whether a time stamp of a checkpoint that all records are under is demanded.
+    pub stamps_demanded: bool,
     /// What is wrong; at most [`MAX_FAULTS`].
     pub faults: Vec<Fault>,
     /// How much is wrong, also beyond what `faults` holds.
@@ -65,6 +68,10 @@ pub struct Attestation {
     pub witnesses: Vec<Cosigned>,
     /// Whether they are enough.
     pub met: bool,
+    /// What the time-stamping authority said, if it is a checkpoint that has a time stamp.
+    pub stamp: Option<Stamp>,
+    /// Whether that authority is one of those whose roots were given.
+    pub trusted: bool,
 }
 
 /// One thing that is wrong.
@@ -144,7 +151,8 @@ impl Report {
         let no = self.integrity == Integrity::Broken
             || self.completeness == Completeness::Incomplete
             || self.kept.iter().any(|kept| wrong(kept.past))
-            || !self.is_witnessed();
+            || !self.is_witnessed()
+            || !self.is_stamped();
         let yes = self.fault_count == 0
             && self.integrity == Integrity::Proven
             && self.completeness == Completeness::Complete
@@ -160,6 +168,13 @@ impl Report {
     pub fn is_witnessed(&self) -> bool {
         let enough = |attested: &Attestation| attested.met && attested.covers;
         self.quorum.is_none() || self.attested.iter().any(enough)
+    }
+
+    /// Whether an authority that is trusted gave a time to what all records are under, if that is
+    /// demanded.
+    pub fn is_stamped(&self) -> bool {
+        let one = |attested: &Attestation| attested.trusted && attested.covers;
+        !self.stamps_demanded || self.attested.iter().any(one)
     }
 
     /// The short answer.
@@ -214,6 +229,7 @@ impl Report {
             "checkpoints": kept.collect::<Vec<_>>(),
             "quorum": self.quorum,
             "witnessed": self.is_witnessed(),
+            "stamped": self.is_stamped(),
             "attested": self.attested.iter().map(attestation).collect::<Vec<_>>(),
             "faults": faults.collect::<Vec<_>>(),
             "fault_count": self.fault_count,
@@ -243,6 +259,8 @@ fn attestation(attested: &Attestation) -> Value {
         "verdict": attested.past.as_str(),
         "witnesses": witnesses.collect::<Vec<_>>(),
         "met": attested.met,
+        "time": attested.stamp.as_ref().map(|stamp| time_to_text(stamp.time)),
+        "trusted": attested.trusted,
     })
 }
 

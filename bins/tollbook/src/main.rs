@@ -53,6 +53,13 @@ enum Command {
     Doctor(command::doctor::Doctor),
     Verify(command::verify::Verify),
     Recover(command::recover::Recover),
+    #[command(subcommand)]
+    Hold(command::hold::Hold),
+    Erase(command::erase::Erase),
+    #[command(subcommand)]
+    Retention(command::retention::Retention),
+    #[command(subcommand)]
+    Keys(command::keys::Keys),
     Export(command::export::Export),
     #[command(subcommand)]
     Witness(command::witness::Witness),
@@ -91,6 +98,10 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Doctor(doctor) => command::block_on(doctor.run()),
         Command::Verify(verify) => verify.run(),
         Command::Recover(recover) => recover.run(),
+        Command::Hold(hold) => hold.run(),
+        Command::Erase(erase) => erase.run(),
+        Command::Retention(retention) => retention.run(),
+        Command::Keys(keys) => keys.run(),
         Command::Export(export) => export.run(),
         Command::Witness(witness) => witness.run(),
         Command::Sinks(sinks) => sinks.run(),

@@ -37,6 +37,7 @@ pub mod config;
 pub mod control;
 mod edge;
 mod events;
+mod index;
 mod masks;
 mod monitor;
 mod mounts;
@@ -44,6 +45,7 @@ mod oauth;
 mod opening;
 mod plan;
 mod policies;
+mod retention;
 mod run;
 mod sinks;
 mod stack;
@@ -64,5 +66,5 @@ pub mod policy {
         Report, replay,
     };
 }
-pub use run::{Gateway, StartError};
+pub use run::{Gateway, StartError, digest_key};
 pub use stack::{AnswerBody, ClaudeConnection, ConnectionStack};

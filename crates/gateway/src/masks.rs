@@ -81,6 +81,19 @@ impl ConnectionMasks {
         }))
     }
 
+    /// The same, where the record has digests of the secrets that are masked in it, made with this
+    /// key.
+    pub(crate) fn digesting(&self, key: &MaskKey) -> Self {
+        let groups = self.0.groups.iter();
+        let groups = groups.map(|(names, masks)| (names.clone(), masks.digesting(key)));
+        Self(Arc::new(Inner {
+            connection: self.0.connection.clone(),
+            everyone: self.0.everyone.digesting(key),
+            groups: groups.collect(),
+            vault: self.0.vault.clone(),
+        }))
+    }
+
     /// What masks the heads of requests, which are recorded before anybody knows who asks.
     pub(crate) fn head(&self) -> &Masker {
         &self.0.everyone.record.requests
@@ -159,6 +172,17 @@ impl ChooseWire for ConnectionMasks {
 }
 
 impl Masks {
+    fn digesting(&self, key: &MaskKey) -> Self {
+        let RecordMaskers {
+            requests, answers, ..
+        } = &self.record;
+        Self {
+            record: RecordMaskers::new(requests.digesting(key.clone()))
+                .answers(answers.digesting(key.clone())),
+            ..self.clone()
+        }
+    }
+
     fn keyed(&self, key: &MaskKey) -> Self {
         let keyed = |masker: &Masker| {
             let needs = [

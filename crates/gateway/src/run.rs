@@ -16,7 +16,7 @@ use tokio_util::{
     task::{AbortOnDropHandle, TaskTracker},
 };
 use tollbook_approvals::{ApprovalLayer, Approvals, Key, Limits, Notify};
-use tollbook_budget::Budgets;
+use tollbook_budget::{Budgets, Prices};
 use tollbook_exchange::{Code, Refusal};
 use tollbook_identity::{GateAuthenticator, TokenExchange};
 use tollbook_inspect::JudgeToolCall;
@@ -32,21 +32,25 @@ use crate::{
     admin::{self, Admin},
     approvals::BookWitness,
     claude,
-    config::{ApprovalsConfig, ConnectionConfig, ToolCalls, WITNESS, WitnessService},
+    config::{
+        ApprovalsConfig, ConnectionConfig, LimitsConfig, ToolCalls, WITNESS, WitnessService,
+    },
     control::{self, Control, Listening},
     edge::{Edge, EdgeError},
     events::{Event, Events},
+    index,
     masks::ConnectionMasks,
     monitor::{self, Alarm},
     mounts::{Mount, Mounts, OAUTH},
     oauth,
     plan::{Channels, Plan},
     policies::LivePolicies,
+    retention,
     sinks::SinkWitness,
     stack::{self, ClaudeConnection},
     tools::ToolGate,
     witness,
-    witnesses::Witnessing,
+    witnesses::{Witnessing, stamp},
 };
 
 /// How long an answer that is no stream waits for people, unless the configuration says.
@@ -67,6 +71,18 @@ const BOUND: [&str; 2] = ["anthropic-beta", "anthropic-version"];
 const APPROVALS_KEY: &str = "approvals";
 /// What the key is for with which hashes and tokens are made, unless the configuration names one.
 const MASKING_KEY: &str = "masking";
+/// What the key is for with which digests of secrets are made.
+const DIGEST_KEY: &str = "digests of secrets";
+
+/// The key with which the gateway on this folder leaves digests of the secrets that it masks: who has
+/// a secret as well finds where it was masked.
+///
+/// # Errors
+///
+/// When the folder has no key, as a copy may not have, or one that cannot be used.
+pub fn digest_key(folder: &Path) -> Result<MaskKey, tollbook_state::Error> {
+    Ok(MaskKey::new(*tollbook_state::key_of(folder, DIGEST_KEY)?))
+}
 
 /// A running gateway.
 #[derive(Debug)]
@@ -182,6 +198,7 @@ impl Gateway {
             mask_key,
             connections,
             witnesses,
+            authority,
             ..
         } = plan;
         let events = Events::new(recorder.clone(), masker.clone());
@@ -197,11 +214,20 @@ impl Gateway {
             alarm.clone(),
             events.clone(),
         ));
+        let retention = Arc::new(plan_config.retention());
+        tasks.spawn(retention::keep(recorder.clone(), Arc::clone(&retention)));
+        if plan_config.search.index {
+            match prices(&plan_config.limits) {
+                Ok(prices) => drop(tasks.spawn(index::follow(config.data.clone(), prices))),
+                Err(why) => tracing::warn!(why, "the search index is not kept fresh"),
+            }
+        }
         match Listening::at(&config.data) {
             Ok(socket) => {
                 let control = Control {
                     recorder: recorder.clone(),
                     masker: masker.clone(),
+                    retention: Arc::clone(&retention),
                 };
                 tasks.spawn(control::serve(socket, control));
             }
@@ -215,6 +241,10 @@ impl Gateway {
             let anchor = plan_config.record.anchor.clone();
             let (folder, witnessing) = (config.data.clone(), witnessing.clone());
             tasks.spawn(asking.ask(folder, anchor, witnessing, events.clone()));
+        }
+        if let Some((authority, every)) = authority {
+            let (folder, witnessing) = (config.data.clone(), witnessing.clone());
+            tasks.spawn(stamp(authority, every, folder, witnessing));
         }
         let witness_address = match witness {
             Some(Witnesses { edge, key, service }) => {
@@ -289,9 +319,11 @@ impl Gateway {
             Some(key) => key,
             None => MaskKey::new(*state.key(MASKING_KEY).map_err(StartError::State)?),
         };
+        let digest_key = MaskKey::new(*state.key(DIGEST_KEY).map_err(StartError::State)?);
+        let masks_of = |masks: ConnectionMasks| masks.keyed(&mask_key).digesting(&digest_key);
         let connections: Vec<_> = connections
             .into_iter()
-            .map(|(config, masks, forward)| (config, masks.keyed(&mask_key), forward))
+            .map(|(config, masks, forward)| (config, masks_of(masks), forward))
             .collect();
         let vaults = connections.iter().map(|(_, masks, _)| masks.clone());
         tasks.spawn(forget(vaults.collect()));
@@ -361,8 +393,12 @@ impl Gateway {
         // What people were to be told is lost with a channel that does not answer, and nothing else.
         drop(tokio::time::timeout(FAREWELL, self.replies.wait()).await);
         self.channels.close().await;
-        if let Err(error) = self.state.keep_budgets(&self.budgets).await {
-            tracing::warn!(%error, "what was spent last could not be kept");
+        // A disk that hangs must not hold the end back; the counters were kept seconds ago.
+        let kept = tokio::time::timeout(FAREWELL, self.state.keep_budgets(&self.budgets)).await;
+        match kept {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "what was spent last could not be kept"),
+            Err(_) => tracing::warn!("what was spent last could not be kept in time"),
         }
         let (recorder, health) = (self.recorder.clone(), self.recorder.health());
         let closed = tokio::task::spawn_blocking(move || recorder.close()).await;
@@ -508,6 +544,15 @@ impl Channels {
             slack.close(FAREWELL).await;
         }
     }
+}
+
+/// The prices that the index reckons with, which are those of budgets.
+fn prices(limits: &LimitsConfig) -> Result<Prices, String> {
+    let Some(file) = &limits.prices else {
+        return Prices::built_in().map_err(|error| error.to_string());
+    };
+    let text = std::fs::read_to_string(&file.value).map_err(|error| error.to_string())?;
+    Prices::parse(&text).map_err(|error| error.to_string())
 }
 
 /// Opens the book, for which a command that notes a view may have to end first.

@@ -15,9 +15,10 @@ use std::{
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use tollbook_exchange::Timestamp;
 use tollbook_ledger::{Checkpoint, Hash, Quorum, SignatureLine};
 use tollbook_recording::{Attestations, Reader};
-use tollbook_witness::{Client, Failure, Leaves};
+use tollbook_witness::{Authority, Client, Failure, Leaves};
 
 use crate::events::{Event, Events};
 
@@ -39,6 +40,18 @@ struct State {
     /// The size of the newest checkpoint that enough have signed.
     witnessed: u64,
     each: BTreeMap<String, One>,
+    stamps: Option<Stamps>,
+}
+
+/// How far time stamps have come.
+#[derive(Clone, Debug, Default)]
+struct Stamps {
+    /// The size of the newest checkpoint that has one.
+    size: u64,
+    /// What it says.
+    time: Option<i64>,
+    /// Why there is none since then.
+    failure: Option<String>,
 }
 
 /// How far one witness has come.
@@ -157,7 +170,80 @@ impl Asking {
     }
 }
 
+/// Has an authority give times to checkpoints, for as long as the gateway runs. They are kept with
+/// the checkpoint that they are about, below `folder`.
+pub(crate) async fn stamp(
+    authority: Authority,
+    every: Duration,
+    folder: PathBuf,
+    witnessing: Witnessing,
+) {
+    let mut book = None;
+    let mut pause = FIRST.min(every);
+    witnessing.update(|state| state.stamps = Some(Stamps::default()));
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = AGAIN.min(every);
+        if book.is_none() {
+            let folder = folder.clone();
+            book = blocking(move || Book::open(&folder, None))
+                .await
+                .map(Arc::new);
+        }
+        let Some(book) = &book else {
+            continue;
+        };
+        let reading = Arc::clone(book);
+        let Some((note, head)) = blocking(move || reading.head()).await else {
+            continue;
+        };
+        match authority.ask(note.as_bytes()).await {
+            Ok((token, stamp)) => {
+                let kept = book.kept.clone();
+                let kept = blocking(move || kept.keep_stamped(head.size, &note, &token)).await;
+                if kept.is_some() {
+                    pause = every;
+                    witnessing.stamped(head.size, stamp.time);
+                }
+            }
+            Err(failure) => witnessing.unstamped(&failure),
+        }
+    }
+}
+
 impl Witnessing {
+    /// What health says of time stamps, where there are any.
+    pub(crate) fn stamps(&self) -> Option<Value> {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamps = state.stamps.as_ref()?;
+        Some(json!({
+            "entries": stamps.size,
+            "time": stamps.time.map(|time| Timestamp::from_micros(time).to_string()),
+            "state": stamps.failure.as_deref().unwrap_or("ok"),
+        }))
+    }
+
+    fn stamped(&self, size: u64, time: i64) {
+        self.update(|state| {
+            state.stamps = Some(Stamps {
+                size,
+                time: Some(time),
+                failure: None,
+            });
+        });
+    }
+
+    fn unstamped(&self, failure: &Failure) {
+        let told = told(failure);
+        self.update(|state| {
+            let stamps = state.stamps.get_or_insert_default();
+            if stamps.failure.is_none() {
+                tracing::warn!(why = told, "there is no time stamp");
+            }
+            stamps.failure = Some(told);
+        });
+    }
+
     /// What health says of them, where anybody is asked; `entries` is the size of the book.
     pub(crate) fn told(&self, entries: u64) -> Option<Value> {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -209,8 +295,7 @@ impl Witnessing {
 
     /// Notes why a witness did not sign. Whether it is another reason than before.
     fn failed(&self, name: &str, failure: &Failure) -> bool {
-        let source = failure.source().map(|source| format!(": {source}"));
-        let told = format!("{failure}{}", source.unwrap_or_default());
+        let told = told(failure);
         let mut is_news = false;
         self.update(|state| {
             let one = state.each.entry(name.to_owned()).or_default();
@@ -257,6 +342,11 @@ impl Leaves for Book {
     }
 }
 
+fn told(failure: &Failure) -> String {
+    let source = failure.source().map(|source| format!(": {source}"));
+    format!("{failure}{}", source.unwrap_or_default())
+}
+
 /// The book has two histories: that is told in the log, by health, and in the book itself.
 async fn alarm(name: &str, failure: &Failure, events: &Events) {
     let what = failure.to_string();
@@ -291,3 +381,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 const INTERVAL: Duration = Duration::from_secs(10);
+/// So that a gateway that has just started has one soon.
+const FIRST: Duration = Duration::from_secs(2);
+/// After a failure.
+const AGAIN: Duration = Duration::from_secs(60);

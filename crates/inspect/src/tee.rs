@@ -328,3 +328,32 @@ fn note(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_back_is_not_settled() {
+        let mut progress = Progress::default();
+        // Coded: what comes and what it is without its coding have other lengths.
+        for (bytes, plain, held, settled) in [
+            (10, 100, Some(0), 10),
+            (5, 50, Some(20), 10),
+            // Longer than what came last: the piece before is not whole either.
+            (5, 10, Some(30), 10),
+            (5, 10, Some(10), 20),
+            // An event passed without the end of its text.
+            (5, 40, None, 20),
+            (5, 40, Some(40), 30),
+            (5, 0, Some(0), 40),
+        ] {
+            progress.plain += plain;
+            progress.pushed(bytes, held);
+            assert_eq!(progress.settled, settled, "{bytes} {plain} {held:?}");
+        }
+        progress.pushed(5, Some(7));
+        progress.ended();
+        assert_eq!((progress.seen, progress.settled), (45, 45));
+    }
+}

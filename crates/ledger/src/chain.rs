@@ -337,6 +337,7 @@ mod tests {
                 exchange: [99; 16],
                 session: [*session; 16],
                 link,
+                seal: crate::Seal::PLAIN,
             };
             let hash = Hash([u8::try_from(sequence).unwrap() + 1; 32]);
             assert_eq!(chains.entry(&header, hash), Ok(()));

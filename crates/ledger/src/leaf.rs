@@ -2,18 +2,18 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Hash, Link};
+use crate::{Error, Hash, Link, Seal};
 
-/// The length of a leaf of version 2.
-pub const LEAF_BYTES: usize = HEADER_BYTES + 32;
+/// The length of a leaf of version 3.
+pub const LEAF_BYTES: usize = HEADER_BYTES + 32 + CHECK_BYTES;
 
 /// One leaf of the log: a small fixed record that commits to an entry without telling about it.
 ///
-/// Version 2, all numbers most significant byte first:
+/// Version 3, all numbers most significant byte first:
 ///
 /// | offset | bytes | field |
 /// |---|---|---|
-/// | 0 | 1 | version, 2 |
+/// | 0 | 1 | version, 3 |
 /// | 1 | 1 | [`Kind`] |
 /// | 2 | 2 | in a start, heartbeat or state the seconds until the next heartbeat, else 0 |
 /// | 4 | 8 | sequence: the leaf's index in the log |
@@ -23,7 +23,13 @@ pub const LEAF_BYTES: usize = HEADER_BYTES + 32;
 /// | 52 | 8 | ordinal: the number of entries of the session before this one |
 /// | 60 | 4 | exchanges of the session without an outcome after this entry |
 /// | 64 | 32 | leaf hash of the session's entry before this one; zeros in the first |
-/// | 96 | 32 | [`commitment`] to the 96 bytes before, the salt and the envelope |
+/// | 96 | 16 | id of the key that the entry is encrypted with; zeros where it is stored as it is |
+/// | 112 | 32 | [`SealedDigest`](crate::SealedDigest) over what is stored; zeros where it is stored as it is |
+/// | 144 | 32 | [`commitment`] to the 144 bytes before, the salt and the envelope |
+/// | 176 | 8 | the first bytes of a SHA-256 over the tag `tollbook-leaf-v3`, a zero byte and the 176 before |
+///
+/// The last field proves nothing, for anybody can compute it. It names the leaf in which a byte went
+/// wrong, where the commitment cannot be opened because there is no key, or no key any more.
 ///
 /// Sequence and tree tie the leaf to the log as a whole; ordinal, count and previous hash tie it to
 /// its session, so that the records of one session are seen to be without a gap also where
@@ -53,6 +59,8 @@ pub struct Header {
     pub session: [u8; 16],
     /// Its place in the session.
     pub link: Link,
+    /// How the entry is stored.
+    pub seal: Seal,
 }
 
 /// What kind of entry a leaf stands for.
@@ -73,18 +81,32 @@ pub enum Kind {
     Stop,
     /// The room on its disk became little, or enough again. In a leaf: 7.
     State,
+    /// Keys are destroyed, so that what they encrypted is erased. In a leaf: 8.
+    Tombstone,
+    /// Something must not be erased, or may be again. In a leaf: 9.
+    Hold,
 }
 
-/// Commits to an entry: SHA-256 over the tag `tollbook-envelope-v2` and a zero byte, the leaf's
-/// header, the salt and the envelope.
+/// Commits to an entry: SHA-256 over the tag `tollbook-entry-v3` and a zero byte, the leaf's header,
+/// and the [`salted`] digest of its envelope.
 ///
-/// All but the envelope have a fixed length, so no two entries have the same input. The header is
-/// part of it so that a byte changed anywhere in a leaf is found at that leaf, and not only as a
-/// wrong root. Without the salt nobody can test guesses about the envelope.
-pub fn commitment(header: &Header, salt: &[u8; 32], envelope: &[u8]) -> Hash {
+/// The header is part of it so that a byte changed anywhere in a leaf is found at that leaf, and not
+/// only as a wrong root.
+pub fn commitment(header: &Header, salted: &Hash) -> Hash {
     let mut hasher = Sha256::new();
-    hasher.update(b"tollbook-envelope-v2\0");
+    hasher.update(b"tollbook-entry-v3\0");
     hasher.update(header.to_bytes());
+    hasher.update(salted.0);
+    Hash(hasher.finalize().into())
+}
+
+/// The salted digest of an envelope: SHA-256 over the tag `tollbook-envelope-v3` and a zero byte,
+/// the salt and the envelope.
+///
+/// Without the salt nobody can test guesses about the envelope.
+pub fn salted(salt: &[u8; 32], envelope: &[u8]) -> Hash {
+    let mut hasher = Sha256::new();
+    hasher.update(b"tollbook-envelope-v3\0");
     hasher.update(salt);
     hasher.update(envelope);
     Hash(hasher.finalize().into())
@@ -93,9 +115,14 @@ pub fn commitment(header: &Header, salt: &[u8; 32], envelope: &[u8]) -> Hash {
 impl Leaf {
     /// The leaf of the entry with this header, salt and envelope.
     pub fn seal(header: Header, salt: &[u8; 32], envelope: &[u8]) -> Self {
+        Self::of(header, &salted(salt, envelope))
+    }
+
+    /// The leaf of the entry with this header and [`salted`] digest.
+    pub fn of(header: Header, salted: &Hash) -> Self {
         Self {
             header,
-            commitment: commitment(&header, salt, envelope),
+            commitment: commitment(&header, salted),
         }
     }
 
@@ -103,8 +130,18 @@ impl Leaf {
     ///
     /// # Errors
     ///
-    /// [`Error::Leaf`] for another length, version or kind.
+    /// [`Error::Leaf`] for another length, version or kind, or when a byte of it was changed.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        let leaf = Self::peek(bytes)?;
+        if bytes.ends_with(&check(bytes)) {
+            Ok(leaf)
+        } else {
+            Err(Error::Leaf)
+        }
+    }
+
+    /// Reads a leaf in which a byte may be wrong.
+    pub(crate) fn peek(bytes: &[u8]) -> Result<Self, Error> {
         let bytes: &[u8; LEAF_BYTES] = bytes.try_into().map_err(|_| Error::Leaf)?;
         let (&[version, kind], rest) = split::<2>(bytes)?;
         let (period, rest) = split::<2>(rest)?;
@@ -115,6 +152,8 @@ impl Leaf {
         let (ordinal, rest) = split::<8>(rest)?;
         let (open, rest) = split::<4>(rest)?;
         let (previous, rest) = split::<32>(rest)?;
+        let (key, rest) = split::<16>(rest)?;
+        let (digest, rest) = split::<32>(rest)?;
         let (commitment, _) = split::<32>(rest)?;
         if version != VERSION {
             return Err(Error::Leaf);
@@ -132,6 +171,10 @@ impl Leaf {
                     open: u32::from_be_bytes(*open),
                     previous: Hash(*previous),
                 },
+                seal: Seal {
+                    key: *key,
+                    digest: Hash(*digest),
+                },
             },
             commitment: Hash(*commitment),
         })
@@ -139,15 +182,17 @@ impl Leaf {
 
     /// Whether the leaf is the one of this salt and envelope.
     pub fn opens_with(&self, salt: &[u8; 32], envelope: &[u8]) -> bool {
-        self.commitment == commitment(&self.header, salt, envelope)
+        self.commitment == commitment(&self.header, &salted(salt, envelope))
     }
 
     /// The bytes that the tree is built over.
     pub fn to_bytes(&self) -> [u8; LEAF_BYTES] {
         let mut bytes = [0; LEAF_BYTES];
-        let (header, commitment) = bytes.split_at_mut(HEADER_BYTES);
+        let (header, rest) = bytes.split_at_mut(HEADER_BYTES);
         header.copy_from_slice(&self.header.to_bytes());
-        commitment.copy_from_slice(&self.commitment.0);
+        rest[..32].copy_from_slice(&self.commitment.0);
+        let check = check(&bytes);
+        bytes[LEAF_BYTES - CHECK_BYTES..].copy_from_slice(&check);
         bytes
     }
 }
@@ -170,6 +215,8 @@ impl Header {
         bytes[52..60].copy_from_slice(&self.link.ordinal.to_be_bytes());
         bytes[60..64].copy_from_slice(&self.link.open.to_be_bytes());
         bytes[64..96].copy_from_slice(&self.link.previous.0);
+        bytes[96..112].copy_from_slice(&self.seal.key);
+        bytes[112..144].copy_from_slice(&self.seal.digest.0);
         bytes
     }
 }
@@ -185,6 +232,8 @@ impl Kind {
             Self::Start => 5,
             Self::Stop => 6,
             Self::State => 7,
+            Self::Tombstone => 8,
+            Self::Hold => 9,
         }
     }
 
@@ -198,6 +247,8 @@ impl Kind {
             5 => Some(Self::Start),
             6 => Some(Self::Stop),
             7 => Some(Self::State),
+            8 => Some(Self::Tombstone),
+            9 => Some(Self::Hold),
             _ => None,
         }
     }
@@ -212,6 +263,8 @@ impl Kind {
             Self::Start => "start",
             Self::Stop => "stop",
             Self::State => "state",
+            Self::Tombstone => "tombstone",
+            Self::Hold => "hold",
         }
     }
 }
@@ -220,8 +273,18 @@ fn split<const N: usize>(bytes: &[u8]) -> Result<(&[u8; N], &[u8]), Error> {
     bytes.split_first_chunk().ok_or(Error::Leaf)
 }
 
-const VERSION: u8 = 2;
-const HEADER_BYTES: usize = 96;
+/// The check of a leaf with these bytes, whatever stands in its place.
+fn check(leaf: &[u8]) -> [u8; CHECK_BYTES] {
+    let end = leaf.len().saturating_sub(CHECK_BYTES);
+    let digest = Hash::of(&[b"tollbook-leaf-v3\0", &leaf[..end]]).0;
+    let mut check = [0; CHECK_BYTES];
+    check.copy_from_slice(&digest[..CHECK_BYTES]);
+    check
+}
+
+const VERSION: u8 = 3;
+const HEADER_BYTES: usize = 144;
+const CHECK_BYTES: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -240,13 +303,17 @@ mod tests {
                 open: 0x2122_2324,
                 previous: Hash([0xdd; 32]),
             },
+            seal: Seal {
+                key: [0xee; 16],
+                digest: Hash([0xff; 32]),
+            },
         };
         Leaf::seal(header, &[0xcc; 32], b"envelope")
     }
 
     /// The layout is read by verifiers that other people keep: it never changes.
     #[test]
-    fn the_layout_of_version_2_is_fixed() {
+    fn the_layout_of_version_3_is_fixed() {
         let hex: String = leaf()
             .to_bytes()
             .iter()
@@ -254,7 +321,7 @@ mod tests {
             .collect();
         assert_eq!(
             hex,
-            "02020d0e\
+            "03020d0e\
              0102030405060708\
              fffffffffffffffe\
              aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\
@@ -262,7 +329,10 @@ mod tests {
              1112131415161718\
              21222324\
              dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd\
-             b04b6cd1afe8af2ddc762e8992ebf75874ab7f6e16f1a8d23e59f8b279625a65"
+             eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee\
+             ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff\
+             194b450e253c848034fcd927543c9acfc8befa096d3019fd44b5e23a53ea2ad5\
+             c7fe122477609281"
         );
         assert_eq!(Leaf::from_bytes(&leaf().to_bytes()), Ok(leaf()));
     }
@@ -273,9 +343,13 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut changed = bytes;
             changed[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Leaf::from_bytes(&changed), Err(Error::Leaf), "bit {bit}");
+            // Who changes a leaf can mend its check, and then does not open the commitment.
+            let mended = check(&changed);
+            changed[LEAF_BYTES - CHECK_BYTES..].copy_from_slice(&mended);
             let opens =
                 Leaf::from_bytes(&changed).is_ok_and(|l| l.opens_with(&[0xcc; 32], b"envelope"));
-            assert!(!opens, "bit {bit}");
+            assert!(!opens || changed == bytes, "bit {bit}");
         }
         assert!(leaf().opens_with(&[0xcc; 32], b"envelope"));
         assert!(!leaf().opens_with(&[0xcd; 32], b"envelope"));

@@ -12,6 +12,10 @@
 //! of: keep checkpoints elsewhere. Witnesses do that for a living: an [`AddCheckpoint`] asks one, and
 //! what it answers stands in the note, where a [`Quorum`] finds it.
 //!
+//! What an entry brings to the disk may be encrypted. Then its leaf has a [`Seal`]: the id of the key
+//! and a digest over the stored bytes, by which those check the log who have no key, and everybody
+//! when the key was destroyed.
+//!
 //! The leaves of one session form a [`Chain`], with their number, so that a session is seen to be
 //! without gaps by itself. The book's own entries (starts, stops, heartbeats) do as well: a
 //! [`Pulse`] tells when nobody wrote, and why.
@@ -24,7 +28,7 @@
 //!
 //! ```
 //! use tollbook_ledger::{
-//!     Chain, Checkpoint, Entry, Frontier, Header, Kind, Leaf, SigningKey, Verdict, Verifier,
+//!     Chain, Checkpoint, Entry, Frontier, Header, Kind, Leaf, Seal, SigningKey, Verdict, Verifier,
 //!     leaf_hash,
 //! };
 //!
@@ -37,6 +41,7 @@
 //!     exchange: [1; 16],
 //!     session: [2; 16],
 //!     link: Chain::new().next(Kind::Intent),
+//!     seal: Seal::PLAIN,
 //! };
 //! let leaf = Leaf::seal(header, &[3; 32], b"{}").to_bytes();
 //!
@@ -71,6 +76,7 @@ mod note;
 mod past;
 mod proof;
 mod pulse;
+mod seal;
 mod tile;
 mod tiled;
 mod tlog_proof;
@@ -85,11 +91,12 @@ pub use digest::ContentDigest;
 pub use error::Error;
 pub use hash::{Hash, leaf_hash};
 pub use key::{SigningKey, VerifierKey};
-pub use leaf::{Header, Kind, LEAF_BYTES, Leaf, commitment};
+pub use leaf::{Header, Kind, LEAF_BYTES, Leaf, commitment, salted};
 pub use note::{Note, SignatureLine};
 pub use past::{History, Kept, Past};
 pub use proof::{Growth, consistency_proof, inclusion_proof, verify_consistency, verify_inclusion};
 pub use pulse::{Pulse, Silence, Why};
+pub use seal::{Seal, SealedDigest};
 pub use tile::{Level, TILE_WIDTH, Tile, Tiler};
 pub use tiled::TiledTree;
 pub use tlog_proof::LogProof;

@@ -138,6 +138,7 @@ mod tests {
             exchange: [0; 16],
             session: BOOK,
             link: Chain::new().next(kind),
+            seal: crate::Seal::PLAIN,
         };
         let asked = Header {
             session: [1; 16],

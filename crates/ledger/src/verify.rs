@@ -39,7 +39,7 @@ pub struct Verifier {
     lacks: bool,
 }
 
-/// One entry of a log as it is stored.
+/// One entry of a log, opened.
 #[derive(Clone, Copy)]
 pub struct Entry<'a> {
     /// The leaf.
@@ -141,6 +141,8 @@ pub enum What {
     Session(Broken),
     /// Leaf, salt and envelope do not belong together.
     Commitment,
+    /// What is stored encrypted is not what the leaf has the digest of.
+    Sealed,
     /// The checkpoint cannot be read, or the key did not sign it.
     Checkpoint(Error),
     /// The checkpoint was given after the entries it is about.
@@ -178,9 +180,23 @@ impl Verifier {
 
     /// Takes the next entry. Returns the leaf's header if all of the entry belongs together.
     pub fn entry(&mut self, entry: &Entry<'_>) -> Option<Header> {
+        self.next(entry.leaf, check(entry))
+    }
+
+    /// Takes the next entry as it is stored: a leaf, and the digest over what lies on the disk.
+    /// Nobody opens it. Returns the leaf's header if the two belong together.
+    pub fn sealed(&mut self, leaf: &[u8], digest: &Hash) -> Option<Header> {
+        let checked = match Leaf::from_bytes(leaf) {
+            Ok(leaf) if leaf.header.seal.digest == *digest => Ok(leaf.header),
+            Ok(_) => Err(What::Sealed),
+            Err(_) => Err(What::Leaf),
+        };
+        self.next(leaf, checked)
+    }
+
+    fn next(&mut self, leaf: &[u8], checked: Result<Header, What>) -> Option<Header> {
         self.count += 1;
-        let hash = leaf_hash(entry.leaf);
-        let checked = self.check(entry);
+        let hash = leaf_hash(leaf);
         match checked {
             Ok(header) => {
                 self.place(&header);
@@ -191,7 +207,7 @@ impl Verifier {
             }
             Err(what) => {
                 self.fault(Some(self.next), what);
-                match Leaf::from_bytes(entry.leaf) {
+                match Leaf::peek(leaf) {
                     Ok(leaf) if leaf.header.sequence == self.next => {
                         self.chains.doubt(&leaf.header, hash);
                     }
@@ -375,15 +391,15 @@ impl Verifier {
             self.faults.push(Fault { index, what });
         }
     }
+}
 
-    fn check(&self, entry: &Entry<'_>) -> Result<Header, What> {
-        let leaf = Leaf::from_bytes(entry.leaf).map_err(|_| What::Leaf)?;
-        let salt = entry.salt.try_into().map_err(|_| What::Commitment)?;
-        if leaf.opens_with(salt, entry.envelope) {
-            Ok(leaf.header)
-        } else {
-            Err(What::Commitment)
-        }
+fn check(entry: &Entry<'_>) -> Result<Header, What> {
+    let leaf = Leaf::from_bytes(entry.leaf).map_err(|_| What::Leaf)?;
+    let salt = entry.salt.try_into().map_err(|_| What::Commitment)?;
+    if leaf.opens_with(salt, entry.envelope) {
+        Ok(leaf.header)
+    } else {
+        Err(What::Commitment)
     }
 }
 
@@ -431,6 +447,7 @@ impl fmt::Display for What {
             Self::Lost { last } => write!(f, "entries are missing, to index {last}"),
             Self::Session(broken) => write!(f, "{broken}"),
             Self::Commitment => f.write_str("leaf, salt and envelope do not belong together"),
+            Self::Sealed => f.write_str("the stored bytes are not those that the leaf speaks of"),
             Self::Checkpoint(error) => write!(f, "{error}"),
             Self::Late => f.write_str("the checkpoint was given after its entries"),
             Self::Root => f.write_str("the root is not the one that was signed"),
@@ -450,7 +467,7 @@ impl fmt::Debug for Entry<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Chain, Kind, SigningKey};
+    use crate::{Chain, Kind, Seal, SigningKey};
 
     type Stored = (Vec<u8>, Vec<u8>, Vec<u8>);
 
@@ -473,6 +490,7 @@ mod tests {
                 exchange: [n; 16],
                 session: [9; 16],
                 link: chain.next(Kind::Intent),
+                seal: Seal::PLAIN,
             };
             let envelope = format!("{{\"n\":{n}}}").into_bytes();
             let leaf = Leaf::seal(header, &[n; 32], &envelope).to_bytes();

@@ -47,6 +47,7 @@ pub(crate) fn connect(path: &Path) -> Result<Connection, Error> {
          PRAGMA checkpoint_fullfsync = ON;
          PRAGMA mmap_size = 0;
          PRAGMA wal_autocheckpoint = 0;
+         PRAGMA secure_delete = ON;
          PRAGMA trusted_schema = OFF;
          PRAGMA cell_size_check = ON;
          PRAGMA temp_store = MEMORY;",
@@ -115,7 +116,7 @@ pub(crate) fn immutable(path: &Path) -> String {
 /// Only a checkpoint holds the database's lock besides the writer, and never for long.
 pub(crate) const BUSY: Duration = Duration::from_secs(10);
 const PAGE: u32 = 4 << 10;
-const SCHEMA: i32 = 2;
+const SCHEMA: i32 = 3;
 /// At FULL the write-ahead log is synced at each commit. A build that is told to sync less, which no
 /// release can be, is there to fail the power-cut test.
 const SYNCHRONOUS: &str = match option_env!("TOLLBOOK_WEAKENED") {
@@ -125,9 +126,13 @@ const SYNCHRONOUS: &str = match option_env!("TOLLBOOK_WEAKENED") {
 /// "toll", so that `file` and its kind can tell what the database is.
 const APPLICATION: i32 = 0x746f_6c6c;
 
-/// `entry` is the log, `part` holds the bodies that its envelopes have digests of, `head` is the
-/// tree and its signed checkpoint. `exchange` is derived from the envelopes, for lists, and
-/// `session` from the leaves: the end of the chain of each session that is not one exchange alone.
+/// `entry` is the log and `head` is the tree and its signed checkpoint. `pack` holds the bodies of
+/// requests, as pieces of a scope, and `part` those of answers. What is in them, and the envelopes of
+/// exchanges, is sealed; the salt of an entry that is sealed is so too, and the column is null.
+/// `scope` tells of whom and of which session a scope is, by a keyed hash and an id.
+///
+/// `exchange` is derived from the envelopes, for lists, and `session` from the leaves: the end of the
+/// chain of each session that is not one exchange alone.
 /// `anchored` is the tree as the anchor has it, or had shortly before, so that few leaves have to be
 /// read to see whether the book is the one that was anchored.
 /// Leaves stand before envelopes so that reading them all does not read those.
@@ -135,19 +140,33 @@ const APPLICATION: i32 = 0x746f_6c6c;
 /// There are few indexes, because each of them is one more page in every commit: what a search
 /// needs belongs into an index of its own, which need not be there before a request may pass.
 ///
-/// `part.kind` is 0 for a request, 1 for a response that is one body and 2 for one of events.
+/// `pack.id` is the number of the scope in the upper half and that of the pack's first piece in the
+/// lower, so that a conversation lies together. `exchange.first` and `brought` are the pieces that the
+/// intent brought. `part.kind` is 1 for a response that is one body and 2 for one of events.
 const TABLES: &str = "
     CREATE TABLE entry (
         seq INTEGER PRIMARY KEY,
         leaf BLOB NOT NULL,
-        salt BLOB NOT NULL,
+        salt BLOB,
         envelope BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE scope (
+        number INTEGER PRIMARY KEY,
+        key BLOB NOT NULL,
+        session BLOB NOT NULL,
+        holder BLOB NOT NULL,
+        alone INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE pack (
+        id INTEGER PRIMARY KEY,
+        pieces INTEGER NOT NULL,
+        addresses BLOB NOT NULL,
+        data BLOB NOT NULL
     ) STRICT;
     CREATE TABLE part (
         exchange BLOB NOT NULL,
         kind INTEGER NOT NULL,
         ordinal INTEGER NOT NULL,
-        at INTEGER NOT NULL,
         data BLOB NOT NULL,
         PRIMARY KEY (exchange, kind, ordinal)
     ) STRICT;
@@ -164,6 +183,9 @@ const TABLES: &str = "
     ) STRICT;
     CREATE TABLE exchange (
         intent INTEGER PRIMARY KEY,
+        scope INTEGER NOT NULL,
+        first INTEGER NOT NULL,
+        brought INTEGER NOT NULL,
         closed INTEGER,
         id BLOB NOT NULL UNIQUE,
         session BLOB NOT NULL,
@@ -190,6 +212,9 @@ const TABLES: &str = "
         time INTEGER NOT NULL,
         closed INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX scope_session ON scope (session, holder) WHERE alone = 0;
+    CREATE INDEX entry_tombstone ON entry (seq) WHERE substr(leaf, 2, 1) = x'08';
+    CREATE INDEX entry_hold ON entry (seq) WHERE substr(leaf, 2, 1) = x'09';
     CREATE INDEX exchange_closed ON exchange (closed) WHERE closed IS NOT NULL;
 ";
 

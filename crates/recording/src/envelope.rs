@@ -3,21 +3,39 @@
 //! An envelope is stored and committed to byte for byte, so it is never written a second time and
 //! needs no canonical form. Every envelope has `"v": 2`; a reader refuses versions it does not
 //! know. A body is not in the envelope: its digest is, salted with the salt of the entry.
+//!
+//! Those of exchanges are stored sealed, with their salt: when their key is destroyed, nobody can
+//! tell any more what the leaf committed to. The book's own are stored as they are.
 
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Map, Value, json};
 use tollbook_exchange::{
     Coverage, Draft, Exchange, ExchangeId, Level, Outcome, ResponseShape, SessionId, Timestamp,
 };
-use tollbook_ledger::{BOOK, Chain, ContentDigest, Kind};
+use tollbook_ledger::{BOOK, Chain, ContentDigest, Kind, Seal, SealedDigest, salted};
 
-use crate::{Error, ErrorKind, queue::Entry, row::Row};
+use crate::{
+    Error, ErrorKind, blob,
+    body::{Opened, Recipe},
+    keys::{Class, Key, ScopeKeys},
+    queue::{Brings, Entry},
+    row::Row,
+};
+
+/// What an entry is sealed with: the keys of its scope, its salt, and the recipe of the body that
+/// was asked with.
+pub(crate) struct Sealing<'a> {
+    pub(crate) keys: &'a ScopeKeys,
+    pub(crate) salt: [u8; 32],
+    pub(crate) recipe: Recipe,
+}
 
 /// The entry that says what was asked, from what is known so far.
 pub(crate) fn intent(
     exchange: &Exchange,
     draft: &Draft,
     session: SessionId,
-    salt: [u8; 32],
+    sealing: Sealing<'_>,
     body: &ContentDigest,
 ) -> Result<Entry, Error> {
     let time = exchange.started().after_micros(exchange.elapsed());
@@ -43,7 +61,7 @@ pub(crate) fn intent(
             "body": content(body),
         },
     });
-    entry(Kind::Intent, time, session, salt, &envelope)
+    entry(Kind::Intent, time, session, sealing, &envelope)
 }
 
 /// The entry that says how it ended.
@@ -52,11 +70,24 @@ pub(crate) fn outcome(
     draft: &Draft,
     session: SessionId,
     outcome: Outcome,
-    salt: [u8; 32],
+    sealing: Sealing<'_>,
     shape: ResponseShape,
     body: &ContentDigest,
 ) -> Result<Entry, Error> {
     let ended = exchange.started().after_micros(exchange.elapsed());
+    let (result, answer) = of_answer(draft.result.as_inner());
+    let answer = match answer.is_empty() {
+        true => Value::Null,
+        false => {
+            let id = exchange.id();
+            let place = answer_place(&id);
+            let key = sealing.keys.key(Class::Answer);
+            let answer = Value::Object(answer).to_string();
+            BASE64
+                .encode(blob::seal(key, &place, answer.as_bytes())?)
+                .into()
+        }
+    };
     Closing {
         id: json!(exchange.id()),
         ended,
@@ -72,22 +103,25 @@ pub(crate) fn outcome(
         bytes: draft.response.bytes,
         coverage: draft.response.coverage,
         first_byte: draft.response.first_byte,
-        body,
-        result: draft.result.as_inner().clone(),
+        body: content(body),
+        result,
+        answer,
     }
-    .entry(session, salt)
+    .entry(session, sealing)
 }
 
-/// The entry for an exchange whose end nobody saw. `asked` is the envelope of its intent.
+/// The entry for an exchange whose end nobody saw. `asked` is the envelope of its intent, if that can
+/// be opened, and `body` what was recorded of the answer, if that can be.
 pub(crate) fn abandoned(
+    exchange: ExchangeId,
     asked: &Value,
     session: SessionId,
-    salt: [u8; 32],
+    sealing: Sealing<'_>,
     shape: ResponseShape,
-    body: &ContentDigest,
+    body: Option<&ContentDigest>,
 ) -> Result<Entry, Error> {
     Closing {
-        id: asked["id"].clone(),
+        id: json!(exchange),
         ended: Timestamp::now(),
         status: None,
         outcome: Outcome::Indeterminate,
@@ -96,13 +130,38 @@ pub(crate) fn abandoned(
         findings: asked["findings"].clone(),
         headers: json!([]),
         shape,
-        bytes: body.bytes(),
+        bytes: body.map_or(0, ContentDigest::bytes),
         coverage: Coverage::default(),
         first_byte: None,
-        body,
+        body: body.map_or(Value::Null, content),
         result: Map::new(),
+        answer: Value::Null,
     }
-    .entry(session, salt)
+    .entry(session, sealing)
+}
+
+/// Opens what [`outcome`] sealed of a result, by a key for answers.
+pub(crate) fn open_answer(
+    exchange: ExchangeId,
+    key: &Key,
+    sealed: &str,
+) -> Result<Map<String, Value>, Error> {
+    let corrupt = |_| ErrorKind::Corrupt;
+    let sealed = BASE64.decode(sealed).map_err(|_| ErrorKind::Corrupt)?;
+    let answer = blob::open(key, &answer_place(&exchange), &sealed)?;
+    Ok(serde_json::from_slice(&answer).map_err(corrupt)?)
+}
+
+/// Parts what a result has of the answer's content from the rest: it goes when the answer does.
+fn of_answer(result: &Map<String, Value>) -> (Map<String, Value>, Map<String, Value>) {
+    let members = result
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone()));
+    members.partition(|(name, _)| !OF_ANSWER.contains(&name.as_str()))
+}
+
+fn answer_place(exchange: &ExchangeId) -> [&[u8]; 2] {
+    [b"result", exchange.as_bytes()]
 }
 
 /// How the shape is called in an envelope.
@@ -122,7 +181,7 @@ pub(crate) fn content(body: &ContentDigest) -> Value {
     })
 }
 
-struct Closing<'a> {
+struct Closing {
     id: Value,
     ended: Timestamp,
     status: Option<u16>,
@@ -135,12 +194,15 @@ struct Closing<'a> {
     bytes: u64,
     coverage: Coverage,
     first_byte: Option<u64>,
-    body: &'a ContentDigest,
+    /// Null where nobody could open what was recorded of it.
+    body: Value,
     result: Map<String, Value>,
+    /// What the result has of the answer's content, sealed as the answer is.
+    answer: Value,
 }
 
-impl Closing<'_> {
-    fn entry(self, session: SessionId, salt: [u8; 32]) -> Result<Entry, Error> {
+impl Closing {
+    fn entry(self, session: SessionId, sealing: Sealing<'_>) -> Result<Entry, Error> {
         let envelope = json!({
             "v": VERSION,
             "kind": "outcome",
@@ -157,11 +219,12 @@ impl Closing<'_> {
                 "bytes": self.bytes,
                 "coverage": self.coverage,
                 "first_byte": self.first_byte,
-                "body": content(self.body),
+                "body": self.body,
             },
             "result": self.result,
+            "answer": self.answer,
         });
-        entry(Kind::Outcome, self.ended, session, salt, &envelope)
+        entry(Kind::Outcome, self.ended, session, sealing, &envelope)
     }
 }
 
@@ -169,20 +232,42 @@ fn entry(
     kind: Kind,
     time: Timestamp,
     session: SessionId,
-    salt: [u8; 32],
+    sealing: Sealing<'_>,
     envelope: &Value,
 ) -> Result<Entry, Error> {
     let row = Row::read(envelope).ok_or(ErrorKind::Corrupt)?;
-    Ok(Entry {
+    let exchange = row.id();
+    let opened = Opened {
+        salt: sealing.salt,
+        recipe: sealing.recipe,
+        envelope: envelope.to_string().into_bytes(),
+    };
+    let key = sealing.keys.key(Class::Metadata);
+    let mut entry = Entry {
         kind,
         period: 0,
         time: time.as_micros(),
-        exchange: row.id(),
+        exchange,
         session,
-        salt,
-        envelope: envelope.to_string().into_bytes(),
+        salted: salted(&opened.salt, &opened.envelope),
+        seal: Seal {
+            key: sealing.keys.id().0,
+            ..Seal::PLAIN
+        },
+        salt: None,
+        envelope: opened.seal(key, kind, exchange.as_bytes(), session.as_bytes())?,
         row: Some(row),
-    })
+        brings: Brings::default(),
+    };
+    entry.brought(&SealedDigest::new());
+    Ok(entry)
+}
+
+impl Entry {
+    /// Puts into the seal what the entry brings besides its envelope.
+    pub(crate) fn brought(&mut self, pieces: &SealedDigest) {
+        self.seal.digest = pieces.finish(&blob::digest(&[], &self.envelope));
+    }
 }
 
 /// The session of an exchange, from what is known so far.
@@ -261,17 +346,23 @@ pub(crate) fn own(kind: Kind, period: u16, told: Value) -> Result<Entry, Error> 
     }
     let mut salt = [0; 32];
     getrandom::fill(&mut salt).map_err(|_| ErrorKind::Random)?;
+    let envelope = envelope.to_string().into_bytes();
     Ok(Entry {
         kind,
         period,
         time: time.as_micros(),
         exchange: ExchangeId::from_bytes(BOOK),
         session: SessionId::from_bytes(BOOK),
-        salt,
-        envelope: envelope.to_string().into_bytes(),
+        salted: salted(&salt, &envelope),
+        seal: Seal::PLAIN,
+        salt: Some(salt),
+        envelope,
         row: None,
+        brings: Brings::default(),
     })
 }
 
+/// What a result has of the answer's content: the message, put together, and the calls in it.
+const OF_ANSWER: [&str; 2] = ["answer", "tool_calls"];
 /// The version of the envelopes that are written and read.
 pub(crate) const VERSION: u64 = 2;

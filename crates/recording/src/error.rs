@@ -2,6 +2,8 @@
 
 use std::{error::Error as StdError, fmt, sync::Arc};
 
+use tollbook_exchange::Timestamp;
+
 /// The book cannot be opened, written or read.
 ///
 /// Neither the text nor any source holds recorded bytes or SQL.
@@ -89,6 +91,12 @@ pub enum ErrorKind {
     KeySealed,
     /// The identity cannot be read, or is none.
     Identity,
+    /// So many legal holds forbid that it is erased.
+    Held(usize),
+    /// Something of it has to be kept until then.
+    KeptUntil(Timestamp),
+    /// There is no such hold in force.
+    NoHold,
 }
 
 impl Error {
@@ -208,6 +216,10 @@ impl fmt::Display for ErrorKind {
                 "what is recorded is sealed to a recipient: its identity is needed to read it",
             ),
             Self::Identity => f.write_str("the identity cannot be read, or is none"),
+            Self::Held(1) => f.write_str("a legal hold forbids it"),
+            Self::Held(holds) => write!(f, "{holds} legal holds forbid it"),
+            Self::KeptUntil(until) => write!(f, "something of it has to be kept until {until}"),
+            Self::NoHold => f.write_str("there is no such hold in force"),
         }
     }
 }

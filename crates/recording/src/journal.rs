@@ -1,6 +1,10 @@
 //! The journal: entries, tree and signed head, changed in one transaction or not at all.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde_json::Value;
@@ -13,10 +17,15 @@ use tollbook_ledger::{
 use crate::{
     Config, Error, ErrorKind,
     anchor::{Anchor, Head, SharedHead},
+    body::Recipe,
     database::{self, signed, unsigned},
-    envelope,
+    envelope::{self, Sealing},
+    erasure::{self, empty},
     folder::Folder,
-    queue::{Entry, Job, Part},
+    keys::{KeyId, Keyring},
+    opener::{Content, Opener},
+    queue::{Chunk, Entry, Job, StoredPack},
+    scopes::{NewScope, Scopes, piece_id},
     sessions::Sessions,
     space::Space,
 };
@@ -31,6 +40,8 @@ pub(crate) struct Journal {
     note: String,
     /// What the anchor holds by now, and the book does not know yet.
     anchored: Option<SharedHead>,
+    /// Keys that are destroyed while exchanges may be under way that hold them.
+    gone: HashSet<KeyId>,
     period: u16,
     idle: Duration,
     opened: Instant,
@@ -61,6 +72,7 @@ impl Journal {
             note: String::new(),
             key: folder.key(&config.origin, new)?,
             anchored: None,
+            gone: HashSet::new(),
             period: config.period(),
             idle: config.idle,
             opened: Instant::now(),
@@ -158,11 +170,24 @@ impl Journal {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         for job in jobs {
+            if let Some(scope) = &job.scope {
+                append_scope(&write, scope)?;
+            }
+            self.gone.extend(&job.gone);
             for entry in &job.entries {
                 append_entry(&write, &mut tree, &mut self.sessions, entry)?;
+                if entry.kind == Kind::Intent && self.gone.contains(&KeyId(entry.seal.key)) {
+                    empty(&write, tree.size() - 1)?;
+                }
             }
-            for part in &job.parts {
-                append_part(&write, part)?;
+            for doomed in &job.doomed {
+                doomed.drop_in(&write)?;
+            }
+            for pack in &job.packs {
+                append_pack(&write, pack)?;
+            }
+            for chunk in &job.chunks {
+                append_chunk(&write, chunk)?;
             }
         }
         self.sessions.keep(&write)?;
@@ -189,34 +214,46 @@ impl Journal {
         Ok(())
     }
 
+    /// Does what tombstones say that an earlier recorder could not do to its end, and what a copy of
+    /// the keys that was put back undid.
+    pub(crate) fn settle(&mut self, journal: &Path, keys: &Keyring) -> Result<(), Error> {
+        let book = database::read(journal)?;
+        let settled = erasure::settle(&book, keys, |doomed| {
+            self.append(&[Job {
+                doomed,
+                ..Job::default()
+            }])
+        })?;
+        if !settled.is_empty() {
+            tracing::warn!(tombstones = settled.len(), "destroyed what tombstones say");
+            drop(book);
+            erasure::forget_log(journal)?;
+        }
+        Ok(())
+    }
+
     /// Closes the exchanges that an earlier recorder left open: nobody knows how they ended.
-    pub(crate) fn sweep(&mut self) -> Result<u64, Error> {
+    pub(crate) fn sweep(&mut self, scopes: &Scopes) -> Result<u64, Error> {
         let mut swept = 0;
         loop {
-            let open: Vec<(ExchangeId, SessionId, Vec<u8>)> = self
+            let open: Vec<(Vec<u8>, Vec<u8>)> = self
                 .connection
                 .prepare(
-                    "SELECT id, session, envelope FROM exchange JOIN entry ON seq = intent
+                    "SELECT leaf, envelope FROM exchange JOIN entry ON seq = intent
                      WHERE closed IS NULL ORDER BY intent LIMIT 256",
                 )?
-                .query_map([], |row| {
-                    let (id, session) = (row.get(0)?, row.get(1)?);
-                    Ok((
-                        ExchangeId::from_bytes(id),
-                        SessionId::from_bytes(session),
-                        row.get(2)?,
-                    ))
-                })?
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect::<Result<_, _>>()?;
             if open.is_empty() {
                 return Ok(swept);
             }
-            let mut job = Job::default();
-            for (id, session, asked) in &open {
-                job.entries.push(self.abandoned(*id, *session, asked)?);
+            let mut jobs = Vec::with_capacity(open.len());
+            for (leaf, asked) in &open {
+                let leaf = Leaf::from_bytes(leaf)?;
+                jobs.push(self.abandoned(&leaf.header, asked, scopes)?);
             }
             swept += open.len() as u64;
-            self.append(&[job])?;
+            self.append(&jobs)?;
         }
     }
 
@@ -243,23 +280,51 @@ impl Journal {
         Ok(leaf.map(|leaf| leaf.header.kind))
     }
 
-    fn abandoned(&self, id: ExchangeId, session: SessionId, asked: &[u8]) -> Result<Entry, Error> {
-        let asked: Value = serde_json::from_slice(asked).map_err(corrupt)?;
+    /// Closes the exchange with this intent, as far as it can be opened: keys may be destroyed, or
+    /// sealed to somebody who is not here.
+    fn abandoned(&self, intent: &Header, asked: &[u8], scopes: &Scopes) -> Result<Job, Error> {
+        let (id, key) = (
+            ExchangeId::from_bytes(intent.exchange),
+            KeyId(intent.seal.key),
+        );
+        let session = SessionId::from_bytes(intent.session);
+        let mut opener = Opener::new(&self.connection, Ok(&scopes.keyring));
+        let asked: Value = match opener.envelope(intent, None, asked)? {
+            Content::Open(asked) => serde_json::from_slice(&asked.envelope).map_err(corrupt)?,
+            _ => Value::Null,
+        };
         let mut salt = [0; 32];
         getrandom::fill(&mut salt).map_err(|_| ErrorKind::Random)?;
         let mut digest = ContentDigest::new(&salt);
         let mut shape = ResponseShape::Body;
-        let mut parts = self.connection.prepare_cached(
-            "SELECT kind, at, data FROM part WHERE exchange = ?1 AND kind <> 0
-             ORDER BY kind, ordinal",
-        )?;
-        let mut parts = parts.query([id.as_bytes()])?;
-        while let Some(part) = parts.next()? {
-            shape = shape_of(part.get(0)?);
-            let data = part.get_ref(2)?.as_blob().map_err(corrupt)?;
-            digest.part(unsigned(part.get(1)?)?, data);
-        }
-        envelope::abandoned(&asked, session, salt, shape, &digest)
+        let body = opener.answer(id, key, &mut |kind, parts| {
+            shape = shape_of(kind);
+            parts.iter().for_each(|(at, data)| digest.part(*at, data));
+            Ok(())
+        })?;
+        let is_open = matches!(body, Content::Open(()));
+        // What nobody here can open is closed under keys of its own.
+        let scope = match (scopes.keys(key), is_open) {
+            (Some(keys), true) => (keys, None),
+            _ => {
+                let apart = scopes.apart(session)?;
+                let row = apart.row(&mut apart.pieces());
+                (apart.keys.clone(), row)
+            }
+        };
+        let sealing = Sealing {
+            keys: &scope.0,
+            salt,
+            recipe: Recipe::default(),
+        };
+        let body = is_open.then_some(&digest);
+        let mut entry = envelope::abandoned(id, &asked, session, sealing, shape, body)?;
+        entry.brought(&opener.stored_answer(id)?);
+        Ok(Job {
+            scope: scope.1,
+            entries: vec![entry],
+            ..Job::default()
+        })
     }
 
     /// Refuses a journal that is not the one that was anchored. Gives the head that was.
@@ -338,9 +403,6 @@ impl Journal {
 /// As many sessions as are closed in one transaction.
 const MAX_CLOSED: usize = 256;
 
-/// How the parts of a body are numbered by kind.
-pub(crate) const REQUEST: i64 = 0;
-
 /// The kind of the parts of a response.
 pub(crate) const fn response_kind(shape: ResponseShape) -> i64 {
     match shape {
@@ -373,8 +435,9 @@ fn append_entry(
         exchange,
         session,
         link: sessions.link(write, entry.kind, &exchange, &session)?,
+        seal: entry.seal,
     };
-    let leaf = Leaf::seal(header, &entry.salt, &entry.envelope).to_bytes();
+    let leaf = Leaf::of(header, &entry.salted).to_bytes();
     let hash = leaf_hash(&leaf);
     tree.append(hash);
     sessions.push(&header, hash);
@@ -382,22 +445,46 @@ fn append_entry(
         .prepare_cached("INSERT INTO entry (seq, leaf, salt, envelope) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![signed(sequence)?, leaf, entry.salt, entry.envelope])?;
     match &entry.row {
-        Some(row) => row.write(write, sequence),
+        Some(row) => row.write(write, sequence, entry.brings),
         None => Ok(()),
     }
 }
 
-fn append_part(write: &Transaction<'_>, part: &Part) -> Result<(), Error> {
+fn append_scope(write: &Transaction<'_>, scope: &NewScope) -> Result<(), Error> {
     write
         .prepare_cached(
-            "INSERT INTO part (exchange, kind, ordinal, at, data) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO scope (number, key, session, holder, alone) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
         .execute(params![
-            part.exchange.as_bytes(),
-            part.kind,
-            signed(part.ordinal)?,
-            signed(part.at)?,
-            part.data.as_ref(),
+            signed(scope.number)?,
+            scope.key.0,
+            scope.session.as_bytes(),
+            scope.holder,
+            scope.alone,
+        ])?;
+    Ok(())
+}
+
+fn append_pack(write: &Transaction<'_>, pack: &StoredPack) -> Result<(), Error> {
+    write
+        .prepare_cached("INSERT INTO pack (id, pieces, addresses, data) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![
+            piece_id(pack.scope, pack.number)?,
+            pack.pieces,
+            pack.addresses,
+            pack.data,
+        ])?;
+    Ok(())
+}
+
+fn append_chunk(write: &Transaction<'_>, chunk: &Chunk) -> Result<(), Error> {
+    write
+        .prepare_cached("INSERT INTO part (exchange, kind, ordinal, data) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![
+            chunk.exchange.as_bytes(),
+            chunk.kind,
+            signed(chunk.ordinal)?,
+            chunk.data,
         ])?;
     Ok(())
 }

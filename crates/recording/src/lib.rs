@@ -7,6 +7,10 @@
 //!
 //! - **Record before forward.** [`CommitLayer`] lets a request pass when what was asked is durable:
 //!   `fsync` has returned. If that cannot be had in time, the request is refused.
+//! - **Record before release**, where a connection asks for it: [`RecordLayer::release`] lets no byte
+//!   of an answer's body through before its record is durable.
+//! - **What is not recorded is told.** [`OnFailure`] says what becomes of a request when nothing can
+//!   be recorded. Whatever passes or is refused then is counted, and an entry of the book says so.
 //! - **An outcome for every exchange.** Its [`Recording`] writes one when it is dropped, however
 //!   that comes about, and the next start writes the ones that a crash left out.
 //! - **Tamper evidence.** Rows, Merkle tree and signed checkpoint change in one transaction.
@@ -67,28 +71,30 @@
 
 mod anchor;
 mod attested;
+mod blob;
+mod body;
 mod config;
 mod database;
 mod envelope;
+mod erased;
+mod erasure;
 mod error;
 mod evidence;
 mod failure;
 mod folder;
 mod gap;
 mod journal;
-#[allow(dead_code, unused_imports)] // until what is recorded is sealed with them
 mod keys;
 #[cfg(feature = "tower")]
 mod layer;
+mod opener;
 mod queue;
 mod reader;
 mod recorder;
 mod recording;
 mod recover;
-#[allow(dead_code)] // until it is put to use
-#[path = "erasure/retention.rs"]
-mod retention;
 mod row;
+mod scopes;
 mod sessions;
 mod space;
 mod spool;
@@ -96,17 +102,19 @@ mod writer;
 
 pub use attested::{Attestations, Cosigned, Stamped};
 pub use config::Config;
+pub use erasure::{Erased, Erasure, Expired, ExpiredClass, Hold, Retention, Term, Terms, Whom};
 pub use error::{Error, ErrorKind};
 pub use evidence::{Evidence, EvidenceOptions};
 pub use failure::{Allow, OnFailure, Reads, Spool};
 pub use folder::is_copy;
 pub use gap::Unrecorded;
-pub use keys::{KeyCommand, KeySource, Recipient, RecipientError};
+pub use keys::{KeyCommand, KeySource, Recipient, RecipientError, rotate_keys};
 #[cfg(feature = "tower")]
 pub use layer::{Commit, CommitLayer, NotRecorded, Record, RecordLayer, Release, ResponseBody};
-pub use reader::{Fault, Filter, Kept, LastSign, Monitor, Reader, Silence, Summary, Verification};
+pub use reader::{
+    Fault, Filter, Kept, LastSign, Monitor, Reader, Silence, Summary, Unread, Verification,
+};
 pub use recorder::{Health, Recorder, Stats};
 pub use recording::Recording;
 pub use recover::{Recovered, recover};
-pub use retention::{Retention, Term, Terms};
 pub use space::FreeSpace;

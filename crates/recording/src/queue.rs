@@ -2,16 +2,21 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tollbook_exchange::{ExchangeId, SessionId};
-use tollbook_ledger::Kind;
+use tollbook_ledger::{Hash, Kind, Seal};
 
-use crate::{Error, ErrorKind, row::Row};
+use crate::{
+    Error, ErrorKind, blob,
+    erasure::Doomed,
+    keys::KeyId,
+    row::Row,
+    scopes::{NewScope, Scope},
+};
 
 /// The way to the writer. It has no limit of its own: every job holds the bytes or the slot that
 /// it was admitted with, so [`push`](Self::push) never has to wait or to refuse for want of room.
@@ -32,8 +37,19 @@ struct Lane {
 /// What must be written together or not at all.
 #[derive(Debug, Default)]
 pub(crate) struct Job {
+    /// The row of a scope that begins with it.
+    pub(crate) scope: Option<NewScope>,
     pub(crate) entries: Vec<Entry>,
-    pub(crate) parts: Vec<Part>,
+    pub(crate) packs: Vec<StoredPack>,
+    pub(crate) chunks: Vec<Chunk>,
+    /// The scope it belongs to, which is not forgotten before it is written: until then nobody could
+    /// find out where its numbers go on.
+    pub(crate) within: Option<Arc<Scope>>,
+    /// What is dropped.
+    pub(crate) doomed: Vec<Doomed>,
+    /// Keys whose metadata nobody can read from here on: what is on its way under them is empty in
+    /// lists.
+    pub(crate) gone: Vec<KeyId>,
     /// Who waits for it.
     pub(crate) waiting: Option<oneshot::Sender<Result<(), Error>>>,
     /// What it was admitted with; given back when it is written.
@@ -58,19 +74,44 @@ pub(crate) struct Entry {
     pub(crate) time: i64,
     pub(crate) exchange: ExchangeId,
     pub(crate) session: SessionId,
-    pub(crate) salt: [u8; 32],
+    /// The salted digest of the envelope.
+    pub(crate) salted: Hash,
+    /// How the envelope is stored.
+    pub(crate) seal: Seal,
+    /// The salt of an envelope that is stored as it is; that of a sealed one is sealed with it.
+    pub(crate) salt: Option<[u8; 32]>,
+    /// What is stored.
     pub(crate) envelope: Vec<u8>,
     /// What it puts into the table of exchanges, if it belongs to one.
     pub(crate) row: Option<Row>,
+    /// Where the body lies that was asked with.
+    pub(crate) brings: Brings,
 }
 
-/// A piece of a body.
-pub(crate) struct Part {
+/// Which pieces of which scope an intent brings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Brings {
+    pub(crate) scope: u64,
+    pub(crate) first: u32,
+    pub(crate) count: u32,
+}
+
+/// Pieces of requests that were not there before, sealed.
+pub(crate) struct StoredPack {
+    pub(crate) scope: u64,
+    /// The number of its first piece.
+    pub(crate) number: u32,
+    pub(crate) pieces: u32,
+    pub(crate) addresses: Vec<u8>,
+    pub(crate) data: Vec<u8>,
+}
+
+/// Parts of an answer, sealed.
+pub(crate) struct Chunk {
     pub(crate) exchange: ExchangeId,
     pub(crate) kind: i64,
     pub(crate) ordinal: u64,
-    pub(crate) at: u64,
-    pub(crate) data: Bytes,
+    pub(crate) data: Vec<u8>,
 }
 
 impl Queue {
@@ -155,7 +196,8 @@ impl Job {
     pub(crate) fn bytes(&self) -> usize {
         let entries = self.entries.iter().map(|entry| entry.envelope.len());
         entries
-            .chain(self.parts.iter().map(|part| part.data.len()))
+            .chain(self.packs.iter().map(|pack| pack.data.len()))
+            .chain(self.chunks.iter().map(|chunk| chunk.data.len()))
             .sum()
     }
 }
@@ -169,9 +211,30 @@ impl std::fmt::Debug for Entry {
     }
 }
 
-impl std::fmt::Debug for Part {
+impl StoredPack {
+    /// Its digest, as a leaf's seal has it.
+    pub(crate) fn digest(&self) -> Hash {
+        pack_digest(self.pieces, &self.addresses, &self.data)
+    }
+}
+
+/// The digest of a pack, as a leaf's seal has it.
+pub(crate) fn pack_digest(pieces: u32, addresses: &[u8], data: &[u8]) -> Hash {
+    blob::digest(&[&pieces.to_be_bytes(), addresses], data)
+}
+
+impl std::fmt::Debug for StoredPack {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Part")
+        f.debug_struct("StoredPack")
+            .field("scope", &self.scope)
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Chunk")
             .field("exchange", &self.exchange)
             .field("ordinal", &self.ordinal)
             .finish_non_exhaustive()
@@ -197,15 +260,14 @@ mod tests {
     }
 
     fn job(bytes: usize) -> Job {
-        let part = Part {
+        let chunk = Chunk {
             exchange: ExchangeId::generate(),
-            kind: 0,
+            kind: 1,
             ordinal: 0,
-            at: 0,
-            data: Bytes::from(vec![0; bytes]),
+            data: vec![0; bytes],
         };
         Job {
-            parts: vec![part],
+            chunks: vec![chunk],
             ..Job::default()
         }
     }

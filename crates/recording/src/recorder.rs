@@ -23,7 +23,9 @@ use crate::{
     folder::{self, Folder},
     gap::{Missed, Note},
     journal::Journal,
+    keys::Keyring,
     recording::Open,
+    scopes::Scopes,
     space::{Space, Watch},
     writer::{self, Shared, Work},
 };
@@ -50,7 +52,10 @@ pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
     pub(crate) config: Config,
     open: Mutex<HashMap<ExchangeId, Arc<Open>>>,
+    pub(crate) scopes: Scopes,
     key: VerifierKey,
+    /// Held while something is erased or held.
+    pub(crate) erasing: Mutex<()>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Who keeps the note of what is not recorded, and what that ends with.
     note: Mutex<Option<(SyncSender<()>, JoinHandle<()>)>>,
@@ -118,6 +123,10 @@ impl Recorder {
         folder.check_epochs(&config.origin)?;
         let mut anchor = config.anchor.as_deref().map(Anchor::claim).transpose()?;
         let mut journal = Journal::open(&folder, &config, anchor.as_ref())?;
+        // After the journal, which is the one that was anchored, and before anything is written.
+        let keyring = Keyring::open(folder.path(), &config.keys, journal.size() == 0)?;
+        journal.settle(&folder.journal()?, &keyring)?;
+        let scopes = Scopes::open(&folder.journal()?, keyring)?;
         journal.start()?;
         let (note, left) = Note::open(&config);
         if !left.is_empty() {
@@ -127,7 +136,7 @@ impl Recorder {
             );
             journal.tell(left)?;
         }
-        let swept = journal.sweep()?;
+        let swept = journal.sweep(&scopes)?;
         if swept > 0 {
             tracing::warn!(exchanges = swept, "closed exchanges whose end nobody saw");
         }
@@ -170,7 +179,9 @@ impl Recorder {
                 ..config
             },
             open: Mutex::default(),
+            scopes,
             key,
+            erasing: Mutex::default(),
             threads: Mutex::new(threads),
             note: Mutex::new(note),
             folder,
@@ -211,7 +222,8 @@ impl Recorder {
         let slot = inner
             .in_time(async { slots.acquire_owned().await.map_err(|_| inner.blocked()) })
             .await?;
-        let open = Arc::new(Open::new(exchange.clone(), salts, spool));
+        let reserved = inner.in_time(inner.scopes.reserve()).await?;
+        let open = Arc::new(Open::new(exchange.clone(), salts, reserved, spool));
         match inner.open().entry(exchange.id()) {
             hash_map::Entry::Occupied(_) => return Err(ErrorKind::Twice.into()),
             hash_map::Entry::Vacant(place) => place.insert(Arc::clone(&open)),
@@ -245,10 +257,12 @@ impl Recorder {
             let connection = exchange.connection();
             inner.shared.passes_late(exchange.id(), connection);
         };
-        if let Some(spool) = open.spool() {
+        if let Some(spool) = open.spool()
+            && inner.shared.waits_for_room()
+        {
             inner.shared.spool_takes(spool, bytes)?;
             late();
-            open.ask(&inner.shared, None, None)?;
+            open.ask(inner, None, None)?;
             exchange.draft(|draft| draft.committed = true);
             return Ok(());
         }
@@ -262,7 +276,7 @@ impl Recorder {
         let written = inner.in_time(async {
             let admitted = inner.admit(bytes).await?;
             let (waiting, written) = oneshot::channel();
-            open.ask(&inner.shared, Some(admitted), Some(waiting))?;
+            open.ask(inner, Some(admitted), Some(waiting))?;
             handed_over = true;
             match tokio::time::timeout(deadline, written).await {
                 Ok(written) => written.map_err(|_| inner.blocked())?,
@@ -341,6 +355,10 @@ impl Recorder {
                 .map(|_| shared.anchor_size.load(Ordering::Relaxed)),
             unrecorded: shared.gaps.counts(),
         }
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
     }
 
     /// The public key of the log. Give it to those who shall verify the book.

@@ -8,14 +8,19 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tollbook_exchange::{Draft, Exchange, Outcome, ResponsePart, ResponseShape, SessionId};
-use tollbook_ledger::ContentDigest;
+use tollbook_ledger::{ContentDigest, SealedDigest};
 
 use crate::{
-    Error, ErrorKind, Spool, envelope, failure,
+    Error, ErrorKind, Spool, blob,
+    body::{self, Part, Recipe, seal_chunk},
+    envelope::{self, Sealing},
+    failure,
     gap::Missed,
-    journal::{REQUEST, response_kind},
-    queue::{Job, Part},
+    journal::response_kind,
+    keys::{Class, ScopeKeys},
+    queue::{Brings, Chunk, Job},
     recorder::Inner,
+    scopes::{Cut, Scope, Scopes},
     writer::Shared,
 };
 
@@ -75,10 +80,10 @@ impl Recording {
             let pending = open.exchange.draft(|draft| draft.response.pending);
             if let Some(spool) = open.spool {
                 inner.shared.spool_takes(spool, pending)?;
-                return open.answer(&inner.shared, None, None);
+                return open.answer(&inner, None, None);
             }
             let admitted = inner.in_time(inner.admit(pending)).await?;
-            open.answer(&inner.shared, Some(admitted), None)
+            open.answer(&inner, Some(admitted), None)
         }
     }
 
@@ -91,16 +96,18 @@ impl Recording {
         let (inner, open) = (Arc::clone(&self.inner), Arc::clone(&self.open));
         async move {
             let pending = open.exchange.draft(|draft| draft.response.pending);
-            if let Some(spool) = open.spool {
+            if let Some(spool) = open.spool
+                && inner.shared.waits_for_room()
+            {
                 // It passed before it was durable, and so does its answer.
                 inner.shared.spool_takes(spool, pending)?;
-                return open.answer(&inner.shared, None, None);
+                return open.answer(&inner, None, None);
             }
             inner
                 .in_time(async {
                     let admitted = inner.admit(pending).await?;
                     let (waiting, written) = oneshot::channel();
-                    open.answer(&inner.shared, Some(admitted), Some(waiting))?;
+                    open.answer(&inner, Some(admitted), Some(waiting))?;
                     written.await.map_err(|_| inner.blocked())?
                 })
                 .await
@@ -115,9 +122,7 @@ impl Drop for Recording {
         } else {
             Outcome::ClientGone
         };
-        let closed = self
-            .open
-            .close(&self.inner.shared, otherwise, self.slot.take());
+        let closed = self.open.close(&self.inner, otherwise, self.slot.take());
         self.inner.forget(self.exchange().id());
         if let Err(error) = closed {
             let connection = self.exchange().connection();
@@ -144,6 +149,8 @@ pub(crate) struct Open {
 
 /// How much of an exchange has been handed to the writer. Jobs are pushed while this is locked, so
 /// that they come in the order of the log: intent, parts, outcome.
+///
+/// All that is costly about them happens here, in the caller's task, and not in the writer's thread.
 struct Progress {
     /// The salt of the intent, until that is handed over.
     intent: Option<[u8; 32]>,
@@ -151,15 +158,30 @@ struct Progress {
     outcome: Option<[u8; 32]>,
     /// Fixed when the intent is handed over: both entries stand in one chain.
     session: Option<SessionId>,
+    /// Fixed then too, and with it the keys.
+    scope: Option<Arc<Scope>>,
+    /// Keys in case that the exchange begins a scope.
+    reserved: Option<ScopeKeys>,
     /// Fixed when the first part comes.
     shape: Option<ResponseShape>,
     response: ContentDigest,
+    /// The answer as it is stored.
+    stored: SealedDigest,
+    chunks: u64,
+}
+
+/// A job that has all but the numbers of what it brings.
+struct Ready {
+    job: Job,
+    /// What an intent in it asks with.
+    asked: Option<Cut>,
 }
 
 impl Open {
     pub(crate) fn new(
         exchange: Exchange,
         [intent, outcome]: [[u8; 32]; 2],
+        reserved: ScopeKeys,
         spool: Option<Spool>,
     ) -> Self {
         Self {
@@ -169,8 +191,12 @@ impl Open {
                 intent: Some(intent),
                 outcome: Some(outcome),
                 session: None,
+                scope: None,
+                reserved: Some(reserved),
                 shape: None,
                 response: ContentDigest::new(&outcome),
+                stored: SealedDigest::new(),
+                chunks: 0,
             }),
         }
     }
@@ -179,64 +205,52 @@ impl Open {
     /// it is durable, for jobs are written in the order they come.
     pub(crate) fn ask(
         &self,
-        shared: &Shared,
+        inner: &Inner,
         admitted: Option<OwnedSemaphorePermit>,
         waiting: Option<oneshot::Sender<Result<(), Error>>>,
     ) -> Result<(), Error> {
         let mut progress = self.progress();
         progress.still_open()?;
-        let mut job = Job {
-            waiting,
-            admitted,
-            ..Job::default()
-        };
+        let mut ready = Ready::new(admitted, waiting);
         self.exchange
-            .draft(|draft| progress.ask(&self.exchange, draft, &mut job))?;
-        self.push(shared, job)
+            .draft(|draft| progress.ask(&self.exchange, draft, &inner.scopes, &mut ready))?;
+        self.push(ready, &progress, &inner.shared)
     }
 
     /// Hands over what has come of the response.
     fn answer(
         &self,
-        shared: &Shared,
+        inner: &Inner,
         admitted: Option<OwnedSemaphorePermit>,
         waiting: Option<oneshot::Sender<Result<(), Error>>>,
     ) -> Result<(), Error> {
         let mut progress = self.progress();
         progress.still_open()?;
-        let mut job = Job {
-            waiting,
-            admitted,
-            ..Job::default()
-        };
+        let mut ready = Ready::new(admitted, waiting);
         self.exchange.draft(|draft| {
-            progress.ask(&self.exchange, draft, &mut job)?;
-            progress.answer(&self.exchange, draft, &mut job);
-            Ok::<_, Error>(())
+            progress.ask(&self.exchange, draft, &inner.scopes, &mut ready)?;
+            progress.answer(&self.exchange, draft, &mut ready.job)
         })?;
-        self.push(shared, job)
+        self.push(ready, &progress, &inner.shared)
     }
 
     /// Hands over all that is left, and the outcome.
     fn close(
         &self,
-        shared: &Shared,
+        inner: &Inner,
         otherwise: Outcome,
         slot: Option<OwnedSemaphorePermit>,
     ) -> Result<(), Error> {
         let mut progress = self.progress();
         progress.still_open()?;
-        let mut job = Job {
-            admitted: slot,
-            ..Job::default()
-        };
+        let mut ready = Ready::new(slot, None);
         self.exchange.draft(|draft| {
             draft.outcome.get_or_insert(otherwise);
-            progress.ask(&self.exchange, draft, &mut job)?;
-            progress.answer(&self.exchange, draft, &mut job);
-            progress.close(&self.exchange, draft, otherwise, &mut job)
+            progress.ask(&self.exchange, draft, &inner.scopes, &mut ready)?;
+            progress.answer(&self.exchange, draft, &mut ready.job)?;
+            progress.close(&self.exchange, draft, otherwise, &mut ready.job)
         })?;
-        self.push(shared, job)
+        self.push(ready, &progress, &inner.shared)
     }
 
     /// What may wait in memory, if this exchange does.
@@ -244,11 +258,35 @@ impl Open {
         self.spool
     }
 
-    fn push(&self, shared: &Shared, job: Job) -> Result<(), Error> {
-        match self.spool {
+    /// Numbers what the job brings and hands it over. The scope is locked meanwhile: nothing may be
+    /// written before the pieces that it refers to.
+    fn push(&self, ready: Ready, progress: &Progress, shared: &Shared) -> Result<(), Error> {
+        let push = |job| match self.spool {
             Some(_) => shared.push_spooled(job),
             None => shared.push(job),
+        };
+        let Ready { mut job, asked } = ready;
+        let scope = progress.scope.as_ref().ok_or(ErrorKind::NotOpen)?;
+        job.within = Some(Arc::clone(scope));
+        let Some(asked) = asked else {
+            return push(job);
+        };
+        let mut pieces = scope.pieces();
+        let (first, count) = scope.number(&mut pieces, asked, &mut job.packs)?;
+        let mut stored = SealedDigest::new();
+        for pack in &job.packs {
+            stored.piece(PACKS, u64::from(pack.number), &pack.digest());
         }
+        if let Some(intent) = job.entries.first_mut() {
+            intent.brought(&stored);
+            intent.brings = Brings {
+                scope: scope.number,
+                first,
+                count,
+            };
+        }
+        job.scope = scope.row(&mut pieces);
+        push(job)
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -270,53 +308,106 @@ impl Progress {
             .get_or_insert_with(|| envelope::session(exchange, draft))
     }
 
-    fn ask(&mut self, exchange: &Exchange, draft: &mut Draft, job: &mut Job) -> Result<(), Error> {
+    fn ask(
+        &mut self,
+        exchange: &Exchange,
+        draft: &mut Draft,
+        scopes: &Scopes,
+        ready: &mut Ready,
+    ) -> Result<(), Error> {
         let Some(salt) = self.intent else {
             return Ok(());
         };
-        let body = mem::take(&mut draft.request.body).into_inner();
-        let mut digest = ContentDigest::new(&salt);
-        let mut rest = body;
-        while !rest.is_empty() {
-            let data = rest.split_to(rest.len().min(MAX_PART));
-            let ordinal = digest.parts();
-            digest.part(0, &data);
-            job.parts.push(Part {
-                exchange: exchange.id(),
-                kind: REQUEST,
-                ordinal,
-                at: 0,
-                data,
-            });
-        }
         let session = self.session(exchange, draft);
-        job.entries
-            .push(envelope::intent(exchange, draft, session, salt, &digest)?);
+        let scope = match &self.scope {
+            Some(scope) => Arc::clone(scope),
+            None => scopes.of(exchange.id(), session, draft, &mut self.reserved)?,
+        };
+        self.scope = Some(Arc::clone(&scope));
+        if let Some(unused) = self.reserved.take() {
+            scopes.give_back(unused);
+        }
+        let body = draft.request.body.as_inner();
+        let mut digest = ContentDigest::new(&salt);
+        body.chunks(MAX_PART).for_each(|part| digest.part(0, part));
+        let mut cut = scope.cut(body)?;
+        let sealing = Sealing {
+            keys: &scope.keys,
+            salt,
+            recipe: mem::take(&mut cut.recipe),
+        };
+        let entry = envelope::intent(exchange, draft, session, sealing, &digest)?;
+        ready.job.entries.push(entry);
+        ready.asked = Some(cut);
+        draft.request.body = Default::default();
         self.intent = None;
         Ok(())
     }
 
-    fn answer(&mut self, exchange: &Exchange, draft: &mut Draft, job: &mut Job) {
+    fn answer(
+        &mut self,
+        exchange: &Exchange,
+        draft: &mut Draft,
+        job: &mut Job,
+    ) -> Result<(), Error> {
         draft.response.pending = 0;
         let parts = mem::take(&mut draft.response.parts);
         if parts.is_empty() {
-            return;
+            return Ok(());
         }
-        let kind = response_kind(*self.shape.get_or_insert(draft.response.shape));
-        for ResponsePart { at, bytes } in parts {
-            let data = bytes.into_inner();
-            // What SQLite can keep: a layer's odd clock must not stop the journal.
-            let at = at.min(i64::MAX.unsigned_abs());
-            let ordinal = self.response.parts();
-            self.response.part(at, &data);
-            job.parts.push(Part {
-                exchange: exchange.id(),
-                kind,
-                ordinal,
-                at,
-                data,
-            });
+        let shape = *self.shape.get_or_insert(draft.response.shape);
+        let mut chunk: Vec<Part> = Vec::new();
+        let mut bytes = 0;
+        for ResponsePart { at, bytes: data } in parts {
+            let mut rest = data.into_inner();
+            // An event is one part; a body may be cut anywhere.
+            let most = match shape {
+                ResponseShape::Events => rest.len(),
+                _ => body::PACK_BYTES,
+            };
+            loop {
+                let data = rest.split_to(rest.len().min(most));
+                self.response.part(at, &data);
+                bytes += data.len();
+                chunk.push((at, data));
+                if bytes >= body::PACK_BYTES {
+                    self.chunk(exchange, shape, &mem::take(&mut chunk), job)?;
+                    bytes = 0;
+                }
+                if rest.is_empty() {
+                    break;
+                }
+            }
         }
+        self.chunk(exchange, shape, &chunk, job)
+    }
+
+    /// Seals parts that came.
+    fn chunk(
+        &mut self,
+        exchange: &Exchange,
+        shape: ResponseShape,
+        parts: &[Part],
+        job: &mut Job,
+    ) -> Result<(), Error> {
+        if parts.is_empty() {
+            return Ok(());
+        }
+        let scope = self.scope.as_ref().ok_or(ErrorKind::NotOpen)?;
+        let (kind, ordinal) = (response_kind(shape), self.chunks);
+        let key = scope.keys.key(Class::Answer);
+        let data = seal_chunk(key, exchange.id(), kind, ordinal, parts)?;
+        let number = kind.to_be_bytes()[7];
+        self.stored
+            .piece(number, ordinal, &blob::digest(&[], &data));
+        self.chunks += 1;
+        job.chunks.push(Chunk {
+            exchange: exchange.id(),
+            kind,
+            ordinal,
+            data,
+        });
+        Ok(())
     }
 
     fn close(
@@ -333,9 +424,31 @@ impl Progress {
         let shape = self.shape.unwrap_or(draft.response.shape);
         let session = self.session(exchange, draft);
         let body = &self.response;
-        let entry = envelope::outcome(exchange, draft, session, outcome, salt, shape, body)?;
+        let sealing = Sealing {
+            keys: &self.scope.as_ref().ok_or(ErrorKind::NotOpen)?.keys,
+            salt,
+            recipe: Recipe::default(),
+        };
+        let mut entry = envelope::outcome(exchange, draft, session, outcome, sealing, shape, body)?;
+        entry.brought(&self.stored);
         job.entries.push(entry);
         Ok(())
+    }
+}
+
+impl Ready {
+    fn new(
+        admitted: Option<OwnedSemaphorePermit>,
+        waiting: Option<oneshot::Sender<Result<(), Error>>>,
+    ) -> Self {
+        Self {
+            job: Job {
+                waiting,
+                admitted,
+                ..Job::default()
+            },
+            asked: None,
+        }
     }
 }
 
@@ -348,5 +461,7 @@ impl std::fmt::Debug for Progress {
     }
 }
 
-/// Bodies of requests are cut here, well below what SQLite takes as one value.
-const MAX_PART: usize = 16 << 20;
+/// The digest of a request's body has parts of this size.
+pub(crate) const MAX_PART: usize = 16 << 20;
+/// The kind of packs in a leaf's seal; those of parts of an answer are their own.
+pub(crate) const PACKS: u8 = 0;

@@ -12,6 +12,7 @@ use crate::{
     database,
     folder::{self, Folder, epoch_name},
     journal::Journal,
+    keys::Keyring,
 };
 
 /// What [`recover`] did.
@@ -74,6 +75,8 @@ pub fn recover(config: &Config, reason: &str) -> Result<Recovered, Error> {
     };
     // Not held against the anchor, which is about the log before.
     let mut journal = Journal::open(&folder, &next, None)?;
+    // The keys of the book before lie with it; this one has its own.
+    Keyring::open(folder.path(), &next.keys, true)?;
     journal.begin_epoch(&json!({
         "number": epoch,
         "reason": reason,

@@ -4,7 +4,7 @@ use rusqlite::{Transaction, params};
 use serde_json::Value;
 use tollbook_exchange::{ExchangeId, SessionId, Timestamp};
 
-use crate::{Error, ErrorKind, database::signed, envelope::VERSION};
+use crate::{Error, ErrorKind, database::signed, envelope::VERSION, queue::Brings};
 
 /// What one entry puts into the table of exchanges.
 ///
@@ -60,14 +60,19 @@ impl Row {
     }
 
     /// Writes the row of the entry at `index`.
-    pub(crate) fn write(&self, to: &Transaction<'_>, index: u64) -> Result<(), Error> {
+    pub(crate) fn write(
+        &self,
+        to: &Transaction<'_>,
+        index: u64,
+        brings: Brings,
+    ) -> Result<(), Error> {
         let index = signed(index)?;
         let changed = match self {
             Self::Intent(row) => to
                 .prepare_cached(
                     "INSERT INTO exchange (intent, id, session, connection, protocol, started,
-                         kind, issuer, subject, action, model, verdict)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                         kind, issuer, subject, action, model, verdict, scope, first, brought)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
                 )?
                 .execute(params![
                     index,
@@ -82,6 +87,9 @@ impl Row {
                     row.action,
                     row.model,
                     row.verdict,
+                    signed(brings.scope)?,
+                    brings.first,
+                    brings.count,
                 ])?,
             Self::Outcome(row) => to
                 .prepare_cached(

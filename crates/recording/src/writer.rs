@@ -103,6 +103,11 @@ impl Shared {
         self.push(job)
     }
 
+    /// Whether what is handed over has to wait for room on the disk.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.space().0 == Space::Reserve || !lock(&self.spool).is_empty()
+    }
+
     /// Whether so much more may wait for room on the disk.
     pub(crate) fn spool_takes(&self, spool: Spool, bytes: usize) -> Result<(), Error> {
         lock(&self.spool).takes(spool, bytes)

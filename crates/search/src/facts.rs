@@ -135,6 +135,10 @@ impl Facts {
         let mut masked = 0;
         for finding in record["findings"].as_array().into_iter().flatten() {
             self.word("finding", finding.get("rule"));
+            self.all("secret", &finding["digests"]);
+            if finding["digests_cut"] == true {
+                self.push("secret", CUT);
+            }
         }
         for finding in masked_in(record) {
             masked += finding["count"].as_i64().unwrap_or_default();
@@ -231,6 +235,9 @@ impl Facts {
         }
     }
 }
+
+/// What an exchange has for a digest that had more secrets than digests are kept.
+pub(crate) const CUT: &str = "more";
 
 /// What an answer took, and what that costs in millionths of a dollar.
 #[derive(Clone, Copy, Debug)]

@@ -22,6 +22,9 @@ pub struct Trail {
     pub caused_by: Vec<Cause>,
     /// What it made happen, one step on.
     pub causes: Vec<Cause>,
+    /// Whether there is more than is told: the way back is longer, or too much would have to be read.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
 }
 
 /// An exchange on the trail.
@@ -50,23 +53,38 @@ pub struct Cause {
 }
 
 impl Index {
-    /// Why this exchange happened and what it made happen; `None` if there is no such exchange.
+    /// Why this exchange happened and what it made happen; `None` if there is no such exchange. At
+    /// most `back` steps of the way to it are told, and `forth` of what followed; no more exchanges are
+    /// read for each than a few.
     ///
     /// # Errors
     ///
     /// Those of [`Reader::exchange_id`], and when the index cannot be read.
-    pub fn trail(&self, book: &Reader, id: &str) -> Result<Option<Trail>, Error> {
+    pub fn trail(
+        &self,
+        book: &Reader,
+        id: &str,
+        back: usize,
+        forth: usize,
+    ) -> Result<Option<Trail>, Error> {
         let Some(record) = book.exchange(id)? else {
             return Ok(None);
         };
         let Some(asked) = Told::of(book, &record)? else {
             return Ok(None);
         };
+        // Each exchange that is read brings its whole conversation.
+        let mut left = forth.saturating_mul(READ);
         let mut causes = Vec::new();
-        for (call, tool, input) in &asked.calls {
-            for later in self.with_call(book, &asked, call)? {
+        let mut cut = false;
+        'calls: for (call, tool, input) in &asked.calls {
+            for later in self.with_call(book, &asked, call, &mut left)? {
                 let follows = later.step.summary.index > asked.step.summary.index;
                 if follows && later.results.contains(call) {
+                    if causes.len() == forth {
+                        cut = true;
+                        break 'calls;
+                    }
                     causes.push(Cause {
                         exchange: later.step,
                         tool: tool.clone(),
@@ -76,25 +94,38 @@ impl Index {
                 }
             }
         }
+        cut |= left == 0;
         causes.sort_by_key(|cause| cause.exchange.summary.index);
+        left = back.saturating_mul(READ);
         let mut caused_by: Vec<Cause> = Vec::new();
         let mut from = asked.clone();
         // Each step is earlier than the one before, so that there is an end.
-        while let Some((cause, told)) = self.cause(book, &from)? {
+        while let Some((cause, told)) = self.cause(book, &from, &mut left)? {
+            if caused_by.len() == back {
+                cut = true;
+                break;
+            }
             caused_by.push(cause);
             from = told;
         }
+        cut |= left == 0;
         Ok(Some(Trail {
             exchange: asked.step,
             caused_by,
             causes,
+            cut,
         }))
     }
 
     /// The exchange whose answer called what this one brings the results of.
-    fn cause(&self, book: &Reader, of: &Told) -> Result<Option<(Cause, Told)>, Error> {
+    fn cause(
+        &self,
+        book: &Reader,
+        of: &Told,
+        left: &mut usize,
+    ) -> Result<Option<(Cause, Told)>, Error> {
         for result in &of.results {
-            for earlier in self.with_call(book, of, result)? {
+            for earlier in self.with_call(book, of, result, left)? {
                 let made = earlier.calls.iter().find(|(call, ..)| call == result);
                 if let Some((call, tool, input)) = made
                     && earlier.step.summary.index < of.step.summary.index
@@ -112,8 +143,15 @@ impl Index {
         Ok(None)
     }
 
-    /// The other exchanges of the same session and caller that bring this call or its result.
-    fn with_call(&self, book: &Reader, of: &Told, call: &str) -> Result<Vec<Told>, Error> {
+    /// The other exchanges of the same session and caller that bring this call or its result, as long
+    /// as something is `left` to be read.
+    fn with_call(
+        &self,
+        book: &Reader,
+        of: &Told,
+        call: &str,
+        left: &mut usize,
+    ) -> Result<Vec<Told>, Error> {
         let summary = &of.step.summary;
         let query = Query::all()
             .with("session", &summary.session.to_string())
@@ -126,6 +164,10 @@ impl Index {
             if other.id == summary.id || !same_caller {
                 continue;
             }
+            if *left == 0 {
+                break;
+            }
+            *left -= 1;
             if let Some(record) = book.exchange(&other.id.to_string())? {
                 all.extend(Told::of(book, &record)?);
             }
@@ -136,6 +178,8 @@ impl Index {
 
 /// How many exchanges with one call are looked at: a call has one result, which may be sent again.
 const TIES: usize = 100;
+/// How many exchanges are read for each step that may be told, on the whole.
+const READ: usize = 8;
 
 /// What an exchange says about calls.
 #[derive(Clone)]

@@ -25,6 +25,8 @@ pub enum ErrorKind {
     Target(&'static str),
     /// The book cannot be read.
     Book,
+    /// A record cannot be opened: its key cannot be had here or now.
+    Unavailable,
     /// The cursors cannot be read or written.
     Cursors,
     /// There are no cursors in the folder: no sink has run there.
@@ -84,6 +86,7 @@ impl fmt::Display for ErrorKind {
             }
             Self::Options(why) | Self::Target(why) => why,
             Self::Book => "the book cannot be read",
+            Self::Unavailable => "the key of a record cannot be had",
             Self::Cursors => "the cursors of the sinks cannot be read or written",
             Self::NoCursors => "no sink has run with this book",
             Self::Format => "a record cannot be written in this format",

@@ -6,7 +6,7 @@ use tollbook_exchange::{ExchangeId, Timestamp};
 use tollbook_recording::{ErrorKind as BookErrorKind, Reader, Summary};
 use tollbook_search::{Clock as QueryClock, Encoder, Facts};
 
-use crate::{Delivery, Error, Options, Shape, Sink};
+use crate::{Delivery, Error, ErrorKind, Options, Shape, Sink};
 
 /// How many entries are looked at in one snapshot of the book.
 const WINDOW: u64 = 256;
@@ -154,13 +154,27 @@ impl Source {
 
     fn find(&self, exchange: ExchangeId) -> Result<Found, Error> {
         match self.book.exchange(&exchange.to_string()) {
-            Ok(Some(record)) => Ok(Found::Record(Box::new(record))),
+            Ok(Some(record)) => judge(record),
             Ok(None) => Ok(Found::Gone),
             // One that is damaged must not keep all others waiting.
             Err(error) if *error.kind() == BookErrorKind::Corrupt => Ok(Found::Broken),
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// What a record is to a sink. One of which only the contents were erased is sent, and says so.
+///
+/// What cannot be opened for now is not sent without what it has: the sink waits for the keys.
+fn judge(record: Value) -> Result<Found, Error> {
+    if record.get("unavailable").is_some_and(|why| !why.is_null()) {
+        return Err(ErrorKind::Unavailable.into());
+    }
+    let erased = record["erased"]["classes"].as_array();
+    if erased.is_some_and(|classes| classes.iter().any(|class| class == "metadata")) {
+        return Ok(Found::Gone);
+    }
+    Ok(Found::Record(Box::new(record)))
 }
 
 fn item(summary: &Summary) -> Option<Item> {
@@ -278,4 +292,24 @@ fn weight(record: &Value) -> usize {
     let length = |side: &str| record[side]["body"].as_str().map_or(0, str::len);
     let sum = length("request").saturating_add(length("response").saturating_mul(2));
     sum.saturating_add(2_048)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_erased_is_gone_and_what_is_closed_is_waited_for() {
+        let erased = |classes: Value| json!({ "id": "a", "erased": { "classes": classes } });
+        assert!(matches!(judge(json!({ "id": "a" })), Ok(Found::Record(_))));
+        let contents = erased(json!(["request", "answer"]));
+        assert!(matches!(judge(contents), Ok(Found::Record(_))));
+        let all = erased(json!(["metadata", "request", "answer"]));
+        assert!(matches!(judge(all), Ok(Found::Gone)));
+        let closed = json!({ "id": "a", "unavailable": { "classes": ["answer"], "why": "…" } });
+        let waits = judge(closed).map(|_| ());
+        assert_eq!(waits.unwrap_err().kind(), &ErrorKind::Unavailable);
+    }
 }

@@ -101,6 +101,12 @@ impl MasterKey {
         Ok(Self(bytes))
     }
 
+    /// The key that lies in a folder.
+    pub(crate) fn of(folder: &Path) -> Result<Self, Error> {
+        let file = File::open(folder.join(KEY));
+        Self::read(file.map_err(|error| Error::because(ErrorKind::Key, error))?)
+    }
+
     /// The key for one purpose: HKDF with SHA-256 (RFC 5869), the purpose as its `info`.
     pub(crate) fn derive(&self, purpose: &str) -> Result<Zeroizing<[u8; 32]>, Error> {
         let mut key = Zeroizing::new([0; 32]);

@@ -53,5 +53,5 @@ mod worker;
 
 pub use approvals::SqliteApprovals;
 pub use error::{Error, ErrorKind};
-pub use state::State;
+pub use state::{State, key_of};
 pub use tokens::SqliteTokens;

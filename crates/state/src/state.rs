@@ -88,7 +88,7 @@ impl State {
     /// When the state is open for reading only.
     pub fn key(&self, purpose: &str) -> Result<Zeroizing<[u8; 32]>, Error> {
         match &self.0.writer {
-            Some(writer) => writer.key.derive(&format!("key: {purpose}")),
+            Some(writer) => derived(&writer.key, purpose),
             None => Err(ErrorKind::ReadOnly.into()),
         }
     }
@@ -141,6 +141,20 @@ impl State {
             None => Err(ErrorKind::ReadOnly.into()),
         }
     }
+}
+
+/// The key of [`State::key`] for this purpose, for a program that reads a folder with a gateway or
+/// none.
+///
+/// # Errors
+///
+/// When the folder has no key, or one that others may read.
+pub fn key_of(folder: &Path, purpose: &str) -> Result<Zeroizing<[u8; 32]>, Error> {
+    derived(&MasterKey::of(folder)?, purpose)
+}
+
+fn derived(key: &MasterKey, purpose: &str) -> Result<Zeroizing<[u8; 32]>, Error> {
+    key.derive(&format!("key: {purpose}"))
 }
 
 impl fmt::Debug for State {

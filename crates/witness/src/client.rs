@@ -42,27 +42,10 @@ impl Client {
     pub fn new(key: WitnessKey, url: &str) -> Result<Self, Failure> {
         let address = format!("{}/add-checkpoint", url.trim_end_matches('/'));
         let address = Url::parse(&address).map_err(unreachable)?;
-        if !matches!(address.scheme(), "http" | "https") {
-            return Err(unreachable("an address begins with http:// or https://"));
-        }
-        let mut http = reqwest::Client::builder()
-            .redirect(Policy::none())
-            .no_proxy()
-            .referer(false)
-            .connect_timeout(CONNECT_LIMIT)
-            .timeout(LIMIT)
-            .pool_max_idle_per_host(1)
-            .user_agent(concat!("tollbook/", env!("CARGO_PKG_VERSION")));
-        if address.scheme() == "http" {
-            // Needs no roots, so that it works where the system has none.
-            http = http.tls_certs_only([]);
-        }
         Ok(Self {
             key,
+            http: http(&address)?,
             address,
-            http: http
-                .build()
-                .map_err(|error| unreachable(error.without_url()))?,
             seen: Frontier::new(),
         })
     }
@@ -220,19 +203,47 @@ async fn blocking<T: Send + 'static>(
     worked.unwrap_or_else(|error| Err(Failure::Book(error.into())))
 }
 
-async fn body(mut answer: Response) -> Result<String, Failure> {
+async fn body(answer: Response) -> Result<String, Failure> {
+    let body = bytes(answer, MAX_ANSWER).await?;
+    String::from_utf8(body).map_err(|_| unreachable("the answer is no text"))
+}
+
+/// A client for this address: without redirects, proxies of the environment or more time than ten
+/// seconds.
+pub(crate) fn http(address: &Url) -> Result<reqwest::Client, Failure> {
+    if !matches!(address.scheme(), "http" | "https") {
+        return Err(unreachable("an address begins with http:// or https://"));
+    }
+    let mut http = reqwest::Client::builder()
+        .redirect(Policy::none())
+        .no_proxy()
+        .referer(false)
+        .connect_timeout(CONNECT_LIMIT)
+        .timeout(LIMIT)
+        .pool_max_idle_per_host(1)
+        .user_agent(concat!("tollbook/", env!("CARGO_PKG_VERSION")));
+    if address.scheme() == "http" {
+        // Needs no roots, so that it works where the system has none.
+        http = http.tls_certs_only([]);
+    }
+    http.build()
+        .map_err(|error| unreachable(error.without_url()))
+}
+
+/// The body of an answer, up to a limit.
+pub(crate) async fn bytes(mut answer: Response, most: usize) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
     let lost = |error: reqwest::Error| unreachable(error.without_url());
     while let Some(chunk) = answer.chunk().await.map_err(lost)? {
-        if body.len() + chunk.len() > MAX_ANSWER {
+        if body.len() + chunk.len() > most {
             return Err(unreachable("the answer is too large"));
         }
         body.extend_from_slice(&chunk);
     }
-    String::from_utf8(body).map_err(|_| unreachable("the answer is no text"))
+    Ok(body)
 }
 
-fn unreachable(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Failure {
+pub(crate) fn unreachable(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Failure {
     Failure::Unreachable(error.into())
 }
 

@@ -27,16 +27,19 @@ pub enum Error {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
-    /// The witness does not answer, or with something that is no answer.
-    #[error("the witness does not answer")]
+    /// It does not answer, or with something that is no answer.
+    #[error("it does not answer")]
     Unreachable(#[source] Box<dyn StdError + Send + Sync>),
     /// It refuses with this status: 404 when it does not know the log, 403 when it trusts another
     /// key for it.
-    #[error("the witness refuses with status {0}{hint}", hint = hint(*.0))]
+    #[error("it refuses with status {0}{hint}", hint = hint(*.0))]
     Refused(u16),
     /// What it answers is not signed by the key that it is configured with.
     #[error("the answer bears no signature of the key that the witness is configured with")]
     Unsigned,
+    /// What a time-stamping authority answers is no time stamp of what it was asked for.
+    #[error("{0}")]
+    Stamp(tollbook_timestamp::Error),
     /// The book cannot be read.
     #[error("the book cannot be read")]
     Book(#[source] Box<dyn StdError + Send + Sync>),

@@ -7,7 +7,8 @@
 //!
 //! [`Client`] asks one. A witness that refuses because it knows another history raises an alarm: see
 //! [`Failure::is_alarm`]. [`Witness`] is one, over files in a folder: what it knows is durable before
-//! it answers, and changes only from what it knew. It serves no HTTP by itself.
+//! it answers, and changes only from what it knew. It serves no HTTP by itself. An [`Authority`] is
+//! asked for time stamps (RFC 3161), which say when instead of which.
 //!
 //! ```
 //! use tollbook_ledger::{AddCheckpoint, Checkpoint, Frontier, SigningKey};
@@ -27,11 +28,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod authority;
 mod client;
 mod error;
 mod files;
 mod serve;
 
+pub use authority::Authority;
 pub use client::{Client, Leaves};
 pub use error::{Error, Failure};
 pub use files::witness_key;

@@ -14,7 +14,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tollbook_ledger::{
-    Chain, Checkpoint, ContentDigest, Frontier, Hash, Header, Kind, Leaf, Level, LogProof, Note,
+    Chain, Checkpoint, ContentDigest, Frontier, Hash, Header, Kind, Leaf, Level, LogProof, Note, Seal,
     SigningKey, Tile, WitnessSigner,
     evidence::{Indexes, Manifest, Opening, Selection, id_to_text},
     inclusion_proof, leaf_hash,
@@ -64,6 +64,7 @@ fn evidence(folder: &Path) -> String {
             exchange: [1; 16],
             session: [1; 16],
             link: chain.next(kind),
+            seal: Seal::PLAIN,
         };
         let leaf = Leaf::seal(header, &salt, &envelope).to_bytes();
         tree.append(leaf_hash(&leaf));
@@ -71,7 +72,7 @@ fn evidence(folder: &Path) -> String {
         openings.push(Opening { leaf, salt });
         notes.push(Checkpoint::of(NAME, &tree).sign(&key()).unwrap());
         chain.push(&header, leaf_hash(&leaf));
-        bundle.extend([0, 128]);
+        bundle.extend(u16::try_from(leaf.len()).unwrap().to_be_bytes());
         bundle.extend(leaf);
         put(&format!("records/{sequence}.json"), &envelope);
         put(&format!("records/{sequence}.body"), b"words");
@@ -285,7 +286,7 @@ fn witnesses_that_are_demanded_must_have_signed_what_all_records_are_under() {
     witnessed(&bundle, 2, &fork.sign(&key_of_log()).unwrap(), &signer(1));
     let page = told(&run(folder.path(), &["b"]), 1);
     assert!(
-        page.contains("did not grow out of what its witnesses signed"),
+        page.contains("did not grow out of what others signed"),
         "{page}"
     );
     for note in [

@@ -85,6 +85,9 @@ fn page(file: &str, plan: &Summary) -> Vec<String> {
             format!("{} of {}", quorum, list(&plan.witnesses)),
         );
     }
+    if let Some(authority) = &plan.timestamps {
+        line("time stamps", inert(authority));
+    }
     if let Some(witness) = &plan.witness {
         line("witness", format!("for others at http://{witness}"));
     }

@@ -4,14 +4,19 @@ pub(crate) mod approvals;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod doctor;
+pub(crate) mod erase;
 pub(crate) mod exchanges;
 pub(crate) mod export;
+pub(crate) mod hold;
+pub(crate) mod keys;
 pub(crate) mod mask;
+mod order;
 pub(crate) mod policy;
 pub(crate) mod quickstart;
 pub(crate) mod recover;
 pub(crate) mod remote;
 pub(crate) mod replay;
+pub(crate) mod retention;
 pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod sessions;
@@ -40,7 +45,7 @@ use tollbook_gateway::{
 };
 use tollbook_ledger::Quorum;
 use tollbook_masking::Masker;
-use tollbook_recording::{ErrorKind, Reader};
+use tollbook_recording::{ErrorKind, KeySource, Reader};
 use tollbook_search::{Index, SavedSearches, Trail};
 use tracing_subscriber::EnvFilter;
 
@@ -127,6 +132,10 @@ pub(crate) struct Book {
     /// The folder of the book, of a running gateway or a copy; else the configuration says.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// The identity of the recipient that the keys of sessions are sealed to, where `[keys]` of the
+    /// configuration names one: a file of age-keygen.
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
     #[command(flatten)]
     configuration: Configuration,
 }
@@ -134,8 +143,12 @@ pub(crate) struct Book {
 impl Book {
     /// Opens the book for reading.
     pub(crate) fn open(&self) -> Result<Reader, Failure> {
-        let folder = self.folder()?;
-        Reader::open(&folder).map_err(|error| match error.kind() {
+        let (folder, own) = self.own()?;
+        let mut keys = own.map_or_else(KeySource::default, |(_, config)| config.keys);
+        if let Some(identity) = &self.identity {
+            keys = keys.with_identity(identity);
+        }
+        Reader::open_with(&folder, &keys).map_err(|error| match error.kind() {
             ErrorKind::NoBook => {
                 Failure::Unknown(format!("there is no book in {}", folder.display()))
             }
@@ -166,6 +179,11 @@ impl Book {
         Ok((book, index))
     }
 
+    /// What the gateway of this book masks with.
+    pub(crate) fn masker(&self) -> Masker {
+        masker(self.configuration.read().ok().as_ref())
+    }
+
     /// Has it noted in the book that somebody looks at it. Nothing of it may be shown before this
     /// returns.
     pub(crate) fn noted(&self, view: &View) -> Result<Noted, Failure> {
@@ -179,7 +197,8 @@ impl Book {
             return None;
         }
         index.catch_up(book).ok()?;
-        index.trail(book, id).ok()?
+        // The step before it, and what followed of each call of one answer.
+        index.trail(book, id, 1, 100).ok()?
     }
 
     /// The witnesses of the book, where the configuration says where it is and who they are.
@@ -189,6 +208,18 @@ impl Book {
         }
         let (_, config) = self.configuration.read().ok()?;
         config.record.witnesses.quorum()
+    }
+
+    /// The roots of the authority for time stamps, where the configuration says where the book is.
+    pub(crate) fn tsa_roots(&self) -> Option<PathBuf> {
+        if self.data.is_some() {
+            return None;
+        }
+        let (_, config) = self.configuration.read().ok()?;
+        config
+            .record
+            .timestamp
+            .map(|timestamp| timestamp.roots.value)
     }
 
     /// The searches that were saved beside the book.
@@ -250,24 +281,26 @@ pub(crate) fn noted(
     // The configuration of another folder says nothing of this one.
     let read = configuration.read().ok();
     let own = read.filter(|(_, config)| is_same(&config.gateway.data));
-    let masker = || {
-        let own = own.as_ref().and_then(|(file, config)| {
-            let folder = file.parent().unwrap_or(Path::new("."));
-            Plan::masker(config, folder, env::vars(), "default").ok()
-        });
-        own.unwrap_or_else(Masker::builtin)
-    };
     let config = own.as_ref().map(|(_, config)| config.book());
     // Where no gateway runs the book is opened for the note, on a runtime of its own, which cannot end
     // within another one: some commands have one.
-    let noted = tokio::task::block_in_place(|| control::note(folder, config, masker, view));
-    let noted = noted.map_err(unnoted)?;
+    let note = || control::note(folder, config, || masker(own.as_ref()), view);
+    let noted = tokio::task::block_in_place(note).map_err(unnoted)?;
     if let Some(why) = noted.nowhere() {
         print::aside(&format!(
             "this is a copy of a book ({why}): that you look at it is noted nowhere"
         ));
     }
     Ok(noted)
+}
+
+/// What the configuration masks with, and without one the built-in rules.
+fn masker(read: Option<&(PathBuf, Config)>) -> Masker {
+    let own = read.and_then(|(file, config)| {
+        let folder = file.parent().unwrap_or(Path::new("."));
+        Plan::masker(config, folder, env::vars(), "default").ok()
+    });
+    own.unwrap_or_else(Masker::builtin)
 }
 
 /// Why nothing is shown.
@@ -303,12 +336,18 @@ pub(crate) fn search_failed(error: tollbook_search::Error) -> Failure {
 pub(crate) fn block_on(
     command: impl Future<Output = Result<ExitCode, Failure>>,
 ) -> Result<ExitCode, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::unknown("cannot start the runtime", error))?
-        .block_on(command)
+        .map_err(|error| Failure::unknown("cannot start the runtime", error))?;
+    let done = runtime.block_on(command);
+    // All that counts has been closed; what still waits for a disk that hangs is left to itself.
+    runtime.shutdown_timeout(LEFT);
+    done
 }
+
+/// How long work that nobody waits for may take at the end.
+const LEFT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Logs to standard error, at what `$TOLLBOOK_LOG` says and else at `default`.
 pub(crate) fn log(default: &str) -> Result<(), Failure> {

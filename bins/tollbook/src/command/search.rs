@@ -1,13 +1,24 @@
 //! `tollbook search`.
 
-use std::{collections::BTreeMap, ffi::OsString, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Args;
 use jiff::tz::TimeZone;
 use serde_json::json;
 use tollbook_exchange::Timestamp;
-use tollbook_gateway::control::{self, View, ViewAction};
-use tollbook_search::{Clock, ErrorKind, FieldKind, Query, Snippet, fields};
+use tollbook_gateway::{
+    control::{self, View, ViewAction},
+    digest_key,
+};
+use tollbook_search::{Clock, ErrorKind, FieldKind, Index, Query, Snippet, fields};
+use zeroize::Zeroizing;
 
 use crate::{
     command::{
@@ -33,6 +44,9 @@ use crate::{
 /// A text is found at the exchange that brought it, not at each later one of the session that sends
 /// it again. Searching keeps an index, `search.db`, beside the book, and takes in what is new first.
 ///
+/// `--secret` answers whether a key that has leaked was ever seen, though the book has it nowhere:
+/// where a secret is masked, a keyed digest of it is left, the same however it was written.
+///
 /// Each search, and each other look at the book, is noted in it, on the connection `(book)`; those
 /// are found with `connection:(book)` or `--all`.
 #[derive(Debug, Args)]
@@ -55,6 +69,10 @@ pub(crate) struct Search {
     /// Find those too who looked at the book, on the connection `(book)`.
     #[arg(long)]
     all: bool,
+    /// Find the exchanges in which exactly the secret was masked that this file holds, or standard
+    /// input with `-`. Exit code 1: there is none.
+    #[arg(long, value_name = "FILE")]
+    secret: Option<PathBuf>,
     /// Make the index anew first.
     #[arg(long)]
     rebuild: bool,
@@ -97,6 +115,10 @@ impl Search {
             None => query,
         };
         let asked = query.to_string();
+        let query = match &self.secret {
+            Some(file) => query.and(self.secret(file)?),
+            None => query,
+        };
         let query = without_views(query, self.all)?;
         let (book, index) = self.book.search(self.rebuild)?;
         let page = index
@@ -106,11 +128,20 @@ impl Search {
                 _ => search_failed(error),
             })?;
         let found = page.hits.iter().map(|hit| hit.summary.id);
+        let action = match self.secret {
+            Some(_) => ViewAction::Secret,
+            None => ViewAction::Search,
+        };
         self.book
-            .noted(&View::new(ViewAction::Search).query(asked).showing(found))?;
+            .noted(&View::new(action).query(asked).showing(found))?;
+        let unseen = self.secret.is_some() && page.hits.is_empty();
+        if unseen {
+            self.unsure(&index)?;
+        }
+        let code = ExitCode::from(u8::from(unseen));
         if self.form.json {
             page.hits.iter().try_for_each(print::json)?;
-            return Ok(ExitCode::SUCCESS);
+            return Ok(code);
         }
         let mut table = Table::new(&COLUMNS);
         let rows = page.hits.iter().map(|hit| cells(&hit.summary));
@@ -125,9 +156,55 @@ impl Search {
         match (&page.cursor, page.hits.first()) {
             (Some(cursor), _) => hint(&format!("there is more: --cursor {cursor}")),
             (None, Some(newest)) => hint(&format!("tollbook exchanges show {}", newest.summary.id)),
+            (None, None) if unseen => hint("it was masked nowhere here"),
             (None, None) => hint("nothing like this; `tollbook search --fields` tells what to ask"),
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(code)
+    }
+
+    /// The query for a secret, by what the gateway has left of it where it masked it.
+    fn secret(&self, file: &Path) -> Result<Query, Failure> {
+        let unreadable = |error| Failure::unknown("cannot read the secret", error);
+        let mut secret = Zeroizing::new(Vec::with_capacity(MAX_SECRET + 1));
+        let most = MAX_SECRET as u64 + 1;
+        if file == Path::new("-") {
+            let input = io::stdin().lock();
+            input
+                .take(most)
+                .read_to_end(&mut secret)
+                .map_err(unreadable)?;
+        } else {
+            let file = File::open(file).map_err(unreadable)?;
+            file.take(most)
+                .read_to_end(&mut secret)
+                .map_err(unreadable)?;
+        }
+        if secret.len() > MAX_SECRET || secret.trim_ascii().is_empty() {
+            let wrong = "that is no secret: it is empty, or longer than 64 KiB";
+            return Err(Failure::usage(wrong));
+        }
+        let key = digest_key(&self.book.folder()?).map_err(|error| {
+            Failure::unknown(
+                "cannot look for a secret without the key of the digests, state.key, that the \
+                 gateway has in its folder",
+                error,
+            )
+        })?;
+        let digests = self.book.masker().digests_of(&key, &secret);
+        let any: Vec<String> = digests.iter().map(ToString::to_string).collect();
+        read(&[format!("secret:{}", any.join(","))], &BTreeMap::new())
+    }
+
+    /// Says so where not all secrets can be found.
+    fn unsure(&self, index: &Index) -> Result<(), Failure> {
+        let more = read(&["secret:more".to_owned()], &BTreeMap::new())?;
+        let cut = index
+            .indexes(&more, &clock(), 1, None)
+            .map_err(search_failed)?;
+        if !cut.is_empty() {
+            print::aside("some exchanges had more secrets than digests are kept: secret:more");
+        }
+        Ok(())
     }
 
     fn tell_saved(&self) -> Result<ExitCode, Failure> {
@@ -171,6 +248,9 @@ impl Search {
         Ok(ExitCode::SUCCESS)
     }
 }
+
+/// The longest secret that is looked for: the longest private key has a quarter of it.
+const MAX_SECRET: usize = 64 << 10;
 
 /// The arguments of the program, with those terms last, after `--`, that begin with a hyphen: to the
 /// parser of arguments they would be flags. Commands that take no query are left alone.

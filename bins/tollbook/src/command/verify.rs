@@ -6,11 +6,12 @@ use std::{
 };
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use tollbook_exchange::Timestamp;
 use tollbook_gateway::control::{View, ViewAction, note_if_running};
 use tollbook_ledger::{Note, Quorum, VerifierKey, WitnessKey};
 use tollbook_recording::{Cosigned, Kept};
+use tollbook_timestamp::{Answer, Roots, Stamp};
 
 use crate::{
     command::{Book, Form},
@@ -44,6 +45,9 @@ pub(crate) struct Verify {
     /// How many witnesses must have signed the book, or the answer is no.
     #[arg(long, value_name = "N")]
     quorum: Option<usize>,
+    /// The roots of time-stamping authorities, in PEM, instead of those of the configuration.
+    #[arg(long, value_name = "FILE")]
+    tsa_roots: Option<PathBuf>,
     #[command(flatten)]
     form: Form,
 }
@@ -76,15 +80,29 @@ impl Verify {
             quorum: self.counts()?,
             demanded: self.quorum.is_some(),
         };
-        // Those that witnesses have signed are held against the book as those are that were kept.
-        let cosigned = witnessed
-            .checkpoint
-            .iter()
-            .map(|cosigned| cosigned.note.clone());
-        let kept: Vec<String> = kept.into_iter().chain(cosigned).collect();
+        let stamped = reader.attestations().newest_stamped(&vkey);
+        let stamped = stamped.map_err(unknown)?;
+        // Those that others have signed are held against the book as those are that were kept.
+        let cosigned = witnessed.checkpoint.as_ref().map(|it| it.note.clone());
+        let noted = stamped.as_ref().map(|it| it.note.clone());
+        let kept: Vec<String> = kept.into_iter().chain(cosigned).chain(noted).collect();
         let mut report = reader.verify_with(Some(&vkey), &kept).map_err(unknown)?;
         let is_verified = report.is_verified();
-        let cosigned = report.kept.split_off(self.checkpoint.len()).pop();
+        let mut attested = report.kept.split_off(self.checkpoint.len());
+        let noted = stamped.as_ref().and_then(|_| attested.pop());
+        let cosigned = attested.pop();
+        let roots = self.roots()?;
+        let stamp = stamped.map(|stamped| {
+            let answer = Answer::read(&stamped.token);
+            let stamp =
+                answer.and_then(|answer| answer.check(stamped.note.as_bytes(), roots.as_ref()));
+            TimeStamp {
+                size: stamped.size,
+                stamp,
+                is_trusted: roots.is_some(),
+                kept: noted,
+            }
+        });
         let by = witnessed.by();
         // It shows no record, and does not change what it checks: a book at rest stays as it is.
         let noted = note_if_running(&self.book.folder()?, &View::new(ViewAction::Verify));
@@ -95,6 +113,7 @@ impl Verify {
             let mut told = serde_json::to_value(&report)
                 .map_err(|error| Failure::unknown("cannot print the report", error))?;
             told["witnessed"] = witnessed.to_json(&by, cosigned.as_ref());
+            told["stamped"] = stamp.as_ref().map_or(Value::Null, TimeStamp::to_json);
             print::json(&told)?;
         } else {
             let mut page = print::report(&report);
@@ -102,9 +121,13 @@ impl Verify {
                 page.push(checkpoint(file, kept));
             }
             page.extend(witnessed.line(&by, cosigned.as_ref()));
+            page.extend(stamp.as_ref().map(TimeStamp::line));
             print::page(&page)?;
         }
-        if !witnessed.suffices(&by) {
+        let is_stamped = stamp
+            .as_ref()
+            .map_or(self.tsa_roots.is_none(), TimeStamp::holds);
+        if !witnessed.suffices(&by) || !is_stamped {
             return Ok(ExitCode::from(1));
         }
         // A file that is no checkpoint says nothing about the book.
@@ -120,7 +143,71 @@ impl Verify {
     }
 }
 
+/// The newest time stamp.
+struct TimeStamp {
+    size: u64,
+    stamp: Result<Stamp, tollbook_timestamp::Error>,
+    /// Whether it was held against roots.
+    is_trusted: bool,
+    /// What the checkpoint that it is about says of the book.
+    kept: Option<Kept>,
+}
+
+impl TimeStamp {
+    /// Whether it is a true one of this book.
+    fn holds(&self) -> bool {
+        self.stamp.is_ok() && self.kept.as_ref().is_some_and(Kept::is_consistent)
+    }
+
+    fn line(&self) -> String {
+        let mut text = match &self.stamp {
+            Ok(stamp) => {
+                let at = Timestamp::from_micros(stamp.time);
+                let whose = if self.is_trusted {
+                    ""
+                } else {
+                    "; whose it is was not checked, for want of --tsa-roots"
+                };
+                format!("there were {} entries at {at}{whose}", self.size)
+            }
+            Err(error) => error.to_string(),
+        };
+        if let Some(kept) = self.kept.as_ref().filter(|kept| !kept.is_consistent()) {
+            text += &format!("; {}", kept.what);
+        }
+        let meant = match (self.holds(), self.is_trusted) {
+            (true, true) => Tone::Good,
+            (true, false) => Tone::Aside,
+            _ => Tone::Bad,
+        };
+        field("time stamp", &tone(&inert(&text), meant))
+    }
+
+    fn to_json(&self) -> Value {
+        let time = self.stamp.as_ref().ok().map(|stamp| stamp.time);
+        json!({
+            "size": self.size,
+            "time": time.map(|time| Timestamp::from_micros(time).to_string()),
+            "trusted": self.is_trusted && self.holds(),
+            "what": self.stamp.as_ref().err().map(ToString::to_string),
+            "verdict": self.kept.as_ref().map(|kept| kept.verdict),
+        })
+    }
+}
+
 impl Verify {
+    /// The authorities that are trusted: as the command line says, else the configuration.
+    fn roots(&self) -> Result<Option<Roots>, Failure> {
+        let file = self.tsa_roots.clone().or_else(|| self.book.tsa_roots());
+        file.map(|file| {
+            let wrong =
+                |why: String| Failure::usage(format!("cannot use {}: {why}", file.display()));
+            let pem = std::fs::read(&file).map_err(|error| wrong(error.to_string()))?;
+            Roots::from_pem(&pem).map_err(|error| wrong(error.to_string()))
+        })
+        .transpose()
+    }
+
     /// Who counts: as the command line says, else the configuration.
     fn counts(&self) -> Result<Option<Quorum>, Failure> {
         let witnesses = match self.book.witnesses() {
@@ -224,9 +311,9 @@ impl Witnessed {
         Some(field("witnessed", &tone(&text, meant)))
     }
 
-    fn to_json(&self, by: &By, kept: Option<&Kept>) -> serde_json::Value {
+    fn to_json(&self, by: &By, kept: Option<&Kept>) -> Value {
         let Some(cosigned) = &self.checkpoint else {
-            return serde_json::Value::Null;
+            return Value::Null;
         };
         let (names, needed, met) = match by {
             By::Known(witnessed) => {

@@ -28,6 +28,9 @@ pub(crate) struct Why {
     book: Book,
     /// The exchange's id, or the first eight or more digits of it.
     id: String,
+    /// Tell at most so many steps in either direction.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    steps: usize,
     #[command(flatten)]
     form: Form,
 }
@@ -36,7 +39,7 @@ impl Why {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let (book, index) = self.book.search(false)?;
         let trail = index
-            .trail(&book, &self.id)
+            .trail(&book, &self.id, self.steps, self.steps)
             .map_err(|error| id_error(&error))?;
         let Some(trail) = trail else {
             return Err(Failure::no(format!("the book has no exchange {}", self.id)));
@@ -47,6 +50,9 @@ impl Why {
             return Ok(ExitCode::SUCCESS);
         }
         print::page(&page(&trail))?;
+        if trail.cut {
+            print::aside("there is more than is told here: --steps N goes further");
+        }
         hint(&format!(
             "tollbook sessions show {}",
             trail.exchange.summary.id

@@ -12,6 +12,7 @@ mod claude_code_waits;
 mod clients;
 mod commands;
 mod doctor;
+mod erasing;
 mod evidence;
 mod mask;
 mod memory;

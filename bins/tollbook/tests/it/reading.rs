@@ -221,12 +221,46 @@ fn what_an_agent_did_is_found_told_traced_and_handed_on() {
 
     exports(&stage, [first, second, third]);
     views(&stage, first);
+    leaked(&stage, first);
     // Nothing that was masked got into the index. Words are in it in lower case, and a word of which
     // it has the beginning already by its rest.
     let index = fs::read(stage.book().join("search.db")).unwrap();
     let has = |text: &[u8]| index.windows(text.len()).any(|window| window == text);
     assert!(has(b"ppelin") && !has(b"d4e5f6g7h"));
     stage.end();
+}
+
+/// Whoever has a secret finds where it was masked.
+fn leaked(stage: &Stage, first: &Value) {
+    let secret = ["ghp_", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"].concat();
+    let file = stage.folder().join("leaked");
+    let look = |text: &str| {
+        fs::write(&file, text).unwrap();
+        stage.read(&["search", "--json", "--secret", file.to_str().unwrap()])
+    };
+    for text in [format!("{secret}\n"), format!("TOKEN='{secret}'\n")] {
+        let found = lines(&look(&text));
+        assert!(
+            found.iter().any(|one| one["id"] == first["id"]),
+            "{found:?}"
+        );
+    }
+    let other = look(&secret.replace("a1B2", "b1B2"));
+    assert_eq!((other.status.code(), &*other.stdout), (Some(1), &b""[..]));
+    assert_eq!(look(" \n").status.code(), Some(2));
+    // Not even that it was looked for is told with it.
+    let asked = [
+        "exchanges",
+        "list",
+        "--json",
+        "connection:(book)",
+        "action:book.secret",
+    ];
+    let asked = lines(&stage.read(&asked));
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    let asked = stage.exchange(&asked[1]["id"]);
+    assert!(!asked.to_string().contains("a1B2c3"), "{asked}");
+    assert_eq!(asked["action"]["query"], Value::Null);
 }
 
 /// Each look was noted, with who looked and what they saw, and none is found unless asked for.

@@ -391,6 +391,7 @@ fn the_reference_of_the_configuration_is_whole() {
         "[keys]",
         "[retention]",
         "[[record.witness]]",
+        "[record.timestamp]",
         "[witness]",
         "[[issuer]]",
         "[[federation]]",

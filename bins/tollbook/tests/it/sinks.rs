@@ -45,8 +45,9 @@ impl Others {
             .read_line(&mut line)
             .unwrap();
         let mut addresses: Value = serde_json::from_str(&line).expect("it says where it listens");
-        let port = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = port.local_addr().unwrap().port();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
         let nats = Command::new("nats-server")
             .args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"])
             .arg(folder.path())

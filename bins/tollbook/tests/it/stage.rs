@@ -331,9 +331,15 @@ operator = ["platform"]
     /// Ends the gateway as an operator would, and proves its book.
     pub(crate) fn end(mut self) {
         self.stop();
+        let verified = self.read(&["verify"]);
+        assert!(
+            verified.status.success(),
+            "{}",
+            String::from_utf8_lossy(&verified.stdout)
+        );
     }
 
-    /// The same, and the book stays.
+    /// Ends the gateway as an operator would.
     pub(crate) fn stop(&mut self) {
         let mut gateway = self.gateway.take().unwrap();
         let told = Command::new("kill")
@@ -343,12 +349,17 @@ operator = ["platform"]
         assert!(told.success());
         let ended = gateway.wait().unwrap();
         assert!(ended.success(), "the gateway ended with {ended}");
-        let verified = self.read(&["verify"]);
-        assert!(
-            verified.status.success(),
-            "{}",
-            String::from_utf8_lossy(&verified.stdout)
-        );
+    }
+
+    /// Runs a command with the configuration of the gateway.
+    pub(crate) fn operate(&self, arguments: &[&str]) -> Output {
+        Command::new(TOLLBOOK)
+            .args(arguments)
+            .arg("--config")
+            .arg(self.folder.path().join("tollbook.toml"))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
     }
 }
 

@@ -54,6 +54,9 @@ pub(super) async fn ready(State(admin): State<Admin>) -> (StatusCode, Json<Value
     if let Some(told) = admin.witnessing.told(stats.entries) {
         checks["witnesses"] = told;
     }
+    if let Some(told) = admin.witnessing.stamps() {
+        checks["timestamps"] = told;
+    }
     for sink in (admin.sinks)() {
         // Nor for this: a sink sends what is in the book.
         checks["sinks"][&sink.name] = json!(told(&sink));

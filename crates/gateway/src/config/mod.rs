@@ -20,6 +20,7 @@ mod record;
 mod retention;
 mod sink;
 mod witness;
+mod search;
 
 use std::path::{Path, PathBuf};
 
@@ -39,9 +40,10 @@ pub(crate) use mistake::nearest;
 pub use mistake::{Located, Mistake, Mistakes};
 pub use record::RecordConfig;
 pub use sink::{SinkConfig, SinkTo};
+pub use search::SearchConfig;
 use tollbook_recording::{Retention, Terms};
 use toml::de::DeTable;
-pub use witness::{WITNESS, WitnessConfig, WitnessService, WitnessesConfig};
+pub use witness::{TimestampConfig, WITNESS, WitnessConfig, WitnessService, WitnessesConfig};
 
 use self::document::{Notes, Section};
 
@@ -58,6 +60,8 @@ pub struct Config {
     pub retention: tollbook_recording::Terms,
     /// `[witness]`: being a witness of others' logs.
     pub witness: Option<WitnessService>,
+    /// `[search]`: how the book is searched.
+    pub search: SearchConfig,
     /// `[[issuer]]`: who may vouch for callers.
     pub issuers: Vec<IssuerConfig>,
     /// `[[connection]]`: what can be reached through the gate.
@@ -150,6 +154,7 @@ impl Config {
         let gateway = GatewayConfig::read(root.table("gateway"), folder);
         let retention = retention::read(root.table("retention"), &Terms::default());
         let mut config = Self {
+            search: SearchConfig::read(root.table("search")),
             record: RecordConfig::read(root.table("record"), folder, &gateway.data),
             keys: keys::read(root.table("keys"), folder),
             retention,

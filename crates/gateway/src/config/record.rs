@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use super::{document::Section, witness::WitnessesConfig};
+use super::{
+    document::Section,
+    witness::{TimestampConfig, WitnessesConfig},
+};
 
 /// How the book is written.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +31,8 @@ pub struct RecordConfig {
     pub reserve: Option<usize>,
     /// Who is asked to sign the book's checkpoints.
     pub witnesses: WitnessesConfig,
+    /// Who is asked for time stamps.
+    pub timestamp: Option<TimestampConfig>,
 }
 
 impl RecordConfig {
@@ -54,6 +59,7 @@ impl RecordConfig {
             low_space: section.size("low_space"),
             reserve: section.size("reserve"),
             witnesses: WitnessesConfig::read(&section),
+            timestamp: TimestampConfig::read(&section, folder),
         };
         section.finish();
         config

@@ -510,3 +510,57 @@ fn what_passes_without_a_record_needs_somebody_who_says_so() {
         assert_ne!(durability.now(), "allow", "{told}");
     }
 }
+
+/// A key that a sink of this kind does not look at would seem to count.
+#[test]
+fn a_sink_has_the_keys_of_its_kind() {
+    let sink = |keys: &str| {
+        let (config, mistakes) = read(&format!("[[sink]]\nname = \"a\"\n{keys}\n"));
+        let mistakes: Vec<String> = mistakes
+            .into_iter()
+            .filter(|mistake| mistake.starts_with("line "))
+            .collect();
+        (config.sinks.into_iter().next(), mistakes)
+    };
+    let (config, mistakes) = sink(
+        "kind = \"file\"\npath = \"copies/a.jsonl\"\nrotate_size = \"1MiB\"\ninterval = \"1s\"\n\
+         query = \"tool:Bash\"",
+    );
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    let config = config.unwrap();
+    assert!(matches!(
+        config.to,
+        Some(SinkTo::File { path, rotate_size: Some(0x0010_0000), .. })
+            if path == Path::new("/etc/tollbook/copies/a.jsonl")
+    ));
+    assert_eq!(config.interval, Some(Duration::from_secs(1)));
+    for (keys, wrong) in [
+        ("", "`kind` is missing"),
+        ("kind = \"files\"", "did you mean `file`?"),
+        ("kind = \"file\"", "`path` is missing"),
+        (
+            "kind = \"file\"\npath = \"a\"\nbucket = \"b\"",
+            "`bucket` is not for a sink of the kind `file`",
+        ),
+        (
+            "kind = \"file\"\npath = \"tollbook-data/a.jsonl\"",
+            "lies in the folder of the book",
+        ),
+        (
+            "kind = \"webhook\"\nurl = \"https://a\"",
+            "`credential` is missing",
+        ),
+        ("kind = \"s3\"\nbucket = \"b\"", "`access_key` is missing"),
+        ("kind = \"nats\"\nurl = \"tls://a\"", "`subject` is missing"),
+        (
+            "kind = \"otlp\"\nurl = \"https://a\"\ninterval = \"0s\"",
+            "above zero",
+        ),
+    ] {
+        let (_, mistakes) = sink(keys);
+        assert!(
+            mistakes.iter().any(|mistake| mistake.contains(wrong)),
+            "{keys}: {mistakes:?}"
+        );
+    }
+}

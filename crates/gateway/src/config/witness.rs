@@ -1,6 +1,11 @@
-//! `[[record.witness]]`, which witnesses are asked; `[witness]`, being one.
+//! `[[record.witness]]` and `[record.timestamp]`, who is asked to vouch for the book; `[witness]`,
+//! being a witness.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tollbook_ledger::{Quorum, VerifierKey, WitnessKey};
 
@@ -26,6 +31,17 @@ pub struct WitnessConfig {
     pub url: Located<String>,
     /// Its public key.
     pub key: Option<WitnessKey>,
+}
+
+/// The time-stamping authority that is asked.
+#[derive(Clone, Debug)]
+pub struct TimestampConfig {
+    /// Its address.
+    pub url: Located<String>,
+    /// The file of the roots of its certificates, in PEM.
+    pub roots: Located<PathBuf>,
+    /// How often it is asked, unless it is each hour.
+    pub interval: Option<Duration>,
 }
 
 /// Being a witness of others' logs.
@@ -107,6 +123,25 @@ impl WitnessConfig {
         };
         section.finish();
         config
+    }
+}
+
+impl TimestampConfig {
+    pub(super) fn read(record: &Section<'_>, folder: &Path) -> Option<Self> {
+        let section = record.table("timestamp");
+        if !record.has("timestamp") {
+            return None;
+        }
+        let notes = section.notes();
+        let url = section.required("url");
+        let roots = section.required("roots");
+        let interval = section.duration_above_zero("interval");
+        section.finish();
+        Some(Self {
+            url: url?.located(notes, |url| url),
+            roots: roots?.located(notes, |file| folder.join(file)),
+            interval,
+        })
     }
 }
 

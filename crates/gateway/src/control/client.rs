@@ -64,6 +64,9 @@ pub enum Unnoted {
     /// No gateway runs, and the book cannot be written.
     #[error("the view cannot be noted in the book")]
     Book(#[source] tollbook_recording::Error),
+    /// The folder is a copy, in which nothing can be changed that counts.
+    #[error("this is a copy of the book: {0}")]
+    Copy(&'static str),
     /// The system does not let it be done.
     #[error("the view cannot be noted")]
     System(#[source] io::Error),
@@ -71,6 +74,8 @@ pub enum Unnoted {
 
 /// How long the gateway may take to answer; its own deadline for a write is well below.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may take to carry out an order.
+const LONG: Duration = Duration::from_secs(15 * 60);
 /// How long a gateway that starts or ends, or another command, may have the book.
 const BUSY: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(50);
@@ -92,23 +97,56 @@ pub fn note(
     masker: impl FnOnce() -> Masker,
     view: &View,
 ) -> Result<Noted, Unnoted> {
+    match writing(folder, config)? {
+        Writing::Gateway(mut client) => {
+            let exchange = client.view(view)?;
+            let open = view.open;
+            Ok(Noted(Where::Gateway {
+                client,
+                exchange,
+                open,
+            }))
+        }
+        Writing::Here(recorder) => {
+            let exchange = here(&recorder, &masker(), view);
+            recorder.close();
+            Ok(Noted(Where::Here {
+                exchange: exchange?,
+            }))
+        }
+        Writing::Copy(why) => Ok(Noted(Where::Nowhere { why })),
+    }
+}
+
+/// Who can write into the book of a folder.
+pub(super) enum Writing {
+    /// The gateway that runs on it.
+    Gateway(Client),
+    /// This process.
+    Here(Recorder),
+    /// Nobody: it is a copy, for this reason.
+    Copy(&'static str),
+}
+
+/// Who can write into the book of this folder. Waits for a gateway that starts or ends.
+pub(super) fn writing(
+    folder: &Path,
+    config: Option<tollbook_recording::Config>,
+) -> Result<Writing, Unnoted> {
     let begun = Instant::now();
     loop {
-        if let Some(noted) = note_if_running(folder, view)? {
-            return Ok(noted);
+        match Client::connect(folder) {
+            Ok(client) => return Ok(Writing::Gateway(client)),
+            // A copy of the socket, or what a gateway has left behind, is not listened at.
+            Err(error) if is_nobody(&error) => {}
+            Err(error) => return Err(Unnoted::Unreachable(error)),
         }
         let config = match Place::of(folder, config.clone()) {
             Place::Book(config) => config,
-            Place::Copy(why) => return Ok(Noted(Where::Nowhere { why })),
+            Place::Copy(why) => return Ok(Writing::Copy(why)),
         };
         match Recorder::open(config) {
-            Ok(recorder) => {
-                let exchange = here(&recorder, &masker(), view);
-                recorder.close();
-                return Ok(Noted(Where::Here {
-                    exchange: exchange?,
-                }));
-            }
+            Ok(recorder) => return Ok(Writing::Here(recorder)),
             Err(error) if *error.kind() == ErrorKind::InUse => {
                 if begun.elapsed() > BUSY {
                     return Err(Unnoted::Unreachable(
@@ -225,6 +263,11 @@ impl Client {
         Ok(Self {
             stream: BufReader::new(stream),
         })
+    }
+
+    /// Waits for answers for as long as it takes to destroy a great deal.
+    pub(super) fn is_patient(&self) -> io::Result<()> {
+        self.stream.get_ref().set_read_timeout(Some(LONG))
     }
 
     /// Asks, and waits for the answer, which is no refusal.

@@ -19,6 +19,7 @@
 
 mod account;
 mod client;
+mod order;
 mod place;
 mod serve;
 mod view;
@@ -31,6 +32,7 @@ use tollbook_exchange::ExchangeId;
 pub(crate) use self::serve::{Control, Listening, serve};
 pub use self::{
     client::{Client, Noted, Unnoted, note, note_if_running},
+    order::{Of, Order, Ordered, order},
     view::{CONNECTION, View, ViewAction},
 };
 
@@ -47,6 +49,9 @@ pub enum Request {
         /// How many exchanges were shown.
         count: u64,
     },
+    /// That something be erased or held, or what is old destroyed. Answered with
+    /// [`Answer::Ordered`] when it is done.
+    Order(Order),
 }
 
 /// What came of a request.
@@ -61,10 +66,16 @@ pub enum Answer {
     },
     /// It is done.
     Done,
+    /// The order was carried out.
+    Ordered {
+        /// What was done.
+        told: serde_json::Value,
+    },
     /// It was not done.
     Refused {
         /// Why, as a stable word: `not_recordable`, `malformed_request`, `unknown_version`,
-        /// `not_open`, `busy`.
+        /// `not_open`, `busy`, `held`,
+        /// `kept`, `unknown_hold`, `failed`.
         code: String,
         /// Why, for a person.
         message: String,

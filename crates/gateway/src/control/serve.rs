@@ -17,10 +17,10 @@ use tokio::{
 };
 use tollbook_exchange::Principal;
 use tollbook_masking::Masker;
-use tollbook_recording::{Recorder, Recording};
+use tollbook_recording::{Recorder, Recording, Retention};
 
 use super::{
-    Answer, MAX_LINE, Request, SOCKET, Unreadable, account, at_socket, heard, line,
+    Answer, MAX_LINE, Request, SOCKET, Unreadable, account, at_socket, heard, line, order,
     view::{begin, ended},
 };
 
@@ -29,6 +29,7 @@ use super::{
 pub(crate) struct Control {
     pub(crate) recorder: Recorder,
     pub(crate) masker: Masker,
+    pub(crate) retention: Arc<Retention>,
 }
 
 /// So many commands at once.
@@ -146,6 +147,10 @@ impl Control {
                 }
                 None => Answer::refused("not_open", "no view is open on this connection"),
             },
+            Request::Order(order) => {
+                let (recorder, masker) = (&self.recorder, &self.masker);
+                order::answer(recorder, masker, &self.retention, who, order).await
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Serialize;
@@ -20,6 +21,7 @@ use tollbook_masking::{MaskKey, Masker};
 use tollbook_policy::PolicySet;
 use tollbook_proxy::Forward;
 use tollbook_sinks::Sink;
+use tollbook_witness::Authority;
 
 use self::build::Builder;
 pub(crate) use self::build::Channels;
@@ -51,6 +53,8 @@ pub struct Plan {
     pub(crate) tls: Option<Tls>,
     /// Who is asked to sign the book's checkpoints.
     pub(crate) witnesses: Option<Asking>,
+    /// Who is asked for time stamps, and how often.
+    pub(crate) authority: Option<(Authority, Duration)>,
     pub(crate) connections: Vec<(ConnectionConfig, ConnectionMasks, Forward)>,
 }
 
@@ -68,6 +72,8 @@ pub struct Summary {
     pub witnesses: Vec<String>,
     /// How many of them must sign.
     pub witness_quorum: usize,
+    /// Where the book's checkpoints get time stamps.
+    pub timestamps: Option<String>,
     /// Where this gateway is a witness of others' logs.
     pub witness: Option<String>,
     /// Whether the data plane speaks TLS.
@@ -198,6 +204,7 @@ impl Plan {
         let sinks = builder.sinks(&config);
         let channels = builder.channels(&config.approvals);
         let witnesses = builder.witnesses(&config.record.witnesses);
+        let authority = builder.authority(config.record.timestamp.as_ref());
         let tls = builder.tls(config.gateway.tls.as_ref());
         let connections: Vec<_> = config
             .connections
@@ -250,6 +257,7 @@ impl Plan {
                 mask_key,
                 tls,
                 witnesses,
+                authority,
                 connections,
             }),
             _ => Err(wrong(all)),
@@ -353,6 +361,8 @@ impl Plan {
                 .collect(),
             witness_quorum: (self.config.record.witnesses.quorum())
                 .map_or(0, |quorum| quorum.needed()),
+            timestamps: (self.config.record.timestamp.as_ref())
+                .map(|timestamp| timestamp.url.value.clone()),
             witness: (self.config.witness.as_ref()).map(|witness| witness.listen.to_string()),
             tls: gateway.tls.is_some(),
             issuers: self

@@ -8,11 +8,15 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tollbook_gateway::control::{Noted, Unnoted, View, ViewAction, note};
+use tollbook_gateway::{
+    control::{Noted, Unnoted, View, ViewAction, note},
+    digest_key,
+};
 use tollbook_masking::Masker;
 use tollbook_recording::{Filter, Reader};
+use tollbook_search::{Clock, Index};
 
-use crate::stage::{Stage, parsed, until};
+use crate::stage::{Scene, Stage, parsed, until, whole};
 
 /// As a command does it.
 async fn look(folder: &Path, view: View) -> Result<Noted, Unnoted> {
@@ -180,4 +184,41 @@ async fn the_protocol_has_versions_and_limits() {
     assert_eq!(say(vec![b' '; 1 << 20]), Vec::<Value>::new());
     assert_eq!(say(b"{\"v\":1".to_vec()), Vec::<Value>::new());
     assert_eq!(views(&stage.book()), Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_index_is_fresh_before_anybody_searches() {
+    let stage = Stage::set().await;
+    let secret = ["ghp_", "0123456789abcdefghijABCDEFGHIJ012345"].concat();
+    let message = stage.message(&format!("the zeppelin has {secret}"), true);
+    let (status, _) = whole(stage.send(message).await).await;
+    assert_eq!(status, 200);
+    let index = || {
+        let prices = tollbook_budget::Prices::built_in().unwrap();
+        Index::open(stage.book(), prices).unwrap()
+    };
+    let find = |query: &str| {
+        let query = query.parse().unwrap();
+        index().indexes(&query, &Clock::utc(), 10, None).unwrap()
+    };
+    until("an exchange in the index", async || {
+        stage.book().join("search.db").exists()
+            && !find("prompt:zeppelin outcome:complete").is_empty()
+    })
+    .await;
+    // The digest of what was masked is there as well, for whoever has the key of the folder.
+    let key = digest_key(&stage.book()).unwrap();
+    let digests = Masker::builtin().digests_of(&key, secret.as_bytes());
+    let known = digests
+        .iter()
+        .any(|digest| !find(&format!("secret:{digest}")).is_empty());
+    assert!(known, "{digests:?}");
+    drop(stage);
+
+    let stage = Scene::default()
+        .more("[search]\nindex = \"on_demand\"")
+        .set()
+        .await;
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert!(!stage.book().join("search.db").exists());
 }

@@ -220,3 +220,60 @@ async fn a_key_file_that_holds_no_key_is_a_mistake() {
     fs::write(folder.path().join("keys.json"), keys).unwrap();
     assert_eq!(told(), [""; 0]);
 }
+
+/// What cannot be sent to is told before anything runs, and never with a credential.
+#[test]
+fn sinks_that_cannot_be_are_told_with_their_line() {
+    let sink = |keys: &str| {
+        let text = format!("[[sink]]\nname = \"a\"\n{keys}\n");
+        let environment = [("WORD".to_owned(), "canary\u{7}".to_owned())];
+        let mistakes = Plan::read(&text, Path::new("."), environment).unwrap_err();
+        let all = mistakes.all.iter().filter(|mistake| mistake.line.is_some());
+        all.map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    let fine = "kind = \"file\"\npath = \"a.jsonl\"\n";
+    assert_eq!(sink(fine), "");
+    for (keys, wrong) in [
+        ("format = \"parquet\"", "does not take this format"),
+        ("format = \"xml\"", "it is one of jsonl"),
+        ("query = \"nonsense:1\"", "`query`"),
+        (
+            "connections = [\"nowhere\"]",
+            "there is no connection `nowhere`",
+        ),
+        ("batch = 0", "above zero"),
+    ] {
+        let told = sink(&format!("{fine}{keys}"));
+        assert!(told.contains(wrong), "{keys}: {told}");
+    }
+    for (keys, wrong) in [
+        (
+            "kind = \"otlp\"\nurl = \"http://collector.example\"",
+            "has no TLS",
+        ),
+        (
+            "kind = \"otlp\"\nurl = \"https://a.example\"\ncredential = { env = \"WORD\" }",
+            "cannot stand in a header",
+        ),
+        (
+            "kind = \"webhook\"\nurl = \"https://a.example\"\ncredential = { env = \"WORD\" }",
+            "`whsec_`",
+        ),
+        (
+            "kind = \"nats\"\nurl = \"tls://a.example\"\nsubject = \"a.>\"",
+            "wildcards",
+        ),
+        (
+            "kind = \"nats\"\nurl = \"tls://a.example\"\nsubject = \"a\"\nuser = \"me\"",
+            "without a `credential`",
+        ),
+        (
+            "kind = \"otlp\"\nurl = \"https://a.example\"\nca_file = \"nowhere.pem\"",
+            "CA certificates cannot be read",
+        ),
+    ] {
+        let told = sink(keys);
+        assert!(told.contains(wrong), "{keys}: {told}");
+        assert!(!told.contains("canary"), "{told}");
+    }
+}

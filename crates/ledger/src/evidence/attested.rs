@@ -4,7 +4,7 @@
 pub const ATTESTED: &str = "attested";
 
 /// What a file below [`ATTESTED`] is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Attested {
     /// A checkpoint with the lines of its witnesses: `<size>.checkpoint`.
     Cosigned,

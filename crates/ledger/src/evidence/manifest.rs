@@ -12,7 +12,7 @@ use crate::{Error, Hash};
 /// damaged manifest from a whole one, and no more. One text stands for a manifest:
 ///
 /// ```text
-/// tollbook-evidence v2
+/// tollbook-evidence v3
 /// writer tollbook 0.1.0
 /// log audit.example/gw1
 /// size 8
@@ -51,7 +51,7 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// [`Error::Manifest`] when the text is not one of version 2, byte for byte.
+    /// [`Error::Manifest`] when the text is not one of version 3, byte for byte.
     pub fn from_text(text: &str) -> Result<Self, Error> {
         let manifest = Self::read(text).ok_or(Error::Manifest)?;
         if manifest.to_string() == text {
@@ -148,7 +148,7 @@ impl fmt::Display for Manifest {
     }
 }
 
-const FIRST: &str = "tollbook-evidence v2";
+const FIRST: &str = "tollbook-evidence v3";
 
 #[cfg(test)]
 mod tests {
@@ -175,14 +175,14 @@ mod tests {
         }
     }
 
-    /// It is read by verifiers that other people keep: version 2 never changes.
+    /// It is read by verifiers that other people keep: version 3 never changes.
     #[test]
-    fn the_text_of_version_2_is_fixed() {
+    fn the_text_of_version_3_is_fixed() {
         let text = manifest().to_string();
         let (lines, digest) = text.split_once("sha256 ").unwrap();
         assert_eq!(
             lines,
-            "tollbook-evidence v2\nwriter tollbook 0.1.0\nlog audit.example/gw1\nsize 8\n\
+            "tollbook-evidence v3\nwriter tollbook 0.1.0\nlog audit.example/gw1\nsize 8\n\
              leaves all\ncontents none\n\
              exchange 01010101-0101-0101-0101-010101010101\n\
              exchange 02020202-0202-0202-0202-020202020202\n\

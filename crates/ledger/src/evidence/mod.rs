@@ -6,7 +6,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `MANIFEST` | what the folder says that it holds: a [`Manifest`], version 2 |
+//! | `MANIFEST` | what the folder says that it holds: a [`Manifest`], version 3 |
 //! | `vkey` | the log's public key in the form of signed-note, and a line feed |
 //! | `checkpoint` | the signed head of the log, as <https://c2sp.org/tlog-checkpoint> has it |
 //! | `tile/<L>/<N>` | the hash tiles of the whole tree, as <https://c2sp.org/tlog-tiles> has them |
@@ -61,7 +61,7 @@ pub const RECORDS: &str = "records";
 
 /// What opens a leaf's commitment: the extra data of a record's proof.
 ///
-/// A byte that is the version, 2, then the leaf and the salt.
+/// A byte that is the version, 3, then the leaf and the salt.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Opening {
     /// The leaf.
@@ -169,7 +169,7 @@ pub fn id_from_text(text: &str) -> Option<[u8; 16]> {
     (id_to_text(&id) == text).then_some(id)
 }
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 #[cfg(test)]
 mod tests {
@@ -186,19 +186,20 @@ mod tests {
             exchange: [5; 16],
             session: [6; 16],
             link: Chain::new().next(Kind::Intent),
+            seal: crate::Seal::PLAIN,
         };
         let opening = Opening {
             leaf: Leaf::seal(header, &[7; 32], b"{}").to_bytes(),
             salt: [7; 32],
         };
         let bytes = opening.to_bytes();
-        assert_eq!(bytes.len(), 1 + 128 + 32);
+        assert_eq!(bytes.len(), 1 + LEAF_BYTES + 32);
         assert_eq!(Opening::from_bytes(&bytes), Ok(opening));
         assert_eq!(opening.leaf().unwrap().header, header);
         for cut in 0..bytes.len() {
             assert_eq!(Opening::from_bytes(&bytes[..cut]), Err(Error::LogProof));
         }
-        let other = [&[1], &bytes[1..]].concat();
+        let other = [&[2], &bytes[1..]].concat();
         assert_eq!(Opening::from_bytes(&other), Err(Error::LogProof));
     }
 

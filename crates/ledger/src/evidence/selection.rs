@@ -113,6 +113,7 @@ mod tests {
             exchange: [exchange; 16],
             session: [session; 16],
             link: crate::Chain::new().next(kind),
+            seal: crate::Seal::PLAIN,
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Transaction};
+use tollbook_exchange::ExchangeId;
 use tollbook_ledger::{
     Checkpoint, Frontier, Hash, Kind, LEAF_BYTES, Leaf, Level, LogProof, TILE_WIDTH, Tile,
     TiledTree, Tiler, VerifierKey,
@@ -12,11 +13,17 @@ use tollbook_ledger::{
     leaf_hash,
 };
 
-use super::{Evidence, EvidenceOptions, folder::Folder};
+use super::{
+    Evidence, EvidenceOptions,
+    folder::{Folder, Growing},
+};
 use crate::{
     Attestations, Error, ErrorKind,
+    body::Recipe,
     database::{signed, unsigned},
-    journal::REQUEST,
+    keys::KeyId,
+    opener::{Content, Opener, answer_key, brings},
+    recording::MAX_PART,
 };
 
 /// Writes evidence out of one snapshot of the book.
@@ -26,6 +33,7 @@ use crate::{
 /// selection the ids of its exchanges. The manifest comes last: without it, a folder is none.
 pub(crate) fn write(
     book: &Transaction<'_>,
+    mut opener: Opener<'_>,
     key: &VerifierKey,
     attested: &Attestations,
     options: &EvidenceOptions,
@@ -50,9 +58,9 @@ pub(crate) fn write(
     let tiles = folder.reader();
     let mut tree = TiledTree::new(size, |tile: Tile| tiles(&tile.to_string()));
     for index in records.iter() {
-        let leaf = record(book, index, &mut tree, &note, &mut folder)?;
+        let (leaf, recipe) = record(book, &mut opener, index, &mut tree, &note, &mut folder)?;
         if options.contents && matches!(leaf.header.kind, Kind::Intent | Kind::Outcome) {
-            content(book, index, &leaf, &mut folder)?;
+            content(book, &mut opener, &leaf, &recipe, &mut folder)?;
         }
     }
     let needed = records.last().map_or(0, |last| last + 1);
@@ -135,11 +143,12 @@ fn put_hashes(folder: &mut Folder, tile: Tile, hashes: &[Hash]) -> Result<(), Er
 /// Writes what was recorded, as it was committed to, and its proof out of the tiles.
 fn record<F>(
     book: &Transaction<'_>,
+    opener: &mut Opener<'_>,
     index: u64,
     tree: &mut TiledTree<F>,
     note: &str,
     folder: &mut Folder,
-) -> Result<Leaf, Error>
+) -> Result<(Leaf, Recipe), Error>
 where
     F: FnMut(Tile) -> Result<Vec<u8>, Error>,
 {
@@ -147,9 +156,12 @@ where
     let mut row = row.query([signed(index)?])?;
     let row = row.next()?.ok_or(ErrorKind::Corrupt)?;
     let blob = |column| row.get_ref(column)?.as_blob().map_err(corrupt);
+    let salt = row.get_ref(1)?.as_blob_or_null().map_err(corrupt)?;
+    let leaf = Leaf::from_bytes(blob(0)?)?;
+    let opened = open(opener.envelope(&leaf.header, salt, blob(2)?)?)?;
     let opening = Opening {
         leaf: blob(0)?.try_into().map_err(corrupt)?,
-        salt: blob(1)?.try_into().map_err(corrupt)?,
+        salt: opened.salt,
     };
     let proof = LogProof {
         extra: Some(opening.to_bytes()),
@@ -157,53 +169,114 @@ where
         hashes: tree.inclusion_proof(index)?,
         checkpoint: note.to_owned(),
     };
-    folder.put(&record_file(index, "json"), blob(2)?)?;
+    folder.put(&record_file(index, "json"), &opened.envelope)?;
     folder.put(
         &record_file(index, "tlog-proof"),
         proof.to_text().as_bytes(),
     )?;
-    Ok(opening.leaf()?)
+    Ok((leaf, opened.recipe))
 }
 
 /// Writes the body that the entry has a digest of, if it has any parts.
 fn content(
     book: &Transaction<'_>,
-    index: u64,
+    opener: &mut Opener<'_>,
     leaf: &Leaf,
+    recipe: &Recipe,
     folder: &mut Folder,
 ) -> Result<(), Error> {
-    let of_request = leaf.header.kind == Kind::Intent;
-    let mut parts = book.prepare_cached(
-        "SELECT at, data FROM part WHERE exchange = ?1 AND (kind = ?2) = ?3
-         ORDER BY kind, ordinal",
-    )?;
-    let mut parts = parts.query(params![leaf.header.exchange, REQUEST, of_request])?;
-    let mut files = None;
-    let (mut bytes, mut lines) = (0, 0);
-    while let Some(row) = parts.next()? {
-        let (body, list) = match &mut files {
-            Some(files) => files,
-            None => files.insert((
-                folder.begin(&record_file(index, "body"))?,
-                folder.begin(&record_file(index, "parts"))?,
-            )),
-        };
-        let data = row.get_ref(1)?.as_blob().map_err(corrupt)?;
-        let part = Part {
-            at: unsigned(row.get(0)?)?,
-            bytes: data.len() as u64,
-        };
+    let header = &leaf.header;
+    let mut files = Files {
+        index: header.sequence,
+        folder,
+        files: None,
+        bytes: 0,
+        lines: 0,
+    };
+    if header.kind == Kind::Intent {
+        let brings = brings(book, header.sequence)?.ok_or(ErrorKind::Corrupt)?;
+        let mut written = Ok(());
+        let mut length = 0_u64;
+        let read = opener.request(KeyId(header.seal.key), brings, recipe, &mut |piece| {
+            length += piece.len() as u64;
+            if written.is_ok() {
+                written = files.add(piece);
+            }
+        })?;
+        open(read)?;
+        written?;
+        while length > 0 {
+            let bytes = length.min(MAX_PART as u64);
+            files.line(Part { at: 0, bytes })?;
+            length -= bytes;
+        }
+    } else {
+        let (key, exchange) = (
+            answer_key(book, header)?,
+            ExchangeId::from_bytes(header.exchange),
+        );
+        let read = opener.answer(exchange, key, &mut |_, parts| {
+            for (at, data) in parts {
+                files.add(data)?;
+                let bytes = data.len() as u64;
+                files.line(Part { at: *at, bytes })?;
+            }
+            Ok(())
+        })?;
+        open(read)?;
+    }
+    files.end()
+}
+
+/// The two files of a body, which are made when there is something to write.
+struct Files<'a> {
+    index: u64,
+    folder: &'a mut Folder,
+    files: Option<(Growing, Growing)>,
+    bytes: u64,
+    lines: u64,
+}
+
+impl Files<'_> {
+    fn add(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.bytes += bytes.len() as u64;
+        self.files()?.0.add(bytes)
+    }
+
+    fn line(&mut self, part: Part) -> Result<(), Error> {
         let line = format!("{part}\n");
-        body.add(data)?;
-        list.add(line.as_bytes())?;
-        bytes += part.bytes;
-        lines += line.len() as u64;
+        self.lines += line.len() as u64;
+        self.files()?.1.add(line.as_bytes())
     }
-    if let Some((body, list)) = files {
-        folder.end(body, bytes)?;
-        folder.end(list, lines)?;
+
+    fn end(self) -> Result<(), Error> {
+        if let Some((body, list)) = self.files {
+            self.folder.end(body, self.bytes)?;
+            self.folder.end(list, self.lines)?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn files(&mut self) -> Result<&mut (Growing, Growing), Error> {
+        if self.files.is_none() {
+            self.files = Some((
+                self.folder.begin(&record_file(self.index, "body"))?,
+                self.folder.begin(&record_file(self.index, "parts"))?,
+            ));
+        }
+        self.files
+            .as_mut()
+            .ok_or_else(|| ErrorKind::Evidence.into())
+    }
+}
+
+/// What is open: what cannot be opened cannot be shown to others.
+fn open<T>(content: Content<T>) -> Result<T, Error> {
+    match content {
+        Content::Open(opened) => Ok(opened),
+        Content::Erased => Err(ErrorKind::Corrupt.into()),
+        Content::Closed(why) => Err(why.into()),
+    }
 }
 
 fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> Error {

@@ -61,6 +61,11 @@ impl Key {
         Some(Self(Zeroizing::new(*bytes)))
     }
 
+    /// The key with these bytes.
+    pub(crate) fn from_array(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
     /// The key's bytes.
     pub(crate) fn bytes(&self) -> &[u8; 32] {
         &self.0
@@ -115,18 +120,17 @@ impl Key {
 }
 
 impl KeyId {
+    /// The name that is written like this.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let id = u128::from_str_radix(text, 16).ok()?.to_be_bytes();
+        (Self(id).to_string() == text).then_some(Self(id))
+    }
+
     /// A name that no other scope has.
     pub(crate) fn random() -> Result<Self, Error> {
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|_| ErrorKind::Random)?;
         Ok(Self(id))
-    }
-
-    /// Reads what [`Display`](fmt::Display) writes.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let number = u128::from_str_radix(text, 16).ok()?;
-        let id = Self(number.to_be_bytes());
-        (id.to_string() == text).then_some(id)
     }
 }
 
@@ -170,6 +174,11 @@ impl ScopeKeys {
             id: KeyId::random()?,
             keys: [Key::random()?, Key::random()?, Key::random()?],
         })
+    }
+
+    /// Keys that were looked up, by the number of their class.
+    pub(crate) const fn of(id: KeyId, keys: [Key; 3]) -> Self {
+        Self { id, keys }
     }
 
     /// Their name.

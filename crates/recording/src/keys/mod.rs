@@ -36,7 +36,7 @@ pub(crate) use key::{Class, Key, KeyId, ScopeKeys};
 pub(crate) use source::BOOK_KEY;
 pub(crate) use store::FILES;
 
-use crate::{Error, ErrorKind};
+use crate::{Config, Error, ErrorKind, folder::Folder};
 use key::{DESTROYED, Wrapped};
 use pool::Pool;
 use recipient::Identity;
@@ -267,6 +267,19 @@ impl Keyring {
         to.settle_next(folder)?;
         Ok(count)
     }
+}
+
+/// Wraps the keys of a book anew, under a fresh tenant key and, where the top key is in a file, a
+/// fresh one of those. `was` is where the top key was until now, if it moves to where `config` has it.
+/// Returns how many scopes were wrapped anew. Blocks.
+///
+/// # Errors
+///
+/// When a recorder has the book open, or its keys cannot be opened or written: then all is as before.
+pub fn rotate_keys(config: &Config, was: Option<&KeySource>) -> Result<u64, Error> {
+    let folder = Folder::claim(&config.folder)?;
+    let from = was.unwrap_or(&config.keys);
+    Keyring::open(folder.path(), from, false)?.rotate(&config.keys)
 }
 
 impl Drop for Keyring {

@@ -1,10 +1,15 @@
 //! Lists of exchanges.
 
+use std::collections::HashSet;
+
 use rusqlite::{Row, ToSql, Transaction};
 use serde::Serialize;
 use tollbook_exchange::{ExchangeId, Outcome, SessionId, Timestamp, Verdict};
 
-use crate::{Error, database::signed};
+use crate::{
+    Error,
+    database::{signed, unsigned},
+};
 
 /// Which exchanges to list. The default is the fifty newest.
 #[derive(Clone, Debug)]
@@ -144,6 +149,22 @@ pub(super) fn follow(book: &Transaction<'_>, from: u64, limit: u64) -> Result<Ve
         .query_map([signed(from)?, limit], summary)?
         .collect::<Result<_, _>>()?;
     Ok(rows)
+}
+
+/// The exchanges of these scopes.
+pub(crate) fn of_scopes(
+    book: &Transaction<'_>,
+    scopes: &HashSet<u64>,
+) -> Result<Vec<Summary>, Error> {
+    let mut rows = book.prepare(COLUMNS)?;
+    let mut rows = rows.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        if scopes.contains(&unsigned(row.get("scope")?)?) {
+            found.push(summary(row)?);
+        }
+    }
+    Ok(found)
 }
 
 pub(super) fn summary(row: &Row<'_>) -> rusqlite::Result<Summary> {

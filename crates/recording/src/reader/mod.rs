@@ -1,6 +1,6 @@
 //! Reading the book.
 
-mod list;
+pub(crate) mod list;
 mod monitor;
 mod show;
 mod verify;
@@ -8,7 +8,7 @@ mod walk;
 
 pub use list::{Filter, Summary};
 pub use monitor::Monitor;
-pub use verify::{Fault, Kept, LastSign, Silence, Verification};
+pub use verify::{Fault, Kept, LastSign, Silence, Unread, Verification};
 
 use std::{
     fmt,
@@ -22,7 +22,8 @@ use tollbook_exchange::ExchangeId;
 use tollbook_ledger::VerifierKey;
 
 use crate::{
-    Attestations, Error, ErrorKind, Evidence, EvidenceOptions, database, evidence, folder,
+    Attestations, Error, ErrorKind, Evidence, EvidenceOptions, KeySource, database,
+    erased::Tombstones, evidence, folder, keys::Keyring, opener::Opener,
 };
 
 /// Reads the book in a folder: that of a running gateway, or a copy.
@@ -32,15 +33,30 @@ use crate::{
 pub struct Reader {
     connection: Mutex<Connection>,
     folder: PathBuf,
+    /// Or why there are none: much can be read without.
+    keys: Result<Keyring, ErrorKind>,
+    tombstones: Mutex<Tombstones>,
 }
 
 impl Reader {
-    /// Opens the book in a folder.
+    /// Opens the book in a folder, with the keys that lie in it.
+    ///
+    /// Without keys it can be listed and verified, and of what is sealed it says that it cannot be
+    /// opened.
     ///
     /// # Errors
     ///
     /// When there is no journal, or it has a schema that this build does not know.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_with(folder, &KeySource::default())
+    }
+
+    /// As [`open`](Self::open), with keys whose top key comes from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    pub fn open_with(folder: impl AsRef<Path>, source: &KeySource) -> Result<Self, Error> {
         let folder = folder.as_ref().to_owned();
         let journal = folder::journal(&folder);
         if !journal.is_file() {
@@ -48,6 +64,8 @@ impl Reader {
         }
         Ok(Self {
             connection: Mutex::new(database::read(&journal)?),
+            keys: Keyring::read(&folder, source).map_err(|error| error.kind().clone()),
+            tombstones: Mutex::default(),
             folder,
         })
     }
@@ -80,7 +98,7 @@ impl Reader {
     /// [`ErrorKind::Id`] and [`ErrorKind::Ambiguous`] for an id that names none or several, and
     /// others when the journal cannot be read.
     pub fn exchange(&self, id: &str) -> Result<Option<Value>, Error> {
-        self.read(|book| show::exchange(book, id))
+        self.read(|book| show::exchange(book, self.opener(book), &self.tombstones, id))
     }
 
     /// The whole id of the exchange of which this is the id, or the first eight or more digits of
@@ -149,20 +167,22 @@ impl Reader {
         kept: &[String],
     ) -> Result<Verification, Error> {
         let key = self.key(key)?;
-        self.read(|book| verify::verify(book, key, kept))
+        let journal = folder::journal(&self.folder);
+        self.read(|book| verify::verify(book, self.opener(book), &journal, key, kept))
     }
 
     /// Writes evidence into a folder, which must be empty or not there: the selected exchanges,
     /// with all that shows that they are in the log. See [`tollbook_ledger::evidence`].
     ///
-    /// Everything in it is as it is stored: whether it is what was signed is for those to find out
-    /// who check it. `key` is the log's, and that in the folder if there is none.
+    /// Whether what is in it is what was signed is for those to find out who check it. `key` is the
+    /// log's, and that in the folder if there is none.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Evidence`] when the folder cannot be written, and [`ErrorKind::Corrupt`] when
-    /// the book does not fit its signed head, so that there is no proof of anything in it.
-    /// [`verify`](Self::verify) tells why. Others when the journal cannot be read.
+    /// the book does not fit its signed head, so that there is no proof of anything in it, or a
+    /// selected record is not what its key opens. [`verify`](Self::verify) tells why. Those of keys
+    /// when there are none for what is selected, and others when the journal cannot be read.
     pub fn evidence(
         &self,
         key: Option<&VerifierKey>,
@@ -171,7 +191,10 @@ impl Reader {
     ) -> Result<Evidence, Error> {
         let key = self.key(key)?;
         let attested = self.attestations();
-        self.read(|book| evidence::write(book, &key, &attested, options, folder.as_ref()))
+        self.read(|book| {
+            let opener = self.opener(book);
+            evidence::write(book, opener, &key, &attested, options, folder.as_ref())
+        })
     }
 
     /// The public key of the log that lies in the folder.
@@ -195,8 +218,25 @@ impl Reader {
         }
     }
 
+    /// Why what is sealed cannot be opened, if it cannot be.
+    pub fn locked(&self) -> Option<&ErrorKind> {
+        self.keys.as_ref().err()
+    }
+
+    fn opener<'a>(&'a self, book: &'a Transaction<'_>) -> Opener<'a> {
+        Opener::new(book, self.keys.as_ref().map_err(Clone::clone))
+    }
+
+    /// The keys, or why there are none.
+    pub(crate) fn keyring(&self) -> Result<&Keyring, ErrorKind> {
+        self.keys.as_ref().map_err(Clone::clone)
+    }
+
     /// Reads within one snapshot.
-    fn read<T>(&self, read: impl FnOnce(&Transaction<'_>) -> Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn read<T>(
+        &self,
+        read: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let mut connection = self
             .connection
             .lock()

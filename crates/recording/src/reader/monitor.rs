@@ -1,16 +1,16 @@
 //! Reading again what was written.
 
 use rusqlite::Transaction;
-use tollbook_ledger::{Entry, Verifier};
+use tollbook_ledger::{Entry, Hash, Leaf, Verifier};
 
 use super::{Fault, Reader};
-use crate::{Error, ErrorKind, database::signed};
+use crate::{Error, ErrorKind, database::signed, opener};
 
 /// Goes after the writer of a book and reads again what it wrote.
 ///
 /// A disk can give back something else than what it was given, and whoever finds out in a year
 /// finds out too late. Each [`look`](Self::look) reads what came since the last one, holds it
-/// against what was signed, and remembers what was wrong. It does not look at what it read before:
+/// against what was signed, and remembers what was wrong. It needs no keys for that. It does not look at what it read before:
 /// that is what [`Reader::verify`] is for.
 pub struct Monitor {
     reader: Reader,
@@ -98,11 +98,20 @@ fn go_on(book: &Transaction<'_>, verifier: &mut Verifier, limit: u64) -> Result<
             let blob = row.get_ref(column)?.as_blob();
             blob.map_err(|error| Error::because(ErrorKind::Corrupt, error))
         };
-        verifier.entry(&Entry {
-            leaf: blob(0)?,
-            salt: blob(1)?,
-            envelope: blob(2)?,
-        });
+        let (leaf, envelope) = (blob(0)?, blob(2)?);
+        let sealed = match Leaf::from_bytes(leaf) {
+            Ok(leaf) => opener::stored(book, &leaf.header, envelope)?,
+            // Whatever it is, it does not fit.
+            Err(_) => Some(Hash::empty()),
+        };
+        match sealed {
+            Some(sealed) => verifier.sealed(leaf, &sealed),
+            None => verifier.entry(&Entry {
+                leaf,
+                salt: blob(1)?,
+                envelope,
+            }),
+        };
     }
     Ok(all)
 }

@@ -1,28 +1,74 @@
 //! One exchange with all that is recorded of it, as JSON.
 
+use std::sync::{Mutex, PoisonError};
+
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use rusqlite::{OptionalExtension, Transaction};
 use serde_json::{Map, Value, json};
 use tollbook_exchange::{ExchangeId, ResponseShape};
+use tollbook_ledger::Leaf;
 
+use super::list::{self, Summary};
 use crate::{
     Error, ErrorKind,
-    database::unsigned,
-    journal::{REQUEST, shape_of},
+    body::{Part, Recipe},
+    envelope::open_answer,
+    erased::Tombstones,
+    journal::shape_of,
+    keys::{Class, KeyId},
+    opener::{Content, Opener, brings},
 };
 
 /// The exchange that `id` names.
 ///
 /// Keys are those of the design's contract, in its order; what a protocol adds comes after
 /// `findings`. A body is a text if it is UTF-8 and `{"base64": …}` if not. A header that came more
-/// than once has a list of values.
-pub(super) fn exchange(book: &Transaction<'_>, id: &str) -> Result<Option<Value>, Error> {
+/// than once has a list of values. Of what was erased it has what stands in lists, and in `erased`
+/// which classes are gone and what the tombstones say; in `unavailable` what cannot be opened here,
+/// and why.
+pub(super) fn exchange(
+    book: &Transaction<'_>,
+    opener: Opener<'_>,
+    tombstones: &Mutex<Tombstones>,
+    id: &str,
+) -> Result<Option<Value>, Error> {
     let Some((id, intent, closed)) = find(book, id)? else {
         return Ok(None);
     };
-    let asked = envelope(book, intent)?;
+    let (leaf, ..) = entry(book, intent)?;
+    let mut show = Show {
+        book,
+        opener,
+        id,
+        key: KeyId(leaf.header.seal.key),
+        missing: Vec::new(),
+        why: None,
+    };
+    let row = show.row()?;
+    let (asked, recipe) = match show.envelope(intent)? {
+        Some((envelope, recipe)) => (envelope, Some(recipe)),
+        None => (
+            json!({
+                "id": row.id,
+                "session": row.session,
+                "connection": row.connection,
+                "protocol": row.protocol,
+                "started": row.started,
+                "findings": [],
+            }),
+            None,
+        ),
+    };
     let ended = match closed {
-        Some(closed) => envelope(book, closed)?,
+        Some(closed) => match show.envelope(closed)? {
+            Some((envelope, _)) => envelope,
+            None => json!({
+                "ended": row.ended,
+                "outcome": row.outcome,
+                "status": row.status,
+                "findings": [],
+            }),
+        },
         None => Value::Null,
     };
     let origin: String = book.query_row("SELECT note FROM head", [], |row| row.get(0))?;
@@ -45,16 +91,15 @@ pub(super) fn exchange(book: &Transaction<'_>, id: &str) -> Result<Option<Value>
     if !ended["refusal"].is_null() {
         put("refusal", ended["refusal"].clone());
     }
-    put("request", request(book, id, &asked["request"])?);
-    put("response", response(book, id, &ended["response"])?);
+    put("request", show.request(&asked["request"], recipe.as_ref())?);
+    put("response", show.response(&ended["response"])?);
     let findings = if closed.is_some() { &ended } else { &asked };
     put("findings", findings["findings"].clone());
-    if let Value::Object(result) = &ended["result"] {
-        for (key, value) in result {
-            // A result cannot pass itself off as one of the keys above or below.
-            if !RESERVED.contains(&key.as_str()) {
-                put(key, value.clone());
-            }
+    let told = show.result(&ended)?;
+    for (key, value) in told {
+        // A result cannot pass itself off as one of the keys above or below.
+        if !RESERVED.contains(&key.as_str()) {
+            put(&key, value);
         }
     }
     put(
@@ -63,6 +108,7 @@ pub(super) fn exchange(book: &Transaction<'_>, id: &str) -> Result<Option<Value>
     );
     put("causes", json!([]));
     put("caused_by", Value::Null);
+    show.tell_missing(tombstones, &mut put)?;
     Ok(Some(Value::Object(shown)))
 }
 
@@ -126,65 +172,152 @@ fn range(id: &str) -> Result<[[u8; 16]; 2], Error> {
     Ok([least, greatest])
 }
 
-fn envelope(book: &Transaction<'_>, index: i64) -> Result<Value, Error> {
-    let envelope: Option<Vec<u8>> = book
-        .prepare_cached("SELECT envelope FROM entry WHERE seq = ?1")?
-        .query_row([index], |row| row.get(0))
+/// Leaf, salt and stored envelope of an entry.
+fn entry(book: &Transaction<'_>, index: i64) -> Result<(Leaf, Option<Vec<u8>>, Vec<u8>), Error> {
+    let entry: Option<(Vec<u8>, Option<Vec<u8>>, Vec<u8>)> = book
+        .prepare_cached("SELECT leaf, salt, envelope FROM entry WHERE seq = ?1")?
+        .query_row([index], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    let envelope = envelope.ok_or(ErrorKind::Corrupt)?;
-    serde_json::from_slice(&envelope).map_err(|error| Error::because(ErrorKind::Corrupt, error))
+    let (leaf, salt, envelope) = entry.ok_or(ErrorKind::Corrupt)?;
+    Ok((Leaf::from_bytes(&leaf)?, salt, envelope))
 }
 
-fn request(book: &Transaction<'_>, id: ExchangeId, recorded: &Value) -> Result<Value, Error> {
-    let (_, parts) = parts(book, id, true)?;
-    Ok(json!({
-        "method": recorded["method"],
-        "target": recorded["target"],
-        "headers": headers(&recorded["headers"]),
-        "body": text(whole(&parts)),
-        "bytes": recorded["bytes"],
-        "coverage": recorded["coverage"],
-    }))
+/// What is needed to show one exchange, and what of it could not be.
+struct Show<'a> {
+    book: &'a Transaction<'a>,
+    opener: Opener<'a>,
+    id: ExchangeId,
+    key: KeyId,
+    missing: Vec<Class>,
+    /// Why what is missing cannot be opened; none if it was erased.
+    why: Option<ErrorKind>,
 }
 
-/// The response, as far as it is recorded while the exchange is under way.
-fn response(book: &Transaction<'_>, id: ExchangeId, recorded: &Value) -> Result<Value, Error> {
-    let (shape, parts) = parts(book, id, false)?;
-    let mut shown = json!({
-        "headers": headers(&recorded["headers"]),
-        "body": text(whole(&parts)),
-        "bytes": recorded["bytes"],
-        "coverage": recorded["coverage"],
-        "first_byte": recorded["first_byte"],
-    });
-    if shape == ResponseShape::Events {
-        let events = parts.into_iter();
-        shown["events"] = events
-            .map(|(at, frame)| json!({ "at": at, "frame": text(frame) }))
-            .collect();
+impl Show<'_> {
+    fn row(&self) -> Result<Summary, Error> {
+        let sql = format!("{} WHERE id = ?1", list::COLUMNS);
+        let mut row = self.book.prepare_cached(&sql)?;
+        Ok(row.query_row([self.id.as_bytes()], list::summary)?)
     }
-    Ok(shown)
-}
 
-type Parts = (ResponseShape, Vec<(u64, Vec<u8>)>);
-
-fn parts(book: &Transaction<'_>, id: ExchangeId, of_request: bool) -> Result<Parts, Error> {
-    let mut stored = book.prepare_cached(
-        "SELECT kind, at, data FROM part WHERE exchange = ?1 AND (kind = ?2) = ?3
-         ORDER BY kind, ordinal",
-    )?;
-    let mut stored = stored.query(rusqlite::params![id.as_bytes(), REQUEST, of_request])?;
-    let mut shape = ResponseShape::Body;
-    let mut parts = Vec::new();
-    while let Some(part) = stored.next()? {
-        shape = shape_of(part.get(0)?);
-        parts.push((unsigned(part.get(1)?)?, part.get(2)?));
+    fn envelope(&mut self, index: i64) -> Result<Option<(Value, Recipe)>, Error> {
+        let (leaf, salt, stored) = entry(self.book, index)?;
+        let opened = self
+            .opener
+            .envelope(&leaf.header, salt.as_deref(), &stored)?;
+        let Some(opened) = self.opened(Class::Metadata, opened) else {
+            return Ok(None);
+        };
+        let envelope = serde_json::from_slice(&opened.envelope)
+            .map_err(|error| Error::because(ErrorKind::Corrupt, error))?;
+        Ok(Some((envelope, opened.recipe)))
     }
-    Ok((shape, parts))
-}
 
-fn whole(parts: &[(u64, Vec<u8>)]) -> Vec<u8> {
-    parts.iter().flat_map(|(_, data)| data).copied().collect()
+    fn request(&mut self, recorded: &Value, recipe: Option<&Recipe>) -> Result<Value, Error> {
+        let body = match recipe {
+            Some(recipe) => {
+                let brings = brings(self.book, self.row()?.index)?.ok_or(ErrorKind::Corrupt)?;
+                let mut body = Vec::new();
+                let opened = self
+                    .opener
+                    .request(self.key, brings, recipe, &mut |piece| {
+                        body.extend(piece);
+                    })?;
+                self.opened(Class::Request, opened).map(|()| body)
+            }
+            // Without its envelope nobody knows what it is made of.
+            None => {
+                self.missing.push(Class::Request);
+                None
+            }
+        };
+        Ok(json!({
+            "method": recorded["method"],
+            "target": recorded["target"],
+            "headers": headers(&recorded["headers"]),
+            "body": body.map_or(Value::Null, text),
+            "bytes": recorded["bytes"],
+            "coverage": recorded["coverage"],
+        }))
+    }
+
+    /// The response, as far as it is recorded while the exchange is under way.
+    fn response(&mut self, recorded: &Value) -> Result<Value, Error> {
+        let mut shape = ResponseShape::Body;
+        let mut parts: Vec<Part> = Vec::new();
+        let opened = self.opener.answer(self.id, self.key, &mut |kind, some| {
+            shape = shape_of(kind);
+            parts.extend(some.iter().cloned());
+            Ok(())
+        })?;
+        let is_open = self.opened(Class::Answer, opened).is_some();
+        let body = is_open.then(|| parts.iter().flat_map(|(_, data)| data).copied().collect());
+        let mut shown = json!({
+            "headers": headers(&recorded["headers"]),
+            "body": body.map_or(Value::Null, text),
+            "bytes": recorded["bytes"],
+            "coverage": recorded["coverage"],
+            "first_byte": recorded["first_byte"],
+        });
+        if is_open && shape == ResponseShape::Events {
+            let events = parts.into_iter();
+            shown["events"] = events
+                .map(|(at, frame)| json!({ "at": at, "frame": text(frame.to_vec()) }))
+                .collect();
+        }
+        Ok(shown)
+    }
+
+    /// What a layer made of the answer, as far as it can be opened.
+    fn result(&mut self, ended: &Value) -> Result<Map<String, Value>, Error> {
+        let mut result = ended["result"].as_object().cloned().unwrap_or_default();
+        if let Some(sealed) = ended["answer"].as_str() {
+            let key = self.opener.key(self.key, Class::Answer);
+            let opened = key.open(|key| open_answer(self.id, key, sealed))?;
+            result.extend(self.opened(Class::Answer, opened).into_iter().flatten());
+        }
+        Ok(result)
+    }
+
+    /// What was opened; notes what was not.
+    fn opened<T>(&mut self, class: Class, content: Content<T>) -> Option<T> {
+        let why = match content {
+            Content::Open(opened) => return Some(opened),
+            Content::Erased => None,
+            Content::Closed(why) => Some(why),
+        };
+        if !self.missing.contains(&class) {
+            self.missing.push(class);
+        }
+        self.why = self.why.take().or(why);
+        None
+    }
+
+    /// Says what is missing.
+    fn tell_missing(
+        &mut self,
+        tombstones: &Mutex<Tombstones>,
+        put: &mut dyn FnMut(&str, Value) -> Option<Value>,
+    ) -> Result<(), Error> {
+        if self.missing.is_empty() {
+            return Ok(());
+        }
+        let mut tombstones = tombstones.lock().unwrap_or_else(PoisonError::into_inner);
+        tombstones.read(self.book)?;
+        let (erased, unavailable): (Vec<Class>, Vec<Class>) = (self.missing.iter())
+            .partition(|class| self.why.is_none() || tombstones.of(self.key, **class).is_some());
+        if !erased.is_empty() {
+            put("erased", tombstones.show(self.key, &erased));
+        }
+        if let (Some(why), false) = (&self.why, unavailable.is_empty()) {
+            let classes: Vec<_> = unavailable.iter().map(|class| class.as_str()).collect();
+            put(
+                "unavailable",
+                json!({ "classes": classes, "why": why.to_string() }),
+            );
+        }
+        Ok(())
+    }
 }
 
 fn text(bytes: Vec<u8>) -> Value {
@@ -231,6 +364,8 @@ const RESERVED: &[&str] = &[
     "ledger",
     "causes",
     "caused_by",
+    "erased",
+    "unavailable",
 ];
 
 #[cfg(test)]

@@ -1,20 +1,28 @@
 //! Checking the whole book.
 
+use std::path::Path;
+
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde::Serialize;
 use serde_json::Value;
 use tollbook_exchange::{ExchangeId, SessionId, Timestamp};
 use tollbook_ledger::{
-    BOOK, Chain, Chains, ContentDigest, Entry, Header, Integrity, Kind, MAX_FAULTS, Past, Pulse,
-    Verifier, VerifierKey,
+    BOOK, Chain, Chains, Completeness, ContentDigest, Entry, Hash, Header, Integrity, Kind, Leaf,
+    MAX_FAULTS, Past, Pulse, Verifier, VerifierKey,
 };
 
 use super::count;
 use crate::{
     Error, ErrorKind,
-    database::signed,
+    body::{Opened, Recipe},
+    database::{self, signed},
     envelope::{VERSION, content, shape_name},
-    journal::{REQUEST, shape_of},
+    erased::Tombstones,
+    journal::shape_of,
+    keys::{Class, KeyId},
+    opener::{self, Content, Opener, brings},
+    queue::Brings,
+    recording::MAX_PART,
     row::{IntentRow, OutcomeRow, Row},
     sessions,
 };
@@ -45,6 +53,11 @@ pub struct Verification {
     pub faults: Vec<Fault>,
     /// How much is wrong, also beyond what `faults` holds.
     pub fault_count: u64,
+    /// What was erased, as the book itself says.
+    pub erased: Unread,
+    /// What could not be opened for want of keys. It is held against what was signed as it is stored,
+    /// and nobody looked whether the lists say the same.
+    pub unopened: Unread,
     /// The number of exchanges.
     pub exchanges: u64,
     /// Exchanges that have no outcome yet.
@@ -57,6 +70,33 @@ pub struct Verification {
     pub silence_count: u64,
     /// The last sign of life of the recorder: when, and whether it said that it stops.
     pub last_sign: Option<LastSign>,
+}
+
+/// Counts of what nobody read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Unread {
+    /// Entries.
+    pub entries: u64,
+    /// Bodies of requests.
+    pub requests: u64,
+    /// Bodies of answers.
+    pub answers: u64,
+}
+
+impl Unread {
+    /// Whether it counts nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn count(&mut self, class: Class) {
+        *match class {
+            Class::Metadata => &mut self.entries,
+            Class::Request => &mut self.requests,
+            Class::Answer => &mut self.answers,
+        } += 1;
+    }
 }
 
 /// A time in which nobody wrote. A book that is complete can have them: they show that the gate was
@@ -126,6 +166,8 @@ impl Verification {
 
 pub(super) fn verify(
     book: &Transaction<'_>,
+    opener: Opener<'_>,
+    journal: &Path,
     key: VerifierKey,
     kept: &[String],
 ) -> Result<Verification, Error> {
@@ -136,11 +178,21 @@ pub(super) fn verify(
         .optional();
     let mut audit = Audit {
         book,
+        opener,
+        journal,
+        tombstones: Tombstones::default(),
+        is_newest: false,
+        erased: Unread::default(),
+        unopened: Unread::default(),
+        apart: 0,
         faults: Vec::new(),
         fault_count: 0,
+        lost_count: 0,
         intents: 0,
         outcomes: 0,
     };
+    // What cannot be read here is told where it is met again.
+    let _damaged = audit.tombstones.read(book);
     let head = head.unwrap_or_else(|_| {
         audit.fault(None, "the signed head cannot be read");
         None
@@ -195,8 +247,14 @@ pub(super) fn verify(
     faults.truncate(MAX_FAULTS);
     let (verdict, integrity) = if audit.fault_count > 0 {
         (tollbook_ledger::Verdict::Tampered, Integrity::Broken)
+    } else if audit.lost_count > 0 {
+        (tollbook_ledger::Verdict::Tampered, report.integrity)
     } else {
         (report.verdict, report.integrity)
+    };
+    let completeness = match audit.lost_count {
+        0 => report.completeness,
+        _ => Completeness::Incomplete,
     };
     let kept = report.kept.iter().map(|kept| Kept {
         size: kept.size,
@@ -206,7 +264,7 @@ pub(super) fn verify(
     Ok(Verification {
         verdict: verdict.as_str(),
         integrity: integrity.as_str(),
-        completeness: report.completeness.as_str(),
+        completeness: completeness.as_str(),
         size: report.size,
         root: report.root.to_string(),
         origin,
@@ -214,7 +272,9 @@ pub(super) fn verify(
         checkpoint,
         kept: kept.collect(),
         faults,
-        fault_count: report.fault_count + audit.fault_count,
+        fault_count: report.fault_count + audit.fault_count + audit.lost_count,
+        erased: audit.erased,
+        unopened: audit.unopened,
         exchanges: audit.intents,
         open: audit.intents.saturating_sub(audit.outcomes),
         sessions,
@@ -248,21 +308,18 @@ fn entries(
         let place: i64 = row.get(0)?;
         next = place.saturating_add(1);
         let blob = |column| row.get_ref(column).ok()?.as_blob().ok();
-        let (Some(leaf), Some(salt), Some(envelope)) = (blob(1), blob(2), blob(3)) else {
+        let salt = row.get_ref(2).ok().map(|salt| salt.as_blob_or_null());
+        let (Some(leaf), Some(Ok(salt)), Some(envelope)) = (blob(1), salt, blob(3)) else {
             verifier.unreadable();
             continue;
         };
-        let entry = Entry {
-            leaf,
-            salt,
-            envelope,
-        };
-        if let Some(header) = verifier.entry(&entry) {
+        let (header, opened) = audit.open(verifier, leaf, salt, envelope)?;
+        if let Some(header) = header {
             if place != signed(header.sequence)? {
                 let what = "the entry is stored under another index";
                 audit.fault(Some(header.sequence), what);
             }
-            audit.entry(&header, &entry);
+            audit.entry(&header, opened);
         }
     }
 }
@@ -285,104 +342,324 @@ fn agents(chains: &Chains) -> impl Iterator<Item = (&[u8; 16], &Chain)> {
 /// The checks that need more than the log: bodies, and the table of exchanges.
 struct Audit<'a> {
     book: &'a Transaction<'a>,
+    opener: Opener<'a>,
+    journal: &'a Path,
+    tombstones: Tombstones,
+    /// Whether the tombstones are also those that were written since.
+    is_newest: bool,
+    erased: Unread,
+    unopened: Unread,
+    /// Outcomes under keys of their own: of exchanges that nobody could open to close them.
+    apart: u64,
     faults: Vec<Fault>,
     fault_count: u64,
+    /// Faults that are keys which are gone, and nothing says why.
+    lost_count: u64,
     intents: u64,
     outcomes: u64,
 }
 
 impl Audit<'_> {
+    /// Holds an entry against its leaf, and opens it if that can be.
+    fn open(
+        &mut self,
+        verifier: &mut Verifier,
+        leaf: &[u8],
+        salt: Option<&[u8]>,
+        envelope: &[u8],
+    ) -> Result<(Option<Header>, Content<Opened>), Error> {
+        let nothing = Content::Erased;
+        let Ok(Leaf { header, .. }) = Leaf::from_bytes(leaf) else {
+            return Ok((verifier.sealed(leaf, &Hash::empty()), nothing));
+        };
+        let sealed = match opener::stored(self.book, &header, envelope) {
+            // What is of another type than was written does not fit either.
+            Err(error) if error.is_damage() => Some(Hash::empty()),
+            sealed => sealed?,
+        };
+        if let Some(sealed) = &sealed
+            && (*sealed != header.seal.digest || salt.is_some())
+        {
+            let sealed = if salt.is_some() {
+                &Hash::empty()
+            } else {
+                sealed
+            };
+            return Ok((verifier.sealed(leaf, sealed), nothing));
+        }
+        let opened = self.opener.envelope(&header, salt, envelope);
+        let header = match (&sealed, &opened) {
+            (_, Ok(Content::Open(opened))) => verifier.entry(&Entry {
+                leaf,
+                salt: &opened.salt,
+                envelope: &opened.envelope,
+            }),
+            (Some(sealed), _) => verifier.sealed(leaf, sealed),
+            (None, _) => verifier.entry(&Entry {
+                leaf,
+                salt: salt.unwrap_or_default(),
+                envelope,
+            }),
+        };
+        match opened {
+            Ok(opened) => Ok((header, opened)),
+            Err(error) if error.is_damage() => {
+                if let Some(header) = header {
+                    self.fault(Some(header.sequence), "its key does not open the envelope");
+                }
+                Ok((None, nothing))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Checks what belongs to an entry that is itself what was signed.
-    fn entry(&mut self, header: &Header, entry: &Entry<'_>) {
-        if self.belongings(header, entry).is_err() {
+    fn entry(&mut self, header: &Header, opened: Content<Opened>) {
+        if self.belongings(header, opened).is_err() {
             let what = "what belongs to the entry cannot be read: the journal is damaged";
             self.fault(Some(header.sequence), what);
         }
     }
 
-    fn belongings(&mut self, header: &Header, entry: &Entry<'_>) -> Result<(), Error> {
+    fn belongings(&mut self, header: &Header, opened: Content<Opened>) -> Result<(), Error> {
         let index = Some(header.sequence);
-        let envelope: Value = serde_json::from_slice(entry.envelope).unwrap_or(Value::Null);
-        let salt = entry.salt.try_into().map_err(|_| ErrorKind::Corrupt)?;
-        let (fits, body) = match (header.kind, Row::read(&envelope)) {
+        match header.kind {
+            Kind::Intent => self.intents += 1,
+            Kind::Outcome => self.outcomes += 1,
+            _ => {}
+        }
+        let key = KeyId(header.seal.key);
+        let Some(opened) = self.opened(header, key, Class::Metadata, opened)? else {
+            return self.unread(header);
+        };
+        let envelope: Value = serde_json::from_slice(&opened.envelope).unwrap_or(Value::Null);
+        let fits = match (header.kind, Row::read(&envelope)) {
             (Kind::Intent, Some(Row::Intent(row))) => {
-                self.intents += 1;
                 let same = row.id.as_bytes() == &header.exchange
                     && row.session.as_bytes() == &header.session;
-                let body = self.request(&row, salt)?;
-                if self.intent_row(header.sequence)? != Some(row) {
+                if self.intent_row(header.sequence)?.as_ref() != Some(&row) {
                     self.fault(index, "the table of exchanges differs from the intent");
                 }
-                (same, body == envelope["request"]["body"])
+                let brings = brings(self.book, header.sequence)?.unwrap_or_default();
+                self.scope(header, brings, &envelope)?;
+                let recorded = &envelope["request"]["body"];
+                self.request(header, brings, &opened.salt, &opened.recipe, recorded)?;
+                same
             }
             (Kind::Outcome, Some(Row::Outcome(row))) => {
-                self.outcomes += 1;
-                let body = self.response(&row, &envelope["response"], salt)?;
                 let same = row.id.as_bytes() == &header.exchange;
-                if self.outcome_row(header.sequence)? != Some(row) {
+                if self.outcome_row(header.sequence)?.as_ref() != Some(&row) {
                     self.fault(index, "the table of exchanges differs from the outcome");
                 }
-                (same, body)
+                self.response(header, &opened.salt, &envelope["response"])?;
+                same
             }
             (Kind::Intent | Kind::Outcome, _) => {
                 self.fault(index, "the envelope is not one that this build reads");
                 return Ok(());
             }
-            (kind, _) => (own(kind, header, &envelope), true),
+            (kind, _) => own(kind, header, &envelope),
         };
         if !fits {
             self.fault(index, "the envelope is not that of its leaf");
         }
-        if !body {
-            self.fault(index, "the stored body is not the one that was recorded");
+        Ok(())
+    }
+
+    /// Checks what can be of an entry that nobody can open.
+    fn unread(&mut self, header: &Header) -> Result<(), Error> {
+        let index = Some(header.sequence);
+        let row: Option<([u8; 16], [u8; 16], bool)> = self
+            .book
+            .prepare_cached(
+                "SELECT id, session, coalesce(issuer, subject, kind, action, model) IS NULL
+                 FROM exchange WHERE coalesce(closed, intent) = ?1 OR intent = ?1",
+            )?
+            .query_row([signed(header.sequence)?], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .optional()?;
+        let Some((id, session, is_empty)) = row else {
+            self.fault(index, "the table of exchanges lacks the exchange");
+            return Ok(());
+        };
+        if (id, session) != (header.exchange, header.session) {
+            self.fault(index, "the table of exchanges has another exchange here");
+        }
+        let key = KeyId(header.seal.key);
+        if header.kind == Kind::Intent {
+            let brings = brings(self.book, header.sequence)?.unwrap_or_default();
+            self.scope(header, brings, &Value::Null)?;
+            if self.tombstones.of(key, Class::Metadata).is_some() && !is_empty {
+                self.fault(index, "the table of exchanges tells of what was erased");
+            }
+        } else {
+            self.answered(header)?;
         }
         Ok(())
     }
 
-    /// What the intent's envelope must say of the stored body.
-    fn request(&self, row: &IntentRow, salt: &[u8; 32]) -> Result<Value, Error> {
-        let mut digest = ContentDigest::new(salt);
-        let whole = self.parts(row.id, true, &mut digest, &mut |kind| kind == REQUEST)?;
-        Ok(if whole { content(&digest) } else { Value::Null })
+    /// Holds the scope of an intent against its leaf, and against its envelope if that is open.
+    fn scope(&mut self, header: &Header, brings: Brings, envelope: &Value) -> Result<(), Error> {
+        let found: Option<([u8; 16], [u8; 16], [u8; 32], bool)> = self
+            .book
+            .prepare_cached("SELECT key, session, holder, alone FROM scope WHERE number = ?1")?
+            .query_row([signed(brings.scope)?], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })
+            .optional()
+            .unwrap_or_default();
+        let principal = &envelope["principal"];
+        let holder = match (principal["issuer"].as_str(), principal["subject"].as_str()) {
+            (Some(issuer), Some(subject)) => self.opener.subject(issuer, subject),
+            _ if envelope.is_object() => Some([0; 32]),
+            _ => None,
+        };
+        let fits = found.is_some_and(|(key, session, stored, alone)| {
+            key == header.seal.key
+                && session == header.session
+                && alone == header.is_alone()
+                && holder.is_none_or(|holder| holder == stored)
+        });
+        if !fits {
+            let what = "the table of scopes differs from the intent";
+            self.fault(Some(header.sequence), what);
+        }
+        Ok(())
+    }
+
+    /// Whether the body that was asked with is what the intent's envelope says.
+    fn request(
+        &mut self,
+        header: &Header,
+        brings: Brings,
+        salt: &[u8; 32],
+        recipe: &Recipe,
+        recorded: &Value,
+    ) -> Result<(), Error> {
+        let mut body = Parted::new(salt, recorded["bytes"].as_u64().unwrap_or(0));
+        let key = KeyId(header.seal.key);
+        let read = self
+            .opener
+            .request(key, brings, recipe, &mut |piece| body.more(piece));
+        let Some(read) = self.read(header, read)? else {
+            return Ok(());
+        };
+        if self.opened(header, key, Class::Request, read)?.is_some()
+            && *recorded != content(&body.digest)
+        {
+            self.fault(Some(header.sequence), OTHER_BODY);
+        }
+        Ok(())
     }
 
     /// Whether the stored response is what the outcome's envelope says.
-    fn response(&self, row: &OutcomeRow, recorded: &Value, salt: &[u8; 32]) -> Result<bool, Error> {
+    fn response(
+        &mut self,
+        header: &Header,
+        salt: &[u8; 32],
+        recorded: &Value,
+    ) -> Result<(), Error> {
+        let key = self.answered(header)?;
+        // One that nobody could read when it was closed has no digest.
+        if recorded["body"].is_null() {
+            return Ok(());
+        }
         let mut digest = ContentDigest::new(salt);
+        let mut whole = true;
         let shape = recorded["shape"].as_str();
-        let whole = self.parts(row.id, false, &mut digest, &mut |kind| {
-            matches!(kind, 1 | 2) && shape == Some(shape_name(shape_of(kind)))
-        })?;
-        Ok(whole && recorded["body"] == content(&digest))
+        let read = self.opener.answer(
+            ExchangeId::from_bytes(header.exchange),
+            key,
+            &mut |kind, parts| {
+                whole &= shape == Some(shape_name(shape_of(kind)));
+                parts.iter().for_each(|(at, bytes)| digest.part(*at, bytes));
+                Ok(())
+            },
+        );
+        let Some(read) = self.read(header, read)? else {
+            return Ok(());
+        };
+        if self.opened(header, key, Class::Answer, read)?.is_some()
+            && (!whole || recorded["body"] != content(&digest))
+        {
+            self.fault(Some(header.sequence), OTHER_BODY);
+        }
+        Ok(())
     }
 
-    /// Takes the parts of a body into the digest. Whether they are of the right kind and none is
-    /// missing among them.
-    fn parts(
-        &self,
-        id: ExchangeId,
-        of_request: bool,
-        digest: &mut ContentDigest,
-        of_kind: &mut dyn FnMut(i64) -> bool,
-    ) -> Result<bool, Error> {
-        let mut parts = self.book.prepare_cached(
-            "SELECT kind, ordinal, at, data FROM part WHERE exchange = ?1 AND (kind = ?2) = ?3
-             ORDER BY kind, ordinal",
-        )?;
-        let mut parts = parts.query(params![id.as_bytes(), REQUEST, of_request])?;
-        let mut whole = true;
-        while let Some(part) = parts.next()? {
-            let ordinal = signed(digest.parts())?;
-            whole &= of_kind(part.get(0)?) && part.get::<_, i64>(1)? == ordinal;
-            // A time that cannot be is part of no digest.
-            let at = u64::try_from(part.get::<_, i64>(2)?);
-            whole &= at.is_ok();
-            digest.part(
-                at.unwrap_or(0),
-                part.get_ref(3)?.as_blob().map_err(blob_error)?,
-            );
+    /// The key of the answer: that of the exchange's scope. The outcome may have one of its own.
+    fn answered(&mut self, header: &Header) -> Result<KeyId, Error> {
+        // A key of another length is told at the intent.
+        let own = KeyId(header.seal.key);
+        let key = opener::answer_key(self.book, header).unwrap_or(own);
+        if key != own {
+            self.apart += 1;
+            let rows: i64 = self.book.query_row(
+                "SELECT count(*) FROM scope WHERE key = ?1 AND session = ?2 AND alone = 1
+                     AND holder = zeroblob(32)",
+                params![header.seal.key, header.session],
+                |row| row.get(0),
+            )?;
+            if rows != 1 {
+                let what = "the table of scopes differs from the outcome";
+                self.fault(Some(header.sequence), what);
+            }
         }
-        Ok(whole)
+        Ok(key)
+    }
+
+    /// What was read of a body; a fault if its key does not open it.
+    fn read<T>(
+        &mut self,
+        header: &Header,
+        read: Result<Content<T>, Error>,
+    ) -> Result<Option<Content<T>>, Error> {
+        match read {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if error.is_damage() => {
+                self.fault(Some(header.sequence), OTHER_BODY);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What is open. The rest is counted, and a fault where a key is gone and nothing says why.
+    fn opened<T>(
+        &mut self,
+        header: &Header,
+        key: KeyId,
+        class: Class,
+        content: Content<T>,
+    ) -> Result<Option<T>, Error> {
+        let is_erased = match &content {
+            Content::Erased => true,
+            _ => self.tombstones.of(key, class).is_some(),
+        };
+        if !is_erased {
+            if let Content::Open(opened) = content {
+                return Ok(Some(opened));
+            }
+            self.unopened.count(class);
+            return Ok(None);
+        }
+        if self.tombstones.of(key, class).is_none() && !self.is_newest {
+            // What was erased since the book began to be read here has its tombstone further on.
+            self.is_newest = true;
+            self.tombstones.read(&database::read(self.journal)?)?;
+        }
+        if self.tombstones.of(key, class).is_some() {
+            self.erased.count(class);
+        } else {
+            let what = format!(
+                "the key for its {} is gone, and no tombstone says why",
+                class.as_str()
+            );
+            self.lost_count += 1;
+            self.push(Some(header.sequence), &what);
+        }
+        Ok(None)
     }
 
     fn intent_row(&self, index: u64) -> Result<Option<IntentRow>, Error> {
@@ -487,19 +764,67 @@ impl Audit<'_> {
             self.book,
             "SELECT count(*) FROM part WHERE exchange NOT IN (SELECT id FROM exchange)",
         )?;
-        if stray > 0 {
-            self.fault(None, "there are bodies of no exchange");
+        let brought = count(self.book, "SELECT coalesce(sum(brought), 0) FROM exchange")?;
+        let pieces = count(self.book, "SELECT coalesce(sum(pieces), 0) FROM pack")?;
+        if stray > 0 || brought != pieces {
+            self.fault(None, "there are bodies of no exchange, or some are missing");
+        }
+        let stray = count(
+            self.book,
+            "SELECT count(*) FROM scope WHERE number NOT IN (SELECT scope FROM exchange)",
+        )?;
+        if stray != self.apart {
+            self.fault(None, "there are scopes of no exchange");
         }
         Ok(())
     }
 
     fn fault(&mut self, index: Option<u64>, what: &str) {
         self.fault_count += 1;
+        self.push(index, what);
+    }
+
+    fn push(&mut self, index: Option<u64>, what: &str) {
         if self.faults.len() < MAX_FAULTS {
             self.faults.push(Fault {
                 index,
                 what: what.to_owned(),
             });
+        }
+    }
+}
+
+/// The digest of a request's body, which comes in other pieces than those that the digest has.
+struct Parted {
+    digest: ContentDigest,
+    /// Bytes that are announced and did not begin a part yet, and that are missing in the one that
+    /// did.
+    ahead: u64,
+    missing: u64,
+}
+
+impl Parted {
+    fn new(salt: &[u8; 32], bytes: u64) -> Self {
+        Self {
+            digest: ContentDigest::new(salt),
+            ahead: bytes,
+            missing: 0,
+        }
+    }
+
+    fn more(&mut self, mut piece: &[u8]) {
+        while !piece.is_empty() {
+            if self.missing == 0 {
+                // More than was announced is another body in any case.
+                self.missing = self.ahead.clamp(1, MAX_PART as u64);
+                self.ahead = self.ahead.saturating_sub(self.missing);
+                self.digest.begin(0, self.missing);
+            }
+            let most = usize::try_from(self.missing).unwrap_or(usize::MAX);
+            let (now, rest) = piece.split_at(piece.len().min(most));
+            self.digest.more(now);
+            self.missing -= now.len() as u64;
+            piece = rest;
         }
     }
 }
@@ -516,13 +841,13 @@ fn own(kind: Kind, header: &Header, envelope: &Value) -> bool {
         Kind::Heartbeat => {
             envelope["period"] == header.period && envelope["open"] == header.link.open
         }
-        _ => envelope["open"] == header.link.open,
+        Kind::Stop => envelope["open"] == header.link.open,
+        // What these tell stands in no leaf.
+        _ => true,
     };
     told && envelope["v"] == VERSION
         && envelope["kind"] == kind.as_str()
         && envelope["time"] == time
 }
 
-fn blob_error(error: rusqlite::types::FromSqlError) -> Error {
-    Error::because(ErrorKind::Corrupt, error)
-}
+const OTHER_BODY: &str = "the stored body is not the one that was recorded";

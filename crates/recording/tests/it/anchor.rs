@@ -212,6 +212,35 @@ async fn a_book_that_is_gone_or_an_anchor_that_is_gone_is_refused() {
 }
 
 #[tokio::test]
+async fn no_book_begins_anew_beside_those_that_were_put_aside() {
+    // Without an anchor nothing else tells that the newest epoch is gone.
+    let dir = tempfile::tempdir().unwrap();
+    let config = || Config::new(dir.path().join("book"), ORIGIN);
+    let grow = async || {
+        let book = Book::with(|usual| *usual = config());
+        book.exchange(b"prompt", &[]).await;
+        drop(book.close());
+    };
+    grow().await;
+    let journal = dir.path().join("book/journal.db");
+    fs::write(&journal, "no database").unwrap();
+    assert_eq!(recover(&config(), "damaged").unwrap().epoch, 2);
+    grow().await;
+    for name in ["journal.db", "log.key", "log.vkey"] {
+        fs::remove_file(dir.path().join("book").join(name)).unwrap();
+    }
+    let refused = Recorder::open(config()).map(drop).unwrap_err();
+    assert_eq!(refused.kind(), &ErrorKind::EpochLost);
+    assert!(!journal.exists(), "nothing is begun");
+    // Nobody knows the name that was lost, so the next one is another.
+    let recovered = recover(&config(), "the disk was lost").unwrap();
+    assert_eq!(recovered.epoch, 3);
+    grow().await;
+    let found = tollbook_recording::Reader::open(dir.path().join("book")).unwrap();
+    assert!(found.verify(None).unwrap().is_verified());
+}
+
+#[tokio::test]
 async fn a_second_recorder_under_the_same_name_stops() {
     let place = Place::new();
     place.grow(1).await;

@@ -7,7 +7,7 @@ use std::{
 
 use tempfile::TempDir;
 use tollbook_exchange::ExchangeId;
-use tollbook_ledger::{Completeness, Integrity, Past, SigningKey, evidence::Selection};
+use tollbook_ledger::{Completeness, Integrity, LEAF_BYTES, Past, SigningKey, evidence::Selection};
 use tollbook_recording::{Config, ErrorKind, EvidenceOptions, Reader};
 use tollbook_verify::{Report, check};
 
@@ -231,7 +231,7 @@ async fn a_damaged_leaf_accuses_no_record_behind_it() {
         let name = "tile/entries/000.p/8";
         let bytes = bundle.read(name);
         for place in 0..bytes.len() {
-            let (index, within) = (place / 130, place % 130);
+            let (index, within) = (place / (LEAF_BYTES + 2), place % (LEAF_BYTES + 2));
             // A length that is another leaves none of the leaves behind it.
             if within < 2 {
                 continue;
@@ -474,10 +474,14 @@ async fn a_book_that_does_not_fit_gives_no_evidence() {
     for change in [
         "DELETE FROM entry WHERE seq = 2",
         "DELETE FROM entry WHERE seq = 7",
-        "UPDATE entry SET leaf = zeroblob(128) WHERE seq = 1",
+        "UPDATE entry SET leaf = zeroblob(184) WHERE seq = 1",
         "UPDATE entry SET leaf = (SELECT leaf FROM entry WHERE seq = 0) WHERE seq = 1",
         "DELETE FROM head",
         "UPDATE head SET note = 'x' || note",
+        // What its key does not open cannot be handed on.
+        "UPDATE entry SET envelope = CAST(envelope || ' ' AS BLOB) WHERE seq = 3",
+        "UPDATE pack SET data = x'00'",
+        "UPDATE part SET data = x'01'",
     ] {
         let (book, _) = book().await;
         book.database().execute_batch(change).unwrap();
@@ -487,14 +491,6 @@ async fn a_book_that_does_not_fit_gives_no_evidence() {
         assert_eq!(refused.unwrap_err().kind(), &ErrorKind::Corrupt, "{change}");
         assert!(!to.path().join("MANIFEST").exists());
     }
-    // What was recorded is handed on as it lies there, and found by who checks it.
-    let (book, _) = book().await;
-    let change = "UPDATE entry SET envelope = CAST(envelope || ' ' AS BLOB) WHERE seq = 3;
-                  UPDATE part SET data = x'00' WHERE rowid = 1";
-    book.database().execute_batch(change).unwrap();
-    let report = Bundle::of(&book.reader(), |_| {}).check();
-    let found: Vec<_> = report.faults.iter().map(|fault| fault.index).collect();
-    assert_eq!(found, [Some(1), Some(3)], "{:?}", report.faults);
 }
 
 #[tokio::test]

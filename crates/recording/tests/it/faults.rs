@@ -88,7 +88,7 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
 /// The test of the test: a log that is not synced at each commit loses some.
 #[test]
 fn a_recorder_that_does_not_sync_its_log_fails_the_power_cut() {
-    let mut child = Child::new(120).traced().deaf("-wal");
+    let mut child = Child::new(120).traced().deaf("journal.db-wal");
     child.run();
     let trace = Trace::read(&child.trace(), &child.disk());
     let steps = trace.len();
@@ -155,7 +155,7 @@ fn a_sync_that_failed_once_ends_recording() {
     for at in [3, 20, 60] {
         let (child, said) = wrong(Fault {
             call: "sync",
-            name: "-wal",
+            name: "journal.db-wal",
             calls: [at, at],
             errno: Some(EIO),
             seconds: 0,
@@ -175,8 +175,8 @@ fn a_sync_that_failed_once_ends_recording() {
 #[test]
 fn a_write_that_failed_ends_recording() {
     for (name, at, errno) in [
-        ("-wal", 40, EIO),
-        ("-wal", 40, ENOSPC),
+        ("journal.db-wal", 40, EIO),
+        ("journal.db-wal", 40, ENOSPC),
         ("journal.db", 5, EIO),
     ] {
         let (child, said) = wrong(Fault {
@@ -195,7 +195,7 @@ fn a_write_that_failed_ends_recording() {
 fn a_sync_that_hangs_keeps_nobody_waiting_beyond_the_deadline() {
     let (_, said) = wrong(Fault {
         call: "sync",
-        name: "-wal",
+        name: "journal.db-wal",
         calls: [20, 20],
         errno: None,
         seconds: 6,

@@ -10,6 +10,7 @@ mod anchor;
 #[cfg(target_os = "linux")]
 mod disk;
 mod durability;
+mod erasure;
 mod evidence;
 mod failure;
 #[cfg(target_os = "linux")]
@@ -19,6 +20,7 @@ mod outcomes;
 mod reading;
 mod release;
 mod restart;
+mod sealed;
 mod sessions;
 mod support;
 mod tampering;

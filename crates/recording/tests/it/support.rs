@@ -209,11 +209,23 @@ impl Closed {
     }
 }
 
+/// Bytes that cannot be made shorter.
+pub(crate) fn noise(length: usize) -> Bytes {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let bytes = (0..length).map(|_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    });
+    bytes.collect()
+}
+
 /// What a book says of its own state, in order.
 pub(crate) fn states(folder: &Path) -> Vec<Value> {
     let database = Connection::open(folder.join("journal.db")).unwrap();
     let mut entries = database
-        .prepare("SELECT envelope FROM entry ORDER BY seq")
+        .prepare("SELECT envelope FROM entry WHERE salt IS NOT NULL ORDER BY seq")
         .unwrap();
     let entries = entries
         .query_map([], |row| row.get::<_, Vec<u8>>(0))

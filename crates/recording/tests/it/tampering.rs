@@ -1,10 +1,12 @@
 //! A byte changed anywhere in the book is found, at its entry.
 
+use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+
 use rusqlite::{Connection, types::Value};
 use tollbook_ledger::SigningKey;
 use tollbook_recording::{Monitor, Reader, Verification};
 
-use crate::support::{Book, Closed, ORIGIN, whole};
+use crate::support::{Book, Closed, ORIGIN, noise, whole};
 
 async fn book() -> Closed {
     let book = Book::new();
@@ -33,6 +35,7 @@ fn flip(value: &Value, bit: usize) -> Value {
             text.replace_range(..1, if text.starts_with('x') { "y" } else { "x" });
             Value::Text(text)
         }
+        Value::Blob(bytes) if bytes.is_empty() => Value::Blob(vec![0]),
         Value::Blob(mut bytes) => {
             flip(&mut bytes);
             Value::Blob(bytes)
@@ -55,8 +58,13 @@ fn index_of(database: &Connection, table: &str, rowid: i64) -> i64 {
         "entry" => "SELECT seq FROM entry WHERE rowid = ?1",
         "exchange" => "SELECT intent FROM exchange WHERE rowid = ?1",
         "session" => "SELECT last FROM session WHERE last = ?1",
+        "scope" => "SELECT min(intent) FROM exchange WHERE scope = ?1",
+        "pack" => {
+            "SELECT intent FROM exchange
+             WHERE ?1 BETWEEN (scope << 32) + first AND (scope << 32) + first + brought - 1"
+        }
         _ => {
-            "SELECT iif(part.kind = 0, intent, closed) FROM part JOIN exchange ON id = exchange
+            "SELECT closed FROM part JOIN exchange ON exchange.id = part.exchange
              WHERE part.rowid = ?1"
         }
     };
@@ -76,10 +84,15 @@ async fn a_value_changed_in_any_column_is_found_at_its_entry() {
             "session",
             &["id", "entries", "exchanges", "open", "head", "closed"],
         ),
-        ("part", &["exchange", "kind", "ordinal", "at", "data"]),
+        ("part", &["exchange", "kind", "ordinal", "data"]),
+        ("pack", &["pieces", "addresses", "data"]),
+        ("scope", &["key", "session", "holder", "alone"]),
         (
             "exchange",
             &[
+                "scope",
+                "first",
+                "brought",
                 "closed",
                 "id",
                 "session",
@@ -151,12 +164,16 @@ async fn rows_added_or_removed_are_found() {
         "UPDATE entry SET seq = 9 WHERE seq = 5",
         "INSERT INTO entry SELECT 8, leaf, salt, envelope FROM entry WHERE seq = 5",
         "DELETE FROM part WHERE rowid = 1",
-        "INSERT INTO part SELECT exchange, kind, 7, at, data FROM part WHERE rowid = 1",
-        "INSERT INTO part SELECT zeroblob(16), kind, ordinal, at, data FROM part WHERE rowid = 1",
+        "INSERT INTO part SELECT exchange, kind, 7, data FROM part WHERE rowid = 1",
+        "INSERT INTO part SELECT zeroblob(16), kind, ordinal, data FROM part WHERE rowid = 1",
+        "DELETE FROM pack WHERE id = 0",
+        "INSERT INTO pack SELECT id + (9 << 32), pieces, addresses, data FROM pack WHERE id = 0",
+        "DELETE FROM scope WHERE number = 0",
+        "INSERT INTO scope SELECT 9, key, session, holder, alone FROM scope WHERE number = 0",
         "DELETE FROM exchange WHERE intent = 3",
         "UPDATE exchange SET closed = NULL WHERE intent = 3",
-        "INSERT INTO exchange (intent, id, session, connection, protocol, started)
-         VALUES (99, zeroblob(16), zeroblob(16), 'c', 'p', 1)",
+        "INSERT INTO exchange (intent, id, session, connection, protocol, started, scope, first,
+             brought) VALUES (99, zeroblob(16), zeroblob(16), 'c', 'p', 1, 0, 0, 0)",
         "DELETE FROM session",
         "INSERT INTO session SELECT x'01', entries, exchanges, open, head, last, time, closed
          FROM session LIMIT 1",
@@ -194,7 +211,9 @@ async fn a_book_replaced_as_a_whole_is_found_by_a_key_that_was_kept() {
 fn contents(folder: &std::path::Path) -> Vec<Vec<Value>> {
     let database = Connection::open(folder.join("journal.db")).unwrap();
     let mut all = Vec::new();
-    for table in ["entry", "part", "head", "exchange", "session"] {
+    for table in [
+        "entry", "pack", "part", "scope", "head", "exchange", "session",
+    ] {
         let mut rows = database.prepare(&format!("SELECT * FROM {table}")).unwrap();
         let columns = rows.column_count();
         let mut rows = rows.query([]).unwrap();
@@ -215,6 +234,10 @@ fn contents(folder: &std::path::Path) -> Vec<Vec<Value>> {
 async fn no_bit_of_a_file_makes_another_book() {
     let whole = book().await;
     let expected = contents(&whole.folder());
+    let keys = ["keys.db", "book.key"].map(|name| {
+        let bytes = std::fs::read(whole.folder().join(name)).unwrap();
+        (name, bytes)
+    });
     let names = ["journal.db", "log.vkey"];
     let files = names.map(|name| std::fs::read(whole.folder().join(name)).unwrap());
     let (mut found, mut unmeant) = (0, 0);
@@ -232,6 +255,11 @@ async fn no_bit_of_a_file_makes_another_book() {
         file[bit / 8] ^= 1 << (bit % 8);
         for (name, bytes) in names.iter().zip(&files) {
             std::fs::write(dir.path().join(name), bytes).unwrap();
+        }
+        for (name, bytes) in &keys {
+            let path = dir.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            std::fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
         }
         let verified = Reader::open(dir.path()).and_then(|reader| reader.verify(None));
         match verified {
@@ -317,7 +345,7 @@ fn pages(database: &Connection) -> Vec<(String, usize)> {
 async fn a_page_that_cannot_be_read_ends_no_check() {
     let book = Book::new();
     for _ in 0..30 {
-        book.exchange(b"prompt", &[&[b'a'; 900]]).await;
+        book.exchange(b"prompt", &[&noise(900)]).await;
     }
     let closed = book.close();
     let pages = pages(&closed.database());

@@ -92,6 +92,23 @@ fn kept(path: &Path) -> Result<Connection, Unusable> {
     Ok(connection)
 }
 
+/// Writes the file anew without what was taken out of the tables, and cuts its write-ahead log to
+/// nothing. FTS5 keeps the words of what was deleted until its segments are merged, and SQLite the
+/// pages that are free.
+pub(super) fn purge(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "DELETE FROM term WHERE NOT EXISTS (SELECT 1 FROM posting WHERE term = term.id);
+         INSERT INTO text (text) VALUES ('optimize');
+         VACUUM;
+         UPDATE state SET stale = 0;",
+    )?;
+    // What is still in it when somebody reads goes when the next one to purge or to close cuts it.
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+        row.get::<_, i64>(0)
+    })?;
+    Ok(())
+}
+
 /// Begins anew, with empty tables.
 pub(super) fn clear(connection: &mut Connection) -> rusqlite::Result<()> {
     let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -121,7 +138,7 @@ fn version(connection: &Connection) -> rusqlite::Result<i32> {
 
 /// Another process takes in some thousand entries at a time.
 const BUSY: Duration = Duration::from_secs(60);
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 /// "find".
 const APPLICATION: i32 = 0x6669_6e64;
 
@@ -129,14 +146,17 @@ const APPLICATION: i32 = 0x6669_6e64;
 /// which. `text` has the words of texts and not the texts: where they stand is told by the book.
 /// `seen` is what was said in a session already, by the exchange that brought it.
 ///
+/// `state.stale` is 1 while the file still has what was erased from the book.
+///
 /// `text` is fed with words that are cut already, so its tokenizer has only to part them at spaces.
 const TABLES: &str = "
     CREATE TABLE state (
         one INTEGER PRIMARY KEY CHECK (one = 1),
         cursor INTEGER NOT NULL,
-        anchor BLOB
+        anchor BLOB,
+        stale INTEGER NOT NULL
     ) STRICT;
-    INSERT INTO state VALUES (1, 0, NULL);
+    INSERT INTO state VALUES (1, 0, NULL, 0);
     CREATE TABLE exchange (
         intent INTEGER PRIMARY KEY,
         session INTEGER,

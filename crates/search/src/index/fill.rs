@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use tollbook_budget::Prices;
-use tollbook_recording::Reader;
+use tollbook_recording::{Reader, Summary};
 
 use super::{Caught, database, texts};
 use crate::{Error, ErrorKind, Facts, blocks::Block, query::NumberField};
@@ -18,6 +18,7 @@ pub(super) fn catch_up(
     index: &mut Connection,
     book: &Reader,
     prices: &Prices,
+    entries: u64,
 ) -> Result<Caught, Error> {
     let mut caught = Caught::default();
     if !fits(index, book)? {
@@ -25,6 +26,7 @@ pub(super) fn catch_up(
         caught.rebuilt = true;
     }
     let size = book.size()?;
+    let size = size.min(cursor(index)?.saturating_add(entries));
     let mut memory = Memory::default();
     // Cheap, and without a lock, where there is nothing to do.
     while cursor(index)? < size {
@@ -47,6 +49,12 @@ pub(super) fn catch_up(
                 caught.exchanges += 1;
             }
             memory.write_uses(&change)?;
+            let erased = book.erased_in(from..to)?;
+            if !erased.is_empty() {
+                memory = Memory::default();
+                erase(&change, &mut memory, book, prices, &erased)?;
+            }
+            memory.write_uses(&change)?;
             let anchor = book.leaf_at(to - 1)?;
             change.execute(
                 "UPDATE state SET cursor = ?1, anchor = ?2",
@@ -56,7 +64,36 @@ pub(super) fn catch_up(
         change.commit()?;
         memory.at = to;
     }
+    if index.query_row("SELECT stale FROM state", [], |row| row.get(0))? {
+        database::purge(index)?;
+    }
     Ok(caught)
+}
+
+/// Takes in what the book still has of exchanges of which something was erased, which may be all but
+/// a body, in the place of what it had.
+fn erase(
+    index: &Transaction<'_>,
+    memory: &mut Memory,
+    book: &Reader,
+    prices: &Prices,
+    erased: &[Summary],
+) -> Result<(), Error> {
+    index.execute("UPDATE state SET stale = 1", [])?;
+    for summary in erased {
+        let intent = signed(summary.index)?;
+        remove(index, intent)?;
+        index
+            .prepare_cached("DELETE FROM seen WHERE exchange = ?1")?
+            .execute([intent])?;
+    }
+    for summary in erased {
+        if let Some(record) = book.exchange(&summary.id.to_string())? {
+            let facts = Facts::of(&record, prices);
+            Filler { index, memory }.exchange(signed(summary.index)?, &facts)?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn forget(index: &mut Connection, intent: u64) -> Result<(), Error> {

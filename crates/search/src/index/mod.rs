@@ -84,13 +84,24 @@ impl Index {
         &self.prices
     }
 
-    /// Takes in what the book has and the index has not. Several processes may do so at once.
+    /// Takes in what the book has and the index has not, and forgets what was erased from the book:
+    /// of that nothing is left in the file. Several processes may do so at once.
     ///
     /// # Errors
     ///
     /// When the book cannot be read or the index not be written.
     pub fn catch_up(&self, book: &Reader) -> Result<Caught, Error> {
-        fill::catch_up(&mut self.lock(), book, &self.prices)
+        self.catch_up_by(book, u64::MAX)
+    }
+
+    /// As [`catch_up`](Self::catch_up), but takes in no more than so many entries, in steps of a
+    /// thousand.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`catch_up`](Self::catch_up).
+    pub fn catch_up_by(&self, book: &Reader, entries: u64) -> Result<Caught, Error> {
+        fill::catch_up(&mut self.lock(), book, &self.prices, entries)
     }
 
     /// How many entries of the book's log were not taken in yet.

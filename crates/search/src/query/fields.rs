@@ -314,6 +314,10 @@ const FIELDS: &[Field] = &[
     word("tool.verdict", "what became of a tool call that was judged"),
     word("tool.id", "the id of a tool call, made or answered"),
     word("finding", "a masking rule that found something"),
+    word(
+        "secret",
+        "the keyed digest of a secret that was masked; `more` where not all are kept",
+    ),
     word("label", "a label that detectors gave the request"),
     text(Place::Any, "in prompt, answer, thinking, input or result"),
     text(Place::Prompt, "in what the user said"),

@@ -6,6 +6,7 @@
     reason = "what the tests themselves set up may fail them"
 )]
 
+mod erasing;
 mod finding;
 mod support;
 mod telling;

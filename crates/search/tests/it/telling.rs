@@ -201,7 +201,7 @@ async fn the_trail_leads_back_to_the_prompt_and_on_to_what_followed() {
     let (reader, index) = (book.reader(), book.index());
     index.catch_up(&reader).unwrap();
     let trail = |id: &str| {
-        let trail = index.trail(&reader, id).unwrap().unwrap();
+        let trail = index.trail(&reader, id, 50, 50).unwrap().unwrap();
         let ends = |all: &[tollbook_search::Cause]| {
             all.iter()
                 .map(|cause| (cause.exchange.summary.id.to_string(), cause.call.clone()))
@@ -220,14 +220,19 @@ async fn the_trail_leads_back_to_the_prompt_and_on_to_what_followed() {
         trail(&three),
         (vec![tie(&two, "t2"), tie(&one, "t1")], vec![])
     );
-    let whole = index.trail(&reader, &three).unwrap().unwrap();
+    let whole = index.trail(&reader, &three, 50, 50).unwrap().unwrap();
     let root = whole.caused_by.last().unwrap();
     assert_eq!(root.exchange.prompt, "tidy up [REDACTED:aws-key]");
     assert_eq!(
         (&*root.tool, &root.input),
         ("Bash", &json!({ "command": "ls" }))
     );
-    assert!(index.trail(&reader, "00000000").unwrap().is_none());
+    assert!(!whole.cut);
+    let nearest = index.trail(&reader, &three, 1, 50).unwrap().unwrap();
+    assert_eq!((nearest.caused_by.len(), nearest.cut), (1, true));
+    let none = index.trail(&reader, &one, 50, 0).unwrap().unwrap();
+    assert_eq!((none.causes.len(), none.cut), (0, true));
+    assert!(index.trail(&reader, "00000000", 50, 50).unwrap().is_none());
 }
 
 #[tokio::test]

@@ -1,0 +1,303 @@
+//! What decides over the fate of records: erasures, holds, retention.
+//!
+//! Each order is an exchange in the book, asked for by the account that gives it, and durable there
+//! before anything happens. Whom an erasure or a hold is about is not told there: it would outlive
+//! the erasure.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tollbook_exchange::{
+    Action, Code, Exchange, ExchangeId, Outcome, Principal, Refusal, SessionId, Timestamp,
+};
+use tollbook_masking::Masker;
+use tollbook_recording::{Config, Erasure, Error, ErrorKind, Recorder, Retention, Whom};
+
+use super::{
+    Answer, Client, Request, Unnoted, account,
+    client::{Writing, writing},
+    view::CONNECTION,
+};
+
+/// What somebody decides over the fate of records.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Order {
+    /// That something be erased.
+    Erase {
+        /// Of whom.
+        of: Of,
+        /// On what ground.
+        basis: String,
+        /// Why it is done although something has to be kept for longer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        override_minimum: Option<String>,
+    },
+    /// That something must not be erased.
+    Hold {
+        /// Of whom.
+        of: Of,
+        /// Why.
+        reason: String,
+    },
+    /// That a hold ends.
+    Release {
+        /// The hold.
+        hold: u64,
+        /// Why.
+        reason: String,
+    },
+    /// That what was kept for long enough be destroyed now.
+    Retain {},
+}
+
+/// Whose records are meant.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Of {
+    /// Those of a session.
+    Session(SessionId),
+    /// Those of a subject of an issuer.
+    Subject {
+        /// The issuer's name.
+        issuer: String,
+        /// The subject.
+        subject: String,
+    },
+}
+
+/// What came of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ordered {
+    /// It was done; this tells what.
+    Done(Value),
+    /// It was not, for a reason that is an answer.
+    Refused {
+        /// A stable word: `held`, `kept`, `unknown_hold`.
+        code: String,
+        /// Why.
+        message: String,
+    },
+}
+
+/// Has an order carried out in the book of this folder, by the gateway that runs on it, and where
+/// none does by this process. Blocks; not to be called from async code.
+///
+/// # Errors
+///
+/// When it is not known whether it was done: the next start does the rest of what was begun.
+pub fn order(
+    folder: &Path,
+    config: Option<Config>,
+    retention: &Retention,
+    masker: impl FnOnce() -> Masker,
+    order: &Order,
+) -> Result<Ordered, Unnoted> {
+    match writing(folder, config)? {
+        Writing::Gateway(mut client) => given(&mut client, order),
+        Writing::Here(recorder) => {
+            let (_, principal) = account::own();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .map_err(Unnoted::System)?;
+            let begun = runtime.block_on(begin(&recorder, &masker(), &principal, order));
+            let (exchange, recording) = begun.map_err(Unnoted::Book)?;
+            let done = carry_out(&recorder, retention, &principal, order);
+            conclude(&exchange, &done);
+            drop(recording);
+            recorder.close();
+            match done {
+                Ok(told) => Ok(Ordered::Done(told)),
+                Err(error) => match refusal(&error) {
+                    Some(code) => Ok(Ordered::Refused {
+                        code: code.to_owned(),
+                        message: error.to_string(),
+                    }),
+                    None => Err(Unnoted::Book(error)),
+                },
+            }
+        }
+        Writing::Copy(why) => Err(Unnoted::Copy(why)),
+    }
+}
+
+/// Gives an order to the gateway.
+fn given(client: &mut Client, order: &Order) -> Result<Ordered, Unnoted> {
+    // To destroy the keys of many sessions takes longer than a note.
+    client.is_patient().map_err(Unnoted::Unreachable)?;
+    match client.ask(&Request::Order(order.clone())) {
+        Ok(Answer::Ordered { told }) => Ok(Ordered::Done(told)),
+        Ok(_) => Err(Unnoted::Unreachable(std::io::ErrorKind::InvalidData.into())),
+        Err(Unnoted::Refused { code, message }) if REFUSALS.contains(&&*code) => {
+            Ok(Ordered::Refused { code, message })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Carries out an order that somebody gave at the socket.
+pub(super) async fn answer(
+    recorder: &Recorder,
+    masker: &Masker,
+    retention: &Retention,
+    who: &Principal,
+    order: Order,
+) -> Answer {
+    let (exchange, recording) = match begin(recorder, masker, who, &order).await {
+        Ok(begun) => begun,
+        Err(error) => {
+            tracing::warn!(%error, "an order could not be recorded");
+            return Answer::refused("not_recordable", error.to_string());
+        }
+    };
+    let (worker, terms, by) = (recorder.clone(), retention.clone(), who.clone());
+    let done = tokio::task::spawn_blocking(move || carry_out(&worker, &terms, &by, &order)).await;
+    let Ok(done) = done else {
+        return Answer::refused("failed", "the order was broken off");
+    };
+    conclude(&exchange, &done);
+    drop(recording);
+    match done {
+        Ok(told) => Answer::Ordered { told },
+        Err(error) => {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(%error, source, "an order was not carried out");
+            Answer::refused(refusal(&error).unwrap_or("failed"), error.to_string())
+        }
+    }
+}
+
+/// Writes the order into the book. It is durable when this returns.
+async fn begin(
+    recorder: &Recorder,
+    masker: &Masker,
+    who: &Principal,
+    order: &Order,
+) -> Result<(Exchange, tollbook_recording::Recording), Error> {
+    let id = ExchangeId::generate();
+    let exchange = Exchange::open(id, CONNECTION, "tollbook", Timestamp::now());
+    let recording = recorder.begin(&exchange).await?;
+    exchange.identified(who);
+    let action = masker.action(&order.action());
+    exchange.draft(|draft| draft.action = Some(action));
+    if let Err(error) = recorder.commit(&exchange).await {
+        let message = "it could not be recorded in time, so it did not happen";
+        exchange.refused(&Refusal::new(Code::NotRecordable, message));
+        return Err(error);
+    }
+    Ok((exchange, recording))
+}
+
+fn conclude(exchange: &Exchange, done: &Result<Value, Error>) {
+    match done {
+        Ok(_) => exchange.conclude(Outcome::Complete),
+        Err(error) => {
+            let reason = refusal(error).unwrap_or("failed");
+            let refusal = Refusal::new(Code::PolicyDenied, error.to_string());
+            exchange.refused(&refusal.because(reason));
+        }
+    }
+}
+
+fn carry_out(
+    recorder: &Recorder,
+    retention: &Retention,
+    who: &Principal,
+    order: &Order,
+) -> Result<Value, Error> {
+    let by = who.identity();
+    match order {
+        Order::Erase {
+            of,
+            basis,
+            override_minimum,
+        } => {
+            let erasure = Erasure {
+                whom: of.clone().into(),
+                by: by.clone(),
+                basis: basis.clone(),
+                override_minimum: override_minimum.clone(),
+            };
+            Ok(json!(recorder.erase(&erasure, retention)?))
+        }
+        Order::Hold { of, reason } => Ok(json!(recorder.hold(&of.clone().into(), &by, reason)?)),
+        Order::Release { hold, reason } => {
+            let released = recorder.release(*hold, &by, reason)?;
+            Ok(json!(released.ok_or(ErrorKind::NoHold)?))
+        }
+        Order::Retain {} => Ok(json!(recorder.retain(retention, &by)?)),
+    }
+}
+
+/// The word for an error that is an answer.
+fn refusal(error: &Error) -> Option<&'static str> {
+    match error.kind() {
+        ErrorKind::Held(_) => Some(REFUSALS[0]),
+        ErrorKind::KeptUntil(_) => Some(REFUSALS[1]),
+        ErrorKind::NoHold => Some(REFUSALS[2]),
+        _ => None,
+    }
+}
+
+const REFUSALS: [&str; 3] = ["held", "kept", "unknown_hold"];
+
+impl Order {
+    fn action(&self) -> Action {
+        let of = |action: Action, of: &Of| match of {
+            Of::Session(session) => action.with("session", session.to_string()),
+            // Who it is must not outlive the erasure.
+            Of::Subject { .. } => action.with("of", "subject"),
+        };
+        match self {
+            Self::Erase {
+                of: whom,
+                basis,
+                override_minimum,
+            } => {
+                let action = of(Action::new("book.erase"), whom).with("basis", basis.as_str());
+                match override_minimum {
+                    Some(why) => action.with("override_minimum", why.as_str()),
+                    None => action,
+                }
+            }
+            Self::Hold { of: whom, reason } => {
+                of(Action::new("book.hold"), whom).with("reason", reason.as_str())
+            }
+            Self::Release { hold, reason } => Action::new("book.release")
+                .with("hold", hold.to_string())
+                .with("reason", reason.as_str()),
+            Self::Retain {} => Action::new("book.retain"),
+        }
+    }
+}
+
+impl From<Of> for Whom {
+    fn from(of: Of) -> Self {
+        match of {
+            Of::Session(session) => Self::Session(session),
+            Of::Subject { issuer, subject } => Self::Subject { issuer, subject },
+        }
+    }
+}
+
+impl std::fmt::Debug for Order {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Erase { .. } => "Erase(..)",
+            Self::Hold { .. } => "Hold(..)",
+            Self::Release { .. } => "Release(..)",
+            Self::Retain {} => "Retain",
+        })
+    }
+}
+
+impl std::fmt::Debug for Of {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Whom::from(self.clone()).fmt(f)
+    }
+}

@@ -1,0 +1,597 @@
+//! The end of what is recorded: erasure, retention, and holds against both.
+//!
+//! What is recorded is sealed under keys that can be destroyed, so it is erased by destroying them.
+//! The log stays as it was: its leaves commit to what nobody can open any more.
+//!
+//! 1. Tombstones are written into the log, in one transaction: which keys, how many exchanges, who
+//!    asked, on what ground.
+//! 2. What the keys would open is dropped, and the columns of lists are emptied.
+//! 3. The keys are overwritten, and it is noted beside them up to which entry that was done.
+//! 4. The write-ahead logs of both databases are cut to nothing, which have pages as they were.
+//!
+//! The tombstones come first because they are the list that the rest is done by, each step of which
+//! can be done again: a crash is made good at the next start, and so is a copy of the keys from
+//! before an erasure that somebody puts back. The other way round a crash would leave a loss that
+//! nothing explains.
+//!
+//! What is under way meanwhile holds keys that are destroyed. It is recorded to its end under them,
+//! and nobody can read it. The next exchange of the same principal in the same session begins a scope
+//! of its own.
+
+mod doomed;
+mod hold;
+mod retention;
+mod survey;
+mod tombstone;
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    ops::Range,
+    path::Path,
+    sync::{MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+pub use hold::Hold;
+pub use retention::{Retention, Term, Terms};
+use rusqlite::Connection;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tollbook_exchange::{SessionId, Timestamp};
+
+pub(crate) use doomed::{Doomed, empty};
+
+use crate::{
+    Error, ErrorKind, Reader, Recorder, Summary, database,
+    database::unsigned,
+    folder,
+    keys::{Class, KeyId, Keyring},
+    queue::{Entry, Job},
+    reader::list::of_scopes,
+};
+use survey::{Scope, Survey};
+use tombstone::{Cause, Tombstone};
+
+/// Whose records are meant.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Whom {
+    /// All that belongs to a session.
+    Session(SessionId),
+    /// All that a subject did, in whatever session.
+    Subject {
+        /// Who vouches for the subject: the issuer's name.
+        issuer: String,
+        /// The subject, as the issuer names it.
+        subject: String,
+    },
+}
+
+/// An erasure that somebody asks for.
+#[derive(Clone, Debug)]
+pub struct Erasure {
+    /// Of whom.
+    pub whom: Whom,
+    /// Who asks.
+    pub by: String,
+    /// On what ground, such as the number of a request. No names and no secrets: it stays.
+    pub basis: String,
+    /// Why it is done although something has to be kept for longer, if it is to be.
+    pub override_minimum: Option<String>,
+}
+
+/// What an erasure would take, or took.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Erased {
+    /// Sessions that are or were erased, in whole or in part.
+    pub sessions: u64,
+    /// Exchanges.
+    pub exchanges: u64,
+    /// The first of them.
+    pub from: Option<Timestamp>,
+    /// The last of them.
+    pub to: Option<Timestamp>,
+    /// Exchanges that stay, because the gate's own acts are told by them.
+    pub kept: u64,
+    /// The holds that forbid it.
+    pub holds: Vec<u64>,
+    /// Until when something of it has to be kept, if that is still to come.
+    pub kept_until: Option<Timestamp>,
+    /// The indexes of the log's entries that say so, once it is done.
+    pub tombstones: Vec<u64>,
+}
+
+/// What a retention would take, or took.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Expired {
+    /// By class.
+    pub classes: Vec<ExpiredClass>,
+    /// The indexes of the log's entries that say so, once it is done.
+    pub tombstones: Vec<u64>,
+}
+
+/// What a retention would take, or took, of one class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ExpiredClass {
+    /// The class.
+    pub class: &'static str,
+    /// Exchanges.
+    pub exchanges: u64,
+    /// The first of them.
+    pub from: Option<Timestamp>,
+    /// The last of them.
+    pub to: Option<Timestamp>,
+    /// Exchanges that would go and are held.
+    pub held: u64,
+    /// When something goes next.
+    pub next: Option<Timestamp>,
+}
+
+impl Recorder {
+    /// Erases what somebody did, or a session: nobody can read it any more, and the log still
+    /// verifies. What is under way then is erased as well. Blocks; not to be called from async code.
+    ///
+    /// What the gate itself did stays, also where the subject had it do so: whoever operates the
+    /// gate cannot erase what shows that.
+    ///
+    /// Nothing found is no error: then there is no tombstone.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Held`] under a hold, which is recorded. [`ErrorKind::KeptUntil`] if something of
+    /// it has to be kept for longer. Others when it could not be done to its end: the next start
+    /// does the rest.
+    pub fn erase(&self, erasure: &Erasure, retention: &Retention) -> Result<Erased, Error> {
+        let _alone = self.erasing();
+        let survey = Survey::of(&self.book()?)?;
+        let keys = &self.inner().scopes.keyring;
+        let (found, mut erased) = erasure.whom.find(Ok(keys), &survey, retention)?;
+        if found.is_empty() {
+            return Ok(erased);
+        }
+        if !erased.holds.is_empty() {
+            let refused = tombstone::refused(&erased.holds, &erasure.by, &erasure.basis)?;
+            self.write(Job {
+                entries: vec![refused],
+                ..Job::default()
+            })?;
+            return Err(ErrorKind::Held(erased.holds.len()).into());
+        }
+        if let (Some(until), None) = (erased.kept_until, &erasure.override_minimum) {
+            return Err(ErrorKind::KeptUntil(until).into());
+        }
+        let minimum = erasure.override_minimum.as_deref();
+        let cause = Cause {
+            why: "erasure",
+            by: &erasure.by,
+            basis: &erasure.basis,
+            minimum: minimum.filter(|_| erased.kept_until.is_some()),
+            exchanges: 0,
+        };
+        let doomed = [(Class::Metadata, found)];
+        erased.tombstones = self.destroy(&doomed, &cause)?;
+        Ok(erased)
+    }
+
+    /// Destroys what has been kept for long enough. Blocks; not to be called from async code.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be done to its end: the next start does the rest.
+    pub fn retain(&self, retention: &Retention, by: &str) -> Result<Expired, Error> {
+        let _alone = self.erasing();
+        let survey = Survey::of(&self.book()?)?;
+        let (due, mut expired) = expired(retention, &survey, Timestamp::now());
+        let cause = Cause {
+            why: "retention",
+            by,
+            basis: "the configured retention",
+            minimum: None,
+            exchanges: 0,
+        };
+        if !due.is_empty() {
+            expired.tombstones = self.destroy(&due, &cause)?;
+        }
+        Ok(expired)
+    }
+
+    /// Puts a hold on a session or a subject. Blocks; not to be called from async code.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn hold(&self, whom: &Whom, by: &str, reason: &str) -> Result<Hold, Error> {
+        let _alone = self.erasing();
+        let (session, subject) = match whom {
+            Whom::Session(session) => (Some(*session), None),
+            Whom::Subject { issuer, subject } => {
+                let keys = &self.inner().scopes.keyring;
+                (None, Some(hex(&keys.subject(issuer, subject)?)))
+            }
+        };
+        let text = session.map(|session| session.to_string());
+        let entry = tombstone::hold(text.as_deref(), subject.as_deref(), by, reason)?;
+        let since = Timestamp::from_micros(entry.time);
+        Ok(Hold {
+            id: self.hold_entry(entry)?,
+            session,
+            subject,
+            reason: reason.to_owned(),
+            by: by.to_owned(),
+            since,
+            released: None,
+        })
+    }
+
+    /// Ends a hold. `None` if there is none of this id in force. Blocks; not to be called from async
+    /// code.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn release(&self, hold: u64, by: &str, reason: &str) -> Result<Option<Hold>, Error> {
+        let _alone = self.erasing();
+        let mut holds = hold::active(&self.book()?)?.into_iter();
+        let Some(mut held) = holds.find(|held| held.id == hold) else {
+            return Ok(None);
+        };
+        let entry = tombstone::release(hold, by, reason)?;
+        held.released = Some(Timestamp::from_micros(entry.time));
+        self.hold_entry(entry)?;
+        Ok(Some(held))
+    }
+
+    /// Destroys scopes, each with all that goes with the class. Returns the tombstones.
+    fn destroy(
+        &self,
+        doomed: &[(Class, Vec<&Scope>)],
+        cause: &Cause<'_>,
+    ) -> Result<Vec<u64>, Error> {
+        let inner = self.inner();
+        let mut job = Job::default();
+        for (class, scopes) in doomed {
+            for some in scopes.chunks(MAX_KEYS) {
+                let tombstone = Tombstone {
+                    keys: some.iter().map(|scope| scope.key).collect(),
+                    classes: going(*class).to_vec(),
+                };
+                let cause = Cause {
+                    exchanges: count(some),
+                    ..cause.clone()
+                };
+                job.entries.push(tombstone.entry(&cause)?);
+            }
+            if *class == Class::Metadata {
+                job.gone.extend(scopes.iter().map(|scope| scope.key));
+            }
+        }
+        let keys = doomed.iter().flat_map(|(_, scopes)| scopes);
+        let keys: HashSet<KeyId> = keys.map(|scope| scope.key).collect();
+        inner.scopes.end(|key| keys.contains(&key));
+        self.write(job)?;
+        let keyring = &inner.scopes.keyring;
+        let tombstones = settle(&self.book()?, keyring, |doomed| {
+            self.write(Job {
+                doomed,
+                ..Job::default()
+            })
+        })?;
+        forget_log(&folder::journal(self.folder()))?;
+        Ok(tombstones)
+    }
+
+    /// Writes the entry of a hold, and tells where it stands.
+    fn hold_entry(&self, entry: Entry) -> Result<u64, Error> {
+        self.write(Job {
+            entries: vec![entry],
+            ..Job::default()
+        })?;
+        // Nobody else writes one meanwhile.
+        let last = self.book()?.query_row(
+            "SELECT seq FROM entry WHERE substr(leaf, 2, 1) = x'09' ORDER BY seq DESC LIMIT 1",
+            [],
+            |row| row.get(0),
+        )?;
+        unsigned(last)
+    }
+
+    /// Writes a job, and waits until it is durable.
+    fn write(&self, job: Job) -> Result<(), Error> {
+        let (waiting, written) = oneshot::channel();
+        let inner = self.inner();
+        inner.shared.push(Job {
+            waiting: Some(waiting),
+            ..job
+        })?;
+        written.blocking_recv().map_err(|_| inner.blocked())?
+    }
+
+    fn book(&self) -> Result<Connection, Error> {
+        database::read(&folder::journal(self.folder()))
+    }
+
+    /// So that no hold comes between the look for holds and what is done.
+    fn erasing(&self) -> MutexGuard<'_, ()> {
+        let erasing = &self.inner().erasing;
+        erasing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reader {
+    /// What an [erasure](Recorder::erase) would take.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read, or, for a subject, its keys.
+    pub fn would_erase(&self, whom: &Whom, retention: &Retention) -> Result<Erased, Error> {
+        self.read(|book| {
+            let survey = Survey::of(book)?;
+            Ok(whom.find(self.keyring(), &survey, retention)?.1)
+        })
+    }
+
+    /// What a [retention](Recorder::retain) would take.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub fn would_expire(&self, retention: &Retention) -> Result<Expired, Error> {
+        self.read(|book| Ok(expired(retention, &Survey::of(book)?, Timestamp::now()).1))
+    }
+
+    /// The exchanges of which something was erased, by the tombstones among these entries of the log.
+    /// What is derived from the book has to forget it.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub fn erased_in(&self, entries: Range<u64>) -> Result<Vec<Summary>, Error> {
+        self.read(|book| {
+            let mut keys = HashSet::new();
+            for (_, tombstone) in tombstones(book, entries)? {
+                keys.extend(tombstone.keys);
+            }
+            if keys.is_empty() {
+                return Ok(Vec::new());
+            }
+            let mut scopes = HashSet::new();
+            let mut rows = book.prepare("SELECT number, key FROM scope")?;
+            let mut rows = rows.query([])?;
+            while let Some(row) = rows.next()? {
+                if keys.contains(&KeyId(row.get(1)?)) {
+                    scopes.insert(unsigned(row.get(0)?)?);
+                }
+            }
+            of_scopes(book, &scopes)
+        })
+    }
+
+    /// All holds there ever were, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub fn holds(&self) -> Result<Vec<Hold>, Error> {
+        self.read(|book| hold::all(book))
+    }
+}
+
+impl Whom {
+    /// The scopes that are to be erased, and what there is to tell of them.
+    fn find<'a>(
+        &self,
+        keys: Result<&Keyring, ErrorKind>,
+        survey: &'a Survey,
+        retention: &Retention,
+    ) -> Result<(Vec<&'a Scope>, Erased), Error> {
+        let holder = match self {
+            Self::Session(_) => None,
+            Self::Subject { issuer, subject } => Some(keys?.subject(issuer, subject)?),
+        };
+        let theirs = survey.scopes.iter().filter(|scope| match self {
+            Self::Session(session) => scope.session == *session,
+            Self::Subject { .. } => holder == Some(scope.holder),
+        });
+        let (own, found): (Vec<_>, Vec<_>) = theirs
+            .filter(|scope| scope.erased != ALL)
+            .partition(|scope| scope.is_own());
+        let holds = survey.holds.iter();
+        let holds = holds.filter(|hold| found.iter().any(|scope| scope.is_under(hold)));
+        let until = found
+            .iter()
+            .map(|scope| retention.kept_until(&Class::ALL, scope.connections(), scope.last))
+            .max();
+        let now = Timestamp::now();
+        let sessions: HashSet<_> = found.iter().map(|scope| scope.session).collect();
+        let told = Erased {
+            sessions: sessions.len() as u64,
+            exchanges: count(&found),
+            from: found.iter().map(|scope| scope.first).min(),
+            to: found.iter().map(|scope| scope.last).max(),
+            kept: count(&own),
+            holds: holds.map(|hold| hold.id).collect(),
+            kept_until: until.filter(|until| *until > now),
+            tombstones: Vec::new(),
+        };
+        Ok((found, told))
+    }
+}
+
+/// The scopes whose time is over, by class, and what there is to tell of them.
+fn expired<'a>(
+    retention: &Retention,
+    survey: &'a Survey,
+    now: Timestamp,
+) -> (Vec<(Class, Vec<&'a Scope>)>, Expired) {
+    let mut due = Vec::new();
+    let mut told = Expired::default();
+    let mut gone: HashSet<KeyId> = HashSet::new();
+    for class in Class::ALL {
+        let there = survey.scopes.iter();
+        let there = there.filter(|scope| scope.erased & class.bit() == 0 && !scope.open);
+        let (mut going, mut held, mut next) = (Vec::new(), Vec::new(), None::<Timestamp>);
+        for scope in there {
+            match retention.expires(class, scope.connections(), scope.last) {
+                None => {}
+                Some(at) if at > now => next = Some(next.map_or(at, |next| next.min(at))),
+                Some(_) if survey.holds.iter().any(|hold| scope.is_under(hold)) => held.push(scope),
+                Some(_) => going.push(scope),
+            }
+        }
+        told.classes.push(ExpiredClass {
+            class: class.as_str(),
+            exchanges: count(&going),
+            from: going.iter().map(|scope| scope.first).min(),
+            to: going.iter().map(|scope| scope.last).max(),
+            held: count(&held),
+            next,
+        });
+        // With the metadata all of it goes already.
+        going.retain(|scope| !gone.contains(&scope.key));
+        if class == Class::Metadata {
+            gone.extend(going.iter().map(|scope| scope.key));
+        }
+        if !going.is_empty() {
+            due.push((class, going));
+        }
+    }
+    (due, told)
+}
+
+/// What is destroyed when this class expires.
+const fn going(class: Class) -> &'static [Class] {
+    match class {
+        Class::Metadata => &Class::ALL,
+        Class::Request => &[Class::Request],
+        Class::Answer => &[Class::Answer],
+    }
+}
+
+/// Does what tombstones say, as far as it is not known that it was done: drops what is stored, by
+/// `write`, and destroys the keys. Returns the tombstones.
+pub(crate) fn settle(
+    book: &Connection,
+    keys: &Keyring,
+    mut write: impl FnMut(Vec<Doomed>) -> Result<(), Error>,
+) -> Result<Vec<u64>, Error> {
+    let pending = tombstones(book, keys.erased()?..u64::MAX)?;
+    let Some((last, _)) = pending.last() else {
+        return Ok(Vec::new());
+    };
+    let through = last + 1;
+    let mut told: HashMap<KeyId, BTreeSet<Class>> = HashMap::new();
+    for (_, tombstone) in &pending {
+        for key in &tombstone.keys {
+            told.entry(*key).or_default().extend(&tombstone.classes);
+        }
+    }
+
+    let (mut some, mut exchanges) = (Vec::new(), 0);
+    for scope in Survey::of(book)?.scopes {
+        let Some(classes) = told.get(&scope.key) else {
+            continue;
+        };
+        exchanges += scope.exchanges.len();
+        some.push(Doomed {
+            number: scope.number,
+            classes: classes.iter().copied().collect(),
+            exchanges: scope.exchanges,
+        });
+        // A part at a time, so that requests that come meanwhile do not wait for all of it.
+        if exchanges >= MAX_EXCHANGES {
+            write(std::mem::take(&mut some))?;
+            exchanges = 0;
+        }
+    }
+    if !some.is_empty() {
+        write(some)?;
+    }
+    let doomed: Vec<_> = told
+        .into_iter()
+        .map(|(key, classes)| (key, classes.into_iter().collect()))
+        .collect();
+    keys.destroy_all(&doomed, through)?;
+    Ok(pending.into_iter().map(|(index, _)| index).collect())
+}
+
+/// The tombstones among these entries, with their indexes.
+fn tombstones(book: &Connection, entries: Range<u64>) -> Result<Vec<(u64, Tombstone)>, Error> {
+    let bound = |index: u64| i64::try_from(index).unwrap_or(i64::MAX);
+    // The literal is that of the index, without which all of the log would be looked at.
+    let stored: Vec<(i64, Vec<u8>)> = book
+        .prepare_cached(
+            "SELECT seq, envelope FROM entry
+             WHERE substr(leaf, 2, 1) = x'08' AND seq >= ?1 AND seq < ?2 ORDER BY seq",
+        )?
+        .query_map([bound(entries.start), bound(entries.end)], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    let read = |(index, envelope): &(i64, Vec<u8>)| {
+        let envelope: Value = serde_json::from_slice(envelope)
+            .map_err(|error| Error::because(ErrorKind::Corrupt, error))?;
+        let tombstone = Tombstone::read(&envelope).ok_or(ErrorKind::Corrupt)?;
+        Ok((unsigned(*index)?, tombstone))
+    };
+    stored.iter().map(read).collect()
+}
+
+/// Cuts the journal's write-ahead log to nothing: it has pages as they were before.
+pub(crate) fn forget_log(journal: &Path) -> Result<(), Error> {
+    let connection = database::connect(journal)?;
+    // While it waits, nobody can write. So it tries again instead.
+    connection.busy_timeout(Duration::from_millis(20))?;
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let cut: i64 =
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if cut == 0 {
+            return Ok(());
+        }
+        if Instant::now() > until {
+            return Err(Error::because(
+                ErrorKind::Database,
+                "somebody reads it, so that what was erased is still in its write-ahead log",
+            ));
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn count(scopes: &[&Scope]) -> u64 {
+    scopes
+        .iter()
+        .map(|scope| scope.exchanges.len() as u64)
+        .sum()
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl std::fmt::Debug for Whom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Session(session) => f.debug_tuple("Session").field(session).finish(),
+            // Who is to be erased is not to stand in a log.
+            Self::Subject { .. } => f.write_str("Subject(..)"),
+        }
+    }
+}
+
+/// The bits of all classes.
+const ALL: u8 = 0b111;
+/// How many keys one tombstone names.
+const MAX_KEYS: usize = 4096;
+/// How many exchanges are dropped in one transaction, about.
+const MAX_EXCHANGES: usize = 500;
+/// How long a reader may keep the write-ahead log from being cut.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

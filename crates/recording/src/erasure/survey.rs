@@ -1,0 +1,120 @@
+//! What is recorded, scope by scope: what an erasure or a retention goes by.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::Connection;
+use tollbook_exchange::{SessionId, Timestamp};
+
+use super::hold::{Hold, active};
+use crate::{
+    Error,
+    database::unsigned,
+    erased::Tombstones,
+    keys::{Class, KeyId},
+};
+
+/// What one principal did in one session.
+#[derive(Clone, Debug)]
+pub(super) struct Scope {
+    /// Its number in the book.
+    pub(super) number: u64,
+    pub(super) key: KeyId,
+    pub(super) session: SessionId,
+    /// The keyed hash of the subject; zeros where there is none.
+    pub(super) holder: [u8; 32],
+    pub(super) connections: BTreeSet<String>,
+    /// The indexes of the first entries of its exchanges.
+    pub(super) exchanges: Vec<u64>,
+    pub(super) first: Timestamp,
+    pub(super) last: Timestamp,
+    /// Whether an exchange is under way.
+    pub(super) open: bool,
+    /// The classes that were destroyed, as bits.
+    pub(super) erased: u8,
+}
+
+/// What is recorded.
+#[derive(Clone, Debug)]
+pub(super) struct Survey {
+    /// In the order of their first entries.
+    pub(super) scopes: Vec<Scope>,
+    /// The holds that are in force.
+    pub(super) holds: Vec<Hold>,
+}
+
+impl Survey {
+    pub(super) fn of(book: &Connection) -> Result<Self, Error> {
+        let mut tombstones = Tombstones::default();
+        tombstones.read(book)?;
+        let mut scopes: BTreeMap<u64, Scope> = BTreeMap::new();
+        let mut rows = book.prepare("SELECT number, key, session, holder FROM scope")?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            let number = unsigned(row.get(0)?)?;
+            let key = KeyId(row.get(1)?);
+            let erased = Class::ALL
+                .iter()
+                .filter(|class| tombstones.of(key, **class).is_some());
+            let scope = Scope {
+                number,
+                key,
+                session: SessionId::from_bytes(row.get(2)?),
+                holder: row.get(3)?,
+                connections: BTreeSet::new(),
+                exchanges: Vec::new(),
+                first: Timestamp::from_micros(i64::MAX),
+                last: Timestamp::from_micros(i64::MIN),
+                open: false,
+                erased: erased.fold(0, |bits, class| bits | class.bit()),
+            };
+            scopes.insert(number, scope);
+        }
+        let mut rows = book.prepare(
+            "SELECT intent, scope, connection, started, ended, closed FROM exchange
+             ORDER BY intent",
+        )?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            let Some(scope) = scopes.get_mut(&unsigned(row.get(1)?)?) else {
+                continue;
+            };
+            let started: i64 = row.get(3)?;
+            let ended: Option<i64> = row.get(4)?;
+            let connection = row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?;
+            if !scope.connections.contains(connection) {
+                scope.connections.insert(connection.to_owned());
+            }
+            scope.exchanges.push(unsigned(row.get(0)?)?);
+            let last = ended.unwrap_or(started).max(started);
+            scope.first = scope.first.min(Timestamp::from_micros(started));
+            scope.last = scope.last.max(Timestamp::from_micros(last));
+            scope.open |= row.get::<_, Option<i64>>(5)?.is_none();
+        }
+        Ok(Self {
+            scopes: scopes
+                .into_values()
+                .filter(|scope| !scope.exchanges.is_empty())
+                .collect(),
+            holds: active(book)?,
+        })
+    }
+}
+
+impl Scope {
+    /// Whether what the gate itself did is in it: steps of approvals, calls of the admin API.
+    pub(super) fn is_own(&self) -> bool {
+        self.connections.iter().any(|name| name.starts_with('('))
+    }
+
+    /// Whether this hold is on it.
+    pub(super) fn is_under(&self, hold: &Hold) -> bool {
+        let subject = hold.subject.as_deref();
+        hold.session == Some(self.session)
+            || subject.is_some_and(|subject| subject == super::hex(&self.holder))
+    }
+
+    /// The names of its connections.
+    pub(super) fn connections(&self) -> impl Iterator<Item = &str> + Clone {
+        self.connections.iter().map(String::as_str)
+    }
+}

@@ -1,0 +1,172 @@
+//! An erasure that is cut off at any step is done to its end at the next start.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use serde_json::Value;
+use tollbook_exchange::{
+    Exchange, ExchangeId, Masked, Outcome, Principal, PrincipalKind, SessionId,
+};
+
+use super::*;
+use crate::Config;
+
+const ANA: &str = "ana-who-is-to-be-forgotten";
+
+fn recorder(folder: &Path) -> Recorder {
+    Recorder::open(Config::new(folder, "log.example")).unwrap()
+}
+
+/// Records some exchanges of a subject, and closes the book. Returns the ids.
+fn record(folder: &Path) -> Vec<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let recorder = recorder(folder);
+    let act = async |session: u8| {
+        let id = ExchangeId::generate();
+        let exchange = Exchange::open(id, "claude", "claude", Timestamp::now());
+        let recording = recorder.begin(&exchange).await.unwrap();
+        exchange.identified(&Principal::new(PrincipalKind::Human, "corp", ANA));
+        exchange.draft(|draft| {
+            draft.session = Some(SessionId::from_bytes([session; 16]));
+            #[expect(clippy::disallowed_methods, reason = "the test's own bytes")]
+            let body = Masked::assume_masked(Bytes::from_static(b"{\"prompt\":1}"));
+            draft.request.body = body;
+        });
+        recorder.commit(&exchange).await.unwrap();
+        exchange.conclude(Outcome::Complete);
+        drop(recording);
+        id.to_string()
+    };
+    let ids = (1..=5).map(|session| runtime.block_on(act(session)));
+    let ids = ids.collect();
+    recorder.close();
+    ids
+}
+
+fn is_erased(folder: &Path, ids: &[String]) {
+    let book = Reader::open(folder).unwrap();
+    for id in ids {
+        let shown = book.exchange(id).unwrap().unwrap();
+        assert_eq!(shown["erased"]["classes"][0], "metadata", "{shown}");
+    }
+    let report = book.verify(None).unwrap();
+    assert!(report.is_verified(), "{report:?}");
+    for file in std::fs::read_dir(folder).unwrap() {
+        let file = file.unwrap().path();
+        let bytes = std::fs::read(&file).unwrap();
+        let mut windows = bytes.windows(ANA.len());
+        let found = windows.any(|window| window == ANA.as_bytes());
+        assert!(!found, "{}", file.display());
+    }
+    let keys = Keyring::read(folder, &crate::KeySource::default()).unwrap();
+    let survey = book.read(|book| Survey::of(book)).unwrap();
+    for scope in survey.scopes {
+        for class in Class::ALL {
+            assert!(keys.key(scope.key, class).unwrap().is_none());
+        }
+    }
+}
+
+/// What of an erasure was done when the process was killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Done {
+    Tombstones,
+    SomeDropped,
+    AllDropped,
+    SomeKeys,
+    AllKeys,
+}
+
+fn cut_off(folder: &Path, done: Done) {
+    let recorder = recorder(folder);
+    let inner = recorder.inner();
+    let survey = Survey::of(&recorder.book().unwrap()).unwrap();
+    let tombstone = Tombstone {
+        keys: survey.scopes.iter().map(|scope| scope.key).collect(),
+        classes: Class::ALL.to_vec(),
+    };
+    let cause = Cause {
+        why: "erasure",
+        by: "corp/officer",
+        basis: "request 17",
+        minimum: None,
+        exchanges: 5,
+    };
+    let job = Job {
+        entries: vec![tombstone.entry(&cause).unwrap()],
+        gone: tombstone.keys.clone(),
+        ..Job::default()
+    };
+    recorder.write(job).unwrap();
+    let dropped = match done {
+        Done::Tombstones => 0,
+        Done::SomeDropped => 2,
+        _ => survey.scopes.len(),
+    };
+    let doomed = survey.scopes.iter().take(dropped).map(|scope| Doomed {
+        number: scope.number,
+        classes: Class::ALL.to_vec(),
+        exchanges: scope.exchanges.clone(),
+    });
+    recorder
+        .write(Job {
+            doomed: doomed.collect(),
+            ..Job::default()
+        })
+        .unwrap();
+    let destroyed = match done {
+        Done::SomeKeys => 2,
+        Done::AllKeys => survey.scopes.len(),
+        _ => 0,
+    };
+    for scope in survey.scopes.iter().take(destroyed) {
+        let keys = &inner.scopes.keyring;
+        keys.destroy(scope.key, &Class::ALL).unwrap();
+    }
+}
+
+#[test]
+fn a_crash_at_any_step_is_made_good() {
+    for done in [
+        Done::Tombstones,
+        Done::SomeDropped,
+        Done::AllDropped,
+        Done::SomeKeys,
+        Done::AllKeys,
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let ids = record(dir.path());
+        cut_off(dir.path(), done);
+        recorder(dir.path()).close();
+        is_erased(dir.path(), &ids);
+        // And once it is done, it is not done again.
+        let recorder = recorder(dir.path());
+        let entries = recorder.stats().entries;
+        let again = settle(
+            &recorder.book().unwrap(),
+            &recorder.inner().scopes.keyring,
+            |_| panic!("{done:?}: there is nothing to do"),
+        );
+        assert_eq!(again.unwrap(), [0_u64; 0]);
+        assert_eq!(recorder.stats().entries, entries);
+    }
+}
+
+#[test]
+fn a_tombstone_that_cannot_be_read_stops_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    cut_off(dir.path(), Done::Tombstones);
+    let journal = Connection::open(folder::journal(dir.path())).unwrap();
+    let changed = journal.execute(
+        "UPDATE entry SET envelope = ?1 WHERE substr(leaf, 2, 1) = x'08'",
+        [Value::Null.to_string().into_bytes()],
+    );
+    assert_eq!(changed.unwrap(), 1);
+    drop(journal);
+    let refused = Recorder::open(Config::new(dir.path(), "log.example"));
+    assert_eq!(refused.unwrap_err().kind(), &ErrorKind::Corrupt);
+}

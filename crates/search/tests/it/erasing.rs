@@ -1,0 +1,93 @@
+//! What is erased from the book is gone from the index too.
+
+use std::fs;
+
+use serde_json::json;
+use tollbook_recording::{Erasure, Retention, Term, Whom};
+
+use crate::support::{Book, Turn, find, says, user};
+
+fn turn(subject: &'static str, session: u8, word: &str) -> Turn {
+    Turn {
+        subject,
+        session: Some(session),
+        messages: json!([user(&format!("tell me of {word}"))]),
+        answer: json!([says(&format!("{word} is a bird, says the oracle"))]),
+        ..Turn::default()
+    }
+}
+
+/// Whether the word stands in a file of the index.
+fn is_in(book: &Book, word: &str) -> bool {
+    let files = fs::read_dir(book.dir.path()).unwrap();
+    let of_index = files
+        .map(Result::unwrap)
+        .filter(|file| file.file_name().to_string_lossy().starts_with("search.db"));
+    let mut found = of_index.filter(|file| {
+        let bytes = fs::read(file.path()).unwrap();
+        bytes
+            .windows(word.len())
+            .any(|window| window == word.as_bytes())
+    });
+    found.next().is_some()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_an_erased_subject_is_left_in_the_index() {
+    let book = Book::new();
+    let gone = book.turn(turn("repo:acme/gone", 1, "quetzalcoatl")).await;
+    let stays = book
+        .turn(turn("repo:acme/stays", 2, "huitzilopochtli"))
+        .await;
+    let (gone, stays) = (gone.to_string(), stays.to_string());
+    assert_eq!(book.find("quetzalcoatl"), [&*gone]);
+    assert!(is_in(&book, "quetzalcoatl") && is_in(&book, "repo:acme/gone"));
+
+    let erasure = Erasure {
+        whom: Whom::Subject {
+            issuer: "ci".to_owned(),
+            subject: "repo:acme/gone".to_owned(),
+        },
+        by: "corp/officer".to_owned(),
+        basis: "request 17".to_owned(),
+        override_minimum: None,
+    };
+    let recorder = book.recorder.clone();
+    let erased =
+        tokio::task::spawn_blocking(move || recorder.erase(&erasure, &Retention::default()));
+    assert_eq!(erased.await.unwrap().unwrap().exchanges, 1);
+
+    let (reader, index) = (book.reader(), book.index());
+    index.catch_up(&reader).unwrap();
+    assert_eq!(find(&index, &reader, "quetzalcoatl"), [""; 0]);
+    assert_eq!(find(&index, &reader, "subject:\"repo:acme/gone\""), [""; 0]);
+    assert_eq!(find(&index, &reader, "huitzilopochtli"), [&*stays]);
+    assert_eq!(find(&index, &reader, ""), [&*stays, &*gone]);
+    assert!(!is_in(&book, "quetzalcoatl"), "of the text");
+    assert!(!is_in(&book, "repo:acme/gone"), "of the fields");
+    assert!(is_in(&book, "huitzilopochtli"));
+    // Made anew it is the same.
+    drop(index);
+    let index = tollbook_search::Index::anew(book.dir.path(), crate::support::prices()).unwrap();
+    index.catch_up(&reader).unwrap();
+    assert_eq!(find(&index, &reader, "quetzalcoatl"), [""; 0]);
+    assert_eq!(find(&index, &reader, ""), [&*stays, &*gone]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_an_answer_that_expired_the_request_is_still_found() {
+    let book = Book::new();
+    let id = book.turn(turn("repo:acme/api", 1, "quetzalcoatl")).await;
+    assert_eq!(book.find("oracle"), [id.to_string()]);
+    let mut retention = Retention::default();
+    retention.terms.answer = Term {
+        min: None,
+        max: Some(std::time::Duration::ZERO),
+    };
+    let recorder = book.recorder.clone();
+    let expired = tokio::task::spawn_blocking(move || recorder.retain(&retention, "(gate)"));
+    assert_eq!(expired.await.unwrap().unwrap().classes[2].exchanges, 1);
+    assert_eq!(book.find("oracle"), [""; 0]);
+    assert_eq!(book.find("quetzalcoatl"), [id.to_string()]);
+    assert!(!is_in(&book, "oracle"));
+}
