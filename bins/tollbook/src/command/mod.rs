@@ -284,10 +284,8 @@ pub(crate) fn noted(
     let config = own.as_ref().map(|(_, config)| config.book());
     // Where no gateway runs the book is opened for the note, on a runtime of its own, which cannot end
     // within another one: some commands have one.
-    let noted = tokio::task::block_in_place(|| {
-        control::note(folder, config, || masker(own.as_ref()), view)
-    });
-    let noted = noted.map_err(unnoted)?;
+    let note = || control::note(folder, config, || masker(own.as_ref()), view);
+    let noted = tokio::task::block_in_place(note).map_err(unnoted)?;
     if let Some(why) = noted.nowhere() {
         print::aside(&format!(
             "this is a copy of a book ({why}): that you look at it is noted nowhere"
