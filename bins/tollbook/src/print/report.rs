@@ -48,7 +48,11 @@ pub(crate) fn report(report: &Verification) -> Vec<String> {
     }
     for (name, unread, why) in [
         ("erased", report.erased, "tombstones in the log say so"),
-        ("unopened", report.unopened, "for want of keys; as they are stored they were checked"),
+        (
+            "unopened",
+            report.unopened,
+            "for want of keys; as they are stored they were checked",
+        ),
     ] {
         if !unread.is_empty() {
             let counts = format!(

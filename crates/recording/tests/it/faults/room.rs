@@ -20,8 +20,8 @@ fn from(call: &'static str, name: &'static str, at: u32, errno: i32) -> Fault {
 #[test]
 fn a_disk_without_room_ends_recording_at_each_place_that_the_book_is_written_to() {
     for (call, name, at) in [
-        ("write", "-wal", 30),
-        ("sync", "-wal", 30),
+        ("write", "journal.db-wal", 30),
+        ("sync", "journal.db-wal", 30),
         ("write", "journal.db", 1),
         ("sync", "journal.db", 1),
     ] {
@@ -45,7 +45,7 @@ fn a_disk_without_room_beside_the_book_keeps_nobody_waiting() {
 
 #[test]
 fn a_disk_that_becomes_read_only_ends_recording_and_can_be_read() {
-    let child = Child::new(200).with(from("write", "-wal", 40, EROFS));
+    let child = Child::new(200).with(from("write", "journal.db-wal", 40, EROFS));
     let mut child = child.once_open();
     child.run();
     let said = child.said();
