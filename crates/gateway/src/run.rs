@@ -228,7 +228,7 @@ impl Gateway {
             }
             // What passes the gate is recorded all the same; commands that show some of it refuse.
             Err(error) => {
-                tracing::error!(%error, "no command can read the book: no control socket")
+                tracing::error!(%error, "no command can read the book: no control socket");
             }
         }
         let witnessing = Witnessing::default();

@@ -117,7 +117,7 @@ impl Error {
     }
 
     /// The same error with another kind.
-    pub(crate) fn as_of(self, kind: ErrorKind) -> Self {
+    pub(crate) fn into_kind(self, kind: ErrorKind) -> Self {
         Self { kind, ..self }
     }
 

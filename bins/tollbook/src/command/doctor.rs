@@ -392,7 +392,7 @@ async fn book(admin: &str, report: &mut Report) {
         .collect();
     if let Some(unrecorded) = checks["unrecorded"].as_object() {
         let counts = unrecorded.iter();
-        let counts = counts.filter(|(_, count)| **count != Value::from(0));
+        let counts = counts.filter(|(_, count)| count.as_u64() != Some(0));
         let counts: Vec<String> = counts
             .map(|(name, count)| format!("{count} {name}"))
             .collect();

@@ -436,8 +436,10 @@ fn an_authority_gives_times_that_everybody_can_check() {
     let evidence = gateway.folder.join("evidence");
     let check = |roots: &Path| {
         let pem = fs::read(roots.join("root.pem")).unwrap();
-        let mut demands = tollbook_verify::Demands::default();
-        demands.tsa_roots = Some(tollbook_timestamp::Roots::from_pem(&pem).unwrap());
+        let demands = tollbook_verify::Demands {
+            tsa_roots: Some(tollbook_timestamp::Roots::from_pem(&pem).unwrap()),
+            ..tollbook_verify::Demands::default()
+        };
         tollbook_verify::check_with(&evidence, &demands).unwrap()
     };
     let report = check(&tsa);

@@ -142,7 +142,7 @@ pub(super) fn writing(
             Err(error) => return Err(Unnoted::Unreachable(error)),
         }
         let config = match Place::of(folder, config.clone()) {
-            Place::Book(config) => config,
+            Place::Book(config) => *config,
             Place::Copy(why) => return Ok(Writing::Copy(why)),
         };
         match Recorder::open(config) {

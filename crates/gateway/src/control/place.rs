@@ -9,7 +9,7 @@ use tollbook_recording::{Config, is_copy};
 #[derive(Clone, Debug)]
 pub(super) enum Place {
     /// The folder that is written into: so one does it.
-    Book(Config),
+    Book(Box<Config>),
     /// One that nothing may be written into, and why.
     Copy(&'static str),
 }
@@ -28,7 +28,7 @@ impl Place {
             return Self::Copy("the folder cannot be written");
         }
         match config.or_else(|| Some(Config::new(folder, origin(folder)?))) {
-            Some(config) => Self::Book(config),
+            Some(config) => Self::Book(Box::new(config)),
             None => Self::Copy("the log's public key is not there"),
         }
     }

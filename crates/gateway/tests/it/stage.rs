@@ -204,7 +204,7 @@ impl Stage {
         let health = self.gateway.shutdown().await;
         self.config = change(self.config);
         let plan = Plan::read(&self.config, self.folder.path(), self.environment.clone()).unwrap();
-        self.gateway = Gateway::start(plan).await.unwrap();
+        self.gateway = Box::pin(Gateway::start(plan)).await.unwrap();
         (self, health)
     }
 

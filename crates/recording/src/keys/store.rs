@@ -361,7 +361,7 @@ fn check(connection: &Connection) -> Result<(), Error> {
 /// The same error as one of the keys: it says of which database it speaks.
 fn keys(error: Error) -> Error {
     match error.kind() {
-        ErrorKind::Database => error.as_of(ErrorKind::Keys),
+        ErrorKind::Database => error.into_kind(ErrorKind::Keys),
         _ => error,
     }
 }

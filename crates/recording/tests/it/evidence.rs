@@ -226,7 +226,7 @@ async fn a_damaged_leaf_accuses_no_record_behind_it() {
     };
     for selection in [Selection::default(), exchange(ids[0]), session] {
         let bundle = Bundle::of(&book.reader(), |options| {
-            options.selection = selection.clone()
+            options.selection = selection.clone();
         });
         let name = "tile/entries/000.p/8";
         let bytes = bundle.read(name);
@@ -591,7 +591,7 @@ async fn what_was_erased_is_named_and_explained_by_its_tombstone() {
     }
     // A record that is there cannot be called erased.
     let bundle = Bundle::of(&book.reader(), |options| {
-        options.selection = exchange(ids[0])
+        options.selection = exchange(ids[0]);
     });
     let mut manifest = bundle.check().manifest.unwrap();
     let index = manifest.records.iter().next().unwrap();

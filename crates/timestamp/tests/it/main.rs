@@ -1,7 +1,6 @@
 //! Time stamps of an authority that `openssl ts` is.
 
 #![expect(
-    clippy::panic,
     clippy::unwrap_used,
     reason = "what the tests themselves set up may fail them"
 )]
