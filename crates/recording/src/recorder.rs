@@ -125,8 +125,11 @@ impl Recorder {
         let mut journal = Journal::open(&folder, &config, anchor.as_ref())?;
         // After the journal, which is the one that was anchored, and before anything is written.
         let keyring = Keyring::open(folder.path(), &config.keys, journal.size() == 0)?;
-        journal.settle(&folder.journal()?, &keyring)?;
-        let scopes = Scopes::open(&folder.journal()?, keyring)?;
+        // By its name alone: to open and close the file here would drop the locks that SQLite holds on
+        // it (fcntl's are the process's), and another program that closes it would take the log away.
+        let path = folder::journal(folder.path());
+        journal.settle(&path, &keyring)?;
+        let scopes = Scopes::open(&path, keyring)?;
         journal.start()?;
         let (note, left) = Note::open(&config);
         if !left.is_empty() {
@@ -146,9 +149,6 @@ impl Recorder {
             anchor.swap(&head.note)?;
             journal.note_anchored(head.into());
         }
-        // By its name alone: to open and close the file here would drop the locks that SQLite holds on
-        // it (fcntl's are the process's), and another program that closes it would take the log away.
-        let path = folder::journal(folder.path());
         let watch = Watch::new(&config, path.clone())?;
         let room = config.queue.clamp(1, Semaphore::MAX_PERMITS.min(MAX_ROOM));
         let slots = config.exchanges.clamp(1, Semaphore::MAX_PERMITS);

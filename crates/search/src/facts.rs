@@ -204,7 +204,12 @@ impl Facts {
         {
             return;
         }
-        let text = spoken(&record["action"]);
+        let mut action = record["action"].clone();
+        // What somebody looked for would stay here when it is erased where it was found.
+        if let Some(facts) = action.as_object_mut() {
+            facts.remove("query");
+        }
+        let text = spoken(&action);
         if !text.is_empty() {
             self.blocks.push(Block::new(Said::Prompt(text), true));
         }

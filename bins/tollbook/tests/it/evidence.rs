@@ -113,8 +113,10 @@ fn verify_holds_checkpoints_against_the_book() {
         2,
     );
 
-    // Work goes on with the older copy.
-    said(&folder, "quickstart --once --dir yesterday", 0);
+    // Work goes on with the older copy, further than the other had come.
+    for _ in 0..2 {
+        said(&folder, "quickstart --once --dir yesterday", 0);
+    }
     let (page, verdict) = verify("yesterday", "later/checkpoint", 1);
     assert_eq!(verdict, "fork");
     assert!(page.contains("fork: "), "{page}");

@@ -172,6 +172,7 @@ fn check_shows_what_would_run() {
 http://127.0.0.1:0/claude
   upstream   https://api.anthropic.com (claude)
   allow      developers
+  durable    requests before they are forwarded; what cannot be recorded is refused
   masks      the record
   tool calls judged before they are released
   approvals  requests that need one are turned away until they have it";
