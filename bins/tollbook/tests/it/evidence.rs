@@ -114,7 +114,7 @@ fn verify_holds_checkpoints_against_the_book() {
     );
 
     // Work goes on with the older copy, further than the other had come.
-    for _ in 0..2 {
+    for _ in 0..5 {
         said(&folder, "quickstart --once --dir yesterday", 0);
     }
     let (page, verdict) = verify("yesterday", "later/checkpoint", 1);
