@@ -53,12 +53,13 @@ const LIMIT: u64 = 1_000;
 ///   tollbook replay since:7d --rules house.toml          what would other rules have found?
 ///
 /// The book holds what was said after masking, so that is what is replayed: where a secret was,
-/// there is [REDACTED:rule], and a tool call with such a place in it does not do what it did.
+/// there is a placeholder, and a tool call with such a place in it does not do what it did.
 ///
 /// Exit code 0: done. 1: with --fail-on-difference, when something was not as it was. 2: wrong use.
 /// 3: the book or the upstream could not be read.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
+#[allow(rustdoc::bare_urls, reason = "it is a text for terminals")]
 pub(crate) struct Replay {
     /// A session, an exchange, or a query.
     #[arg(value_name = "WHAT")]
