@@ -185,8 +185,31 @@ impl Recorder {
     /// When it could not be done to its end: the next start does the rest.
     pub fn retain(&self, retention: &Retention, by: &str) -> Result<Expired, Error> {
         let _alone = self.erasing();
+        let now = Timestamp::now();
         let survey = Survey::of(&self.book()?)?;
-        let (due, mut expired) = expired(retention, &survey, Timestamp::now());
+        let (due, nothing) = expired(retention, &survey, now, |_| true);
+        if due.is_empty() {
+            return Ok(nothing);
+        }
+        let mut ended = keys_of(&due);
+        let scopes = &self.inner().scopes;
+        // What somebody goes on with meanwhile is not old. What was just written is let go of soon.
+        let mut busy = scopes.end_idle(&ended);
+        for _ in 0..LET_GO {
+            if busy.is_empty() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+            busy = scopes.end_idle(&busy);
+        }
+        ended.retain(|key| !busy.contains(key));
+        // From here on nothing more can come into them; what came since the first look counts.
+        let survey = Survey::of(&self.book()?);
+        let survey = survey.inspect_err(|_| scopes.spare(ended.iter().copied()))?;
+        let (due, mut expired) =
+            expired(retention, &survey, now, |scope| ended.contains(&scope.key));
+        let going = keys_of(&due);
+        scopes.spare(ended.difference(&going).copied());
         let cause = Cause {
             why: "retention",
             by,
@@ -270,9 +293,7 @@ impl Recorder {
                 job.gone.extend(scopes.iter().map(|scope| scope.key));
             }
         }
-        let keys = doomed.iter().flat_map(|(_, scopes)| scopes);
-        let keys: HashSet<KeyId> = keys.map(|scope| scope.key).collect();
-        inner.scopes.end(|key| keys.contains(&key));
+        inner.scopes.end(&keys_of(doomed));
         self.write(job)?;
         let keyring = &inner.scopes.keyring;
         let tombstones = settle(&self.book()?, keyring, |doomed| {
@@ -341,7 +362,7 @@ impl Reader {
     ///
     /// When the journal cannot be read.
     pub fn would_expire(&self, retention: &Retention) -> Result<Expired, Error> {
-        self.read(|book| Ok(expired(retention, &Survey::of(book)?, Timestamp::now()).1))
+        self.read(|book| Ok(expired(retention, &Survey::of(book)?, Timestamp::now(), |_| true).1))
     }
 
     /// The exchanges of which something was erased, by the tombstones among these entries of the log.
@@ -422,11 +443,13 @@ impl Whom {
     }
 }
 
-/// The scopes whose time is over, by class, and what there is to tell of them.
+/// The scopes whose time is over, by class, and what there is to tell of them: of those alone that
+/// `may` go.
 fn expired<'a>(
     retention: &Retention,
     survey: &'a Survey,
     now: Timestamp,
+    may: impl Fn(&Scope) -> bool,
 ) -> (Vec<(Class, Vec<&'a Scope>)>, Expired) {
     let mut due = Vec::new();
     let mut told = Expired::default();
@@ -440,7 +463,8 @@ fn expired<'a>(
                 None => {}
                 Some(at) if at > now => next = Some(next.map_or(at, |next| next.min(at))),
                 Some(_) if survey.holds.iter().any(|hold| scope.is_under(hold)) => held.push(scope),
-                Some(_) => going.push(scope),
+                Some(_) if may(scope) => going.push(scope),
+                Some(_) => {}
             }
         }
         told.classes.push(ExpiredClass {
@@ -570,6 +594,11 @@ pub(crate) fn forget_log(journal: &Path) -> Result<(), Error> {
     }
 }
 
+fn keys_of(doomed: &[(Class, Vec<&Scope>)]) -> HashSet<KeyId> {
+    let scopes = doomed.iter().flat_map(|(_, scopes)| scopes);
+    scopes.map(|scope| scope.key).collect()
+}
+
 fn count(scopes: &[&Scope]) -> u64 {
     scopes
         .iter()
@@ -599,6 +628,8 @@ const MAX_KEYS: usize = 4096;
 const MAX_EXCHANGES: usize = 1000;
 /// And of how many scopes the requests.
 const MAX_SCOPES: usize = 100;
+/// How often, ten milliseconds apart, a retention looks whether somebody is done with a scope.
+const LET_GO: usize = 20;
 /// How long a reader may keep the write-ahead log from being cut.
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -9,12 +9,36 @@ use tollbook_exchange::{
 };
 
 use super::*;
-use crate::Config;
+use crate::{Config, Recording};
 
 const ANA: &str = "ana-who-is-to-be-forgotten";
 
 fn recorder(folder: &Path) -> Recorder {
     Recorder::open(Config::new(folder, "log.example")).unwrap()
+}
+
+/// Records an exchange of the subject.
+async fn act(recorder: &Recorder, session: u8) -> String {
+    let (recording, exchange) = begin(recorder, session).await;
+    exchange.conclude(Outcome::Complete);
+    drop(recording);
+    exchange.id().to_string()
+}
+
+/// Records what the subject asks, up to where it would be forwarded.
+async fn begin(recorder: &Recorder, session: u8) -> (Recording, Exchange) {
+    let id = ExchangeId::generate();
+    let exchange = Exchange::open(id, "claude", "claude", Timestamp::now());
+    let recording = recorder.begin(&exchange).await.unwrap();
+    exchange.identified(&Principal::new(PrincipalKind::Human, "corp", ANA));
+    exchange.draft(|draft| {
+        draft.session = Some(SessionId::from_bytes([session; 16]));
+        #[expect(clippy::disallowed_methods, reason = "the test's own bytes")]
+        let body = Masked::assume_masked(Bytes::from_static(b"{\"prompt\":1}"));
+        draft.request.body = body;
+    });
+    recorder.commit(&exchange).await.unwrap();
+    (recording, exchange)
 }
 
 /// Records some exchanges of a subject, and closes the book. Returns the ids.
@@ -24,23 +48,7 @@ fn record(folder: &Path) -> Vec<String> {
         .build()
         .unwrap();
     let recorder = recorder(folder);
-    let act = async |session: u8| {
-        let id = ExchangeId::generate();
-        let exchange = Exchange::open(id, "claude", "claude", Timestamp::now());
-        let recording = recorder.begin(&exchange).await.unwrap();
-        exchange.identified(&Principal::new(PrincipalKind::Human, "corp", ANA));
-        exchange.draft(|draft| {
-            draft.session = Some(SessionId::from_bytes([session; 16]));
-            #[expect(clippy::disallowed_methods, reason = "the test's own bytes")]
-            let body = Masked::assume_masked(Bytes::from_static(b"{\"prompt\":1}"));
-            draft.request.body = body;
-        });
-        recorder.commit(&exchange).await.unwrap();
-        exchange.conclude(Outcome::Complete);
-        drop(recording);
-        id.to_string()
-    };
-    let ids = (1..=5).map(|session| runtime.block_on(act(session)));
+    let ids = (1..=5).map(|session| runtime.block_on(act(&recorder, session)));
     let ids = ids.collect();
     recorder.close();
     ids
@@ -172,4 +180,46 @@ fn a_tombstone_that_cannot_be_read_stops_the_start() {
     drop(journal);
     let refused = Recorder::open(Config::new(dir.path(), "log.example"));
     assert_eq!(refused.unwrap_err().kind(), &ErrorKind::Corrupt);
+}
+
+fn scopes(recorder: &Recorder) -> Vec<Scope> {
+    Survey::of(&recorder.book().unwrap()).unwrap().scopes
+}
+
+#[tokio::test]
+async fn a_scope_that_is_doomed_does_not_go_on_while_its_keys_are_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let recorder = recorder(dir.path());
+    act(&recorder, 1).await;
+    let (recording, under_way) = begin(&recorder, 1).await;
+    let doomed = scopes(&recorder).iter().map(|scope| scope.key).collect();
+    // As an erasure does it, long before the keys are gone.
+    recorder.inner().scopes.end(&doomed);
+    act(&recorder, 1).await;
+    under_way.conclude(Outcome::Complete);
+    drop(recording);
+    let (recording, last) = begin(&recorder, 1).await;
+    let found = scopes(&recorder);
+    let told: Vec<_> = found.iter().map(|one| one.exchanges.len()).collect();
+    assert_eq!(told, [2, 2]);
+    assert!(!doomed.contains(&found[1].key));
+    last.conclude(Outcome::Complete);
+    drop(recording);
+    assert!(!matches!(recorder.health(), crate::Health::Blocked { .. }));
+}
+
+#[tokio::test]
+async fn what_somebody_goes_on_with_is_not_old() {
+    let dir = tempfile::tempdir().unwrap();
+    let recorder = recorder(dir.path());
+    act(&recorder, 1).await;
+    let (recording, exchange) = begin(&recorder, 1).await;
+    let keys: HashSet<KeyId> = scopes(&recorder).iter().map(|scope| scope.key).collect();
+    assert_eq!(recorder.inner().scopes.end_idle(&keys), keys);
+    exchange.conclude(Outcome::Complete);
+    drop(recording);
+    let (recording, exchange) = begin(&recorder, 1).await;
+    assert_eq!(scopes(&recorder).len(), 1);
+    exchange.conclude(Outcome::Complete);
+    drop(recording);
 }
