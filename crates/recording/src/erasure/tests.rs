@@ -223,3 +223,57 @@ async fn what_somebody_goes_on_with_is_not_old() {
     exchange.conclude(Outcome::Complete);
     drop(recording);
 }
+
+/// Tombstones for all there is, as an erasure writes them first.
+fn tombstones_alone(recorder: &Recorder) {
+    let tombstone = Tombstone {
+        keys: scopes(recorder).iter().map(|scope| scope.key).collect(),
+        classes: Class::ALL.to_vec(),
+    };
+    let cause = Cause {
+        why: "erasure",
+        by: "corp/officer",
+        basis: "request 17",
+        minimum: None,
+        exchanges: 1,
+    };
+    let job = Job {
+        entries: vec![tombstone.entry(&cause).unwrap()],
+        ..Job::default()
+    };
+    recorder.write(job).unwrap();
+}
+
+#[test]
+fn what_a_tombstone_names_is_not_shown_while_its_keys_are_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let ids = record(dir.path());
+    let recorder = recorder(dir.path());
+    let reader = Reader::open(dir.path()).unwrap();
+    let shown = reader.exchange(&ids[0]).unwrap().unwrap();
+    assert!(shown.to_string().contains("prompt"), "{shown}");
+    tombstones_alone(&recorder);
+    for id in &ids {
+        let shown = reader.exchange(id).unwrap().unwrap();
+        let erased = &shown["erased"]["classes"];
+        assert_eq!(*erased, serde_json::json!(["metadata", "request"]));
+        assert!(!shown.to_string().contains(ANA) && !shown.to_string().contains("prompt"));
+    }
+    let evidence = dir.path().join("evidence");
+    let options = crate::EvidenceOptions::default();
+    reader.evidence(None, &options, &evidence).unwrap();
+    let mut folders = vec![evidence];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => {
+                    let bytes = std::fs::read(&path).unwrap();
+                    let mut windows = bytes.windows(ANA.len());
+                    assert!(!windows.any(|window| window == ANA.as_bytes()), "{path:?}");
+                }
+            }
+        }
+    }
+}
