@@ -28,7 +28,7 @@ use std::{
     collections::{BTreeSet, HashMap, HashSet},
     ops::Range,
     path::Path,
-    sync::{MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -279,8 +279,13 @@ impl Recorder {
         let mut job = Job::default();
         for (class, scopes) in doomed {
             for some in scopes.chunks(MAX_KEYS) {
+                let keys = some.iter().flat_map(|scope| match class {
+                    Class::Metadata => scope.keys().collect(),
+                    // What was closed apart has no other class.
+                    _ => vec![scope.key],
+                });
                 let tombstone = Tombstone {
-                    keys: some.iter().map(|scope| scope.key).collect(),
+                    keys: keys.collect(),
                     classes: going(*class).to_vec(),
                 };
                 let cause = Cause {
@@ -515,6 +520,9 @@ pub(crate) fn settle(
         }
     }
 
+    let gone = told.iter();
+    let gone = gone.filter(|(_, classes)| classes.contains(&Class::Metadata));
+    let gone: Arc<HashSet<KeyId>> = Arc::new(gone.map(|(key, _)| *key).collect());
     let mut all = Doomed::default();
     for scope in Survey::of(book)?.scopes {
         let Some(classes) = told.get(&scope.key) else {
@@ -533,6 +541,7 @@ pub(crate) fn settle(
     for exchanges in all.exchanges.chunks(MAX_EXCHANGES) {
         write(Doomed {
             exchanges: exchanges.to_vec(),
+            told: Arc::clone(&gone),
             ..Doomed::default()
         })?;
     }

@@ -120,6 +120,7 @@ fn cut_off(folder: &Path, done: Done) {
         exchanges: intents
             .map(|intent| (*intent, Class::ALL.to_vec()))
             .collect(),
+        told: std::sync::Arc::new(tombstone.keys.iter().copied().collect()),
         scopes: some.iter().map(|scope| scope.number).collect(),
     };
     recorder
@@ -276,4 +277,49 @@ fn what_a_tombstone_names_is_not_shown_while_its_keys_are_there() {
             }
         }
     }
+}
+
+/// What was sealed to a recipient the next start cannot open, and closes under a key of its own.
+#[test]
+fn what_was_closed_apart_is_erased_with_its_exchange() {
+    const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let mut config = Config::new(dir.path(), "log.example");
+        config.keys = crate::KeySource::default().sealed_to(RECIPIENT.parse().unwrap());
+        Recorder::open(config).unwrap()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let recorder = open();
+    let (recording, _) = runtime.block_on(begin(&recorder, 1));
+    // As after a crash: its end is not written.
+    recorder.close();
+    drop((recording, recorder));
+
+    let recorder = open();
+    let found = scopes(&recorder);
+    assert_eq!((found.len(), found[0].apart.len()), (1, 1));
+    let erasure = Erasure {
+        whom: Whom::Session(SessionId::from_bytes([1; 16])),
+        by: "corp/officer".to_owned(),
+        basis: "request 17".to_owned(),
+        override_minimum: None,
+    };
+    let erased = recorder.erase(&erasure, &Retention::default()).unwrap();
+    assert_eq!((erased.exchanges, erased.tombstones.len()), (1, 1));
+    let again = recorder.erase(&erasure, &Retention::default()).unwrap();
+    assert_eq!(again.exchanges, 0);
+    let keys = &recorder.inner().scopes.keyring;
+    for key in found[0].keys() {
+        assert!(keys.key(key, Class::Metadata).unwrap().is_none());
+    }
+    let reader = Reader::open(dir.path()).unwrap();
+    let report = reader.verify(None).unwrap();
+    assert!(report.is_verified(), "{report:?}");
+    let options = crate::EvidenceOptions::default();
+    let evidence = dir.path().join("evidence");
+    reader.evidence(None, &options, evidence).unwrap();
 }
