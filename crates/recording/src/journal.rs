@@ -218,16 +218,21 @@ impl Journal {
     /// the keys that was put back undid.
     pub(crate) fn settle(&mut self, journal: &Path, keys: &Keyring) -> Result<(), Error> {
         let book = database::read(journal)?;
-        let settled = erasure::settle(&book, keys, |doomed| {
+        let settled = erasure::settle(&book, keys, journal, |doomed| {
             self.append(&[Job {
                 doomed: Some(doomed),
                 ..Job::default()
             }])
         })?;
-        if !settled.is_empty() {
-            tracing::warn!(tombstones = settled.len(), "destroyed what tombstones say");
-            drop(book);
-            erasure::forget_log(journal)?;
+        let tombstones = settled.tombstones.len();
+        if !settled.is_cut {
+            // No reason not to record. The next erasure, retention or start does it again.
+            tracing::warn!(
+                tombstones,
+                "somebody reads the book, so that what was erased is still in a write-ahead log"
+            );
+        } else if tombstones > 0 {
+            tracing::warn!(tombstones, "destroyed what tombstones say");
         }
         Ok(())
     }

@@ -6,11 +6,13 @@
 //! 1. Tombstones are written into the log, in one transaction: which keys, how many exchanges, who
 //!    asked, on what ground.
 //! 2. What the keys would open is dropped, and the columns of lists are emptied.
-//! 3. The keys are overwritten, and it is noted beside them up to which entry that was done.
+//! 3. The keys are overwritten.
 //! 4. The write-ahead logs of both databases are cut to nothing, which have pages as they were.
+//! 5. It is noted beside the keys up to which entry all that was done.
 //!
 //! The tombstones come first because they are the list that the rest is done by, each step of which
-//! can be done again: a crash is made good at the next start, and so is a copy of the keys from
+//! can be done again: a crash is made good at the next start, a log that could not be cut because
+//! somebody read it at the next start, erasure or retention, and so is a copy of the keys from
 //! before an erasure that somebody puts back. The other way round a crash would leave a loss that
 //! nothing explains.
 //!
@@ -139,19 +141,23 @@ impl Recorder {
     /// What the gate itself did stays, also where the subject had it do so: whoever operates the
     /// gate cannot erase what shows that.
     ///
-    /// Nothing found is no error: then there is no tombstone.
+    /// Nothing found is no error: then there is no tombstone, unless an erasure that could not be done
+    /// to its end before was so now.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Held`] under a hold, which is recorded. [`ErrorKind::KeptUntil`] if something of
-    /// it has to be kept for longer. Others when it could not be done to its end: the next start
-    /// does the rest.
+    /// it has to be kept for longer. Others when it could not be done to its end: the next
+    /// erasure, retention or start does the rest.
     pub fn erase(&self, erasure: &Erasure, retention: &Retention) -> Result<Erased, Error> {
         let _alone = self.erasing();
+        let left = self.settle()?;
         let survey = Survey::of(&self.book()?)?;
         let keys = &self.inner().scopes.keyring;
         let (found, mut erased) = erasure.whom.find(Ok(keys), &survey, retention)?;
         if found.is_empty() {
+            // One that could not be done to its end before is so now.
+            erased.tombstones = left;
             return Ok(erased);
         }
         if !erased.holds.is_empty() {
@@ -182,9 +188,10 @@ impl Recorder {
     ///
     /// # Errors
     ///
-    /// When it could not be done to its end: the next start does the rest.
+    /// When it could not be done to its end: the next erasure, retention or start does the rest.
     pub fn retain(&self, retention: &Retention, by: &str) -> Result<Expired, Error> {
         let _alone = self.erasing();
+        self.settle()?;
         let now = Timestamp::now();
         let survey = Survey::of(&self.book()?)?;
         let (due, nothing) = expired(retention, &survey, now, |_| true);
@@ -300,15 +307,26 @@ impl Recorder {
         }
         inner.scopes.end(&keys_of(doomed));
         self.write(job)?;
-        let keyring = &inner.scopes.keyring;
-        let tombstones = settle(&self.book()?, keyring, |doomed| {
+        self.settle()
+    }
+
+    /// Does what tombstones say and is not known to be done. Returns them.
+    fn settle(&self) -> Result<Vec<u64>, Error> {
+        let keyring = &self.inner().scopes.keyring;
+        let journal = folder::journal(self.folder());
+        let settled = settle(&self.book()?, keyring, &journal, |doomed| {
             self.write(Job {
                 doomed: Some(doomed),
                 ..Job::default()
             })
         })?;
-        forget_log(&folder::journal(self.folder()))?;
-        Ok(tombstones)
+        match settled.is_cut {
+            true => Ok(settled.tombstones),
+            false => Err(Error::because(
+                ErrorKind::Database,
+                "somebody reads the book, so that what was erased is still in a write-ahead log",
+            )),
+        }
     }
 
     /// Writes the entry of a hold, and tells where it stands.
@@ -501,16 +519,29 @@ const fn going(class: Class) -> &'static [Class] {
     }
 }
 
+/// What [`settle`] did.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    /// The tombstones whose keys are destroyed now.
+    pub(crate) tombstones: Vec<u64>,
+    /// Whether the write-ahead logs could be cut. If not, all of it is to be done again.
+    pub(crate) is_cut: bool,
+}
+
 /// Does what tombstones say, as far as it is not known that it was done: drops what is stored, by
-/// `write`, and destroys the keys. Returns the tombstones.
+/// `write`, destroys the keys, and cuts the write-ahead logs. That it was done is noted last.
 pub(crate) fn settle(
     book: &Connection,
     keys: &Keyring,
+    journal: &Path,
     mut write: impl FnMut(Doomed) -> Result<(), Error>,
-) -> Result<Vec<u64>, Error> {
+) -> Result<Settled, Error> {
     let pending = tombstones(book, keys.erased()?..u64::MAX)?;
     let Some((last, _)) = pending.last() else {
-        return Ok(Vec::new());
+        return Ok(Settled {
+            is_cut: true,
+            ..Settled::default()
+        });
     };
     let through = last + 1;
     let mut told: HashMap<KeyId, BTreeSet<Class>> = HashMap::new();
@@ -555,8 +586,16 @@ pub(crate) fn settle(
         .into_iter()
         .map(|(key, classes)| (key, classes.into_iter().collect()))
         .collect();
-    keys.destroy_all(&doomed, through)?;
-    Ok(pending.into_iter().map(|(index, _)| index).collect())
+    keys.destroy_all(&doomed)?;
+    // Both, whether or not the first can be.
+    let is_cut = keys.forget_log()? & forget_log(journal)?;
+    if is_cut {
+        keys.set_erased(through)?;
+    }
+    Ok(Settled {
+        tombstones: pending.into_iter().map(|(index, _)| index).collect(),
+        is_cut,
+    })
 }
 
 /// The tombstones among these entries, with their indexes.
@@ -581,23 +620,19 @@ fn tombstones(book: &Connection, entries: Range<u64>) -> Result<Vec<(u64, Tombst
     stored.iter().map(read).collect()
 }
 
-/// Cuts the journal's write-ahead log to nothing: it has pages as they were before.
-pub(crate) fn forget_log(journal: &Path) -> Result<(), Error> {
+/// Cuts the journal's write-ahead log to nothing: it has pages as they were before. Whether that
+/// could be.
+fn forget_log(journal: &Path) -> Result<bool, Error> {
     let connection = database::connect(journal)?;
     // While it waits, nobody can write. So it tries again instead.
     connection.busy_timeout(Duration::from_millis(20))?;
     let until = Instant::now() + PATIENCE;
     loop {
-        let cut: i64 =
-            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        if cut == 0 {
-            return Ok(());
+        if database::cut_log(&connection)? {
+            return Ok(true);
         }
         if Instant::now() > until {
-            return Err(Error::because(
-                ErrorKind::Database,
-                "somebody reads it, so that what was erased is still in its write-ahead log",
-            ));
+            return Ok(false);
         }
         thread::sleep(Duration::from_millis(50));
     }
@@ -640,7 +675,7 @@ const MAX_SCOPES: usize = 100;
 /// How often, ten milliseconds apart, a retention looks whether somebody is done with a scope.
 const LET_GO: usize = 20;
 /// How long a reader may keep the write-ahead log from being cut.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 30 });
 
 #[cfg(test)]
 mod tests;

@@ -160,9 +160,10 @@ fn a_crash_at_any_step_is_made_good() {
         let again = settle(
             &recorder.book().unwrap(),
             &recorder.inner().scopes.keyring,
+            &folder::journal(dir.path()),
             |_| panic!("{done:?}: there is nothing to do"),
         );
-        assert_eq!(again.unwrap(), [0_u64; 0]);
+        assert_eq!(again.unwrap().tombstones, [0_u64; 0]);
         assert_eq!(recorder.stats().entries, entries);
     }
 }
@@ -322,4 +323,56 @@ fn what_was_closed_apart_is_erased_with_its_exchange() {
     let options = crate::EvidenceOptions::default();
     let evidence = dir.path().join("evidence");
     reader.evidence(None, &options, evidence).unwrap();
+}
+
+fn erasure() -> Erasure {
+    Erasure {
+        whom: Whom::Subject {
+            issuer: "corp".to_owned(),
+            subject: ANA.to_owned(),
+        },
+        by: "corp/officer".to_owned(),
+        basis: "request 17".to_owned(),
+        override_minimum: None,
+    }
+}
+
+#[test]
+fn a_log_that_could_not_be_cut_is_cut_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let ids = record(dir.path());
+    let opened = recorder(dir.path());
+    let reads = |from: &Path| {
+        let reading = Connection::open(from).unwrap();
+        reading.execute_batch("BEGIN").unwrap();
+        let look = "SELECT count(*) FROM scope";
+        reading
+            .query_row(look, [], |row| row.get::<_, i64>(0))
+            .unwrap();
+        reading
+    };
+    let (reading, waits) = (reads(&folder::journal(dir.path())), Retention::default());
+    assert!(opened.erase(&erasure(), &waits).is_err());
+    assert!(opened.erase(&erasure(), &waits).is_err(), "again");
+    assert!(opened.retain(&waits, "corp/officer").is_err());
+    drop(reading);
+    // It goes on, although there is nothing more to be found.
+    let erased = opened.erase(&erasure(), &waits).unwrap();
+    assert_eq!((erased.exchanges, erased.tombstones.len()), (0, 1));
+    is_erased(dir.path(), &ids);
+    let erased = opened.erase(&erasure(), &waits).unwrap();
+    assert_eq!(erased.tombstones.len(), 0);
+    opened.close();
+    drop(opened);
+
+    // The same at a start, which does not fail for it.
+    let dir = tempfile::tempdir().unwrap();
+    let ids = record(dir.path());
+    cut_off(dir.path(), Done::Tombstones);
+    let reading = reads(&folder::journal(dir.path()));
+    let opened = recorder(dir.path());
+    drop(reading);
+    let erased = opened.erase(&erasure(), &waits).unwrap();
+    assert_eq!(erased.tombstones.len(), 1);
+    is_erased(dir.path(), &ids);
 }
