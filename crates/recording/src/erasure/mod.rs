@@ -42,6 +42,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tollbook_exchange::{SessionId, Timestamp};
+use tollbook_ledger::Leaf;
 
 pub(crate) use doomed::{Doomed, empty};
 
@@ -602,22 +603,40 @@ pub(crate) fn settle(
 fn tombstones(book: &Connection, entries: Range<u64>) -> Result<Vec<(u64, Tombstone)>, Error> {
     let bound = |index: u64| i64::try_from(index).unwrap_or(i64::MAX);
     // The literal is that of the index, without which all of the log would be looked at.
-    let stored: Vec<(i64, Vec<u8>)> = book
-        .prepare_cached(
-            "SELECT seq, envelope FROM entry
-             WHERE substr(leaf, 2, 1) = x'08' AND seq >= ?1 AND seq < ?2 ORDER BY seq",
-        )?
-        .query_map([bound(entries.start), bound(entries.end)], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?
-        .collect::<Result<_, _>>()?;
-    let read = |(index, envelope): &(i64, Vec<u8>)| {
-        let envelope: Value = serde_json::from_slice(envelope)
-            .map_err(|error| Error::because(ErrorKind::Corrupt, error))?;
+    let mut stored = book.prepare_cached(
+        "SELECT seq, leaf, salt, envelope FROM entry
+         WHERE substr(leaf, 2, 1) = x'08' AND seq >= ?1 AND seq < ?2 ORDER BY seq",
+    )?;
+    let mut stored = stored.query([bound(entries.start), bound(entries.end)])?;
+    let mut found = Vec::new();
+    while let Some(entry) = stored.next()? {
+        let index = unsigned(entry.get(0)?)?;
+        let envelope = committed(
+            index,
+            &entry.get::<_, Vec<u8>>(1)?,
+            entry.get(2)?,
+            &entry.get::<_, Vec<u8>>(3)?,
+        )?;
         let tombstone = Tombstone::read(&envelope).ok_or(ErrorKind::Corrupt)?;
-        Ok((unsigned(*index)?, tombstone))
-    };
-    stored.iter().map(read).collect()
+        found.push((index, tombstone));
+    }
+    Ok(found)
+}
+
+/// The envelope of an entry that is stored as it is, if it is what the leaf commits to: what is to
+/// be destroyed, or not to be, nobody may change.
+fn committed(
+    index: u64,
+    leaf: &[u8],
+    salt: Option<[u8; 32]>,
+    envelope: &[u8],
+) -> Result<Value, Error> {
+    let leaf = Leaf::from_bytes(leaf)?;
+    let salt = salt.ok_or(ErrorKind::Corrupt)?;
+    if leaf.header.sequence != index || !leaf.opens_with(&salt, envelope) {
+        return Err(ErrorKind::Corrupt.into());
+    }
+    serde_json::from_slice(envelope).map_err(|error| Error::because(ErrorKind::Corrupt, error))
 }
 
 /// Cuts the journal's write-ahead log to nothing: it has pages as they were before. Whether that

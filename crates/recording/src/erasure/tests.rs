@@ -376,3 +376,27 @@ fn a_log_that_could_not_be_cut_is_cut_later() {
     assert_eq!(erased.tombstones.len(), 1);
     is_erased(dir.path(), &ids);
 }
+
+#[test]
+fn a_hold_that_somebody_changed_stops_an_erasure() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    let opened = recorder(dir.path());
+    opened
+        .hold(&erasure().whom, "corp/counsel", "case 4")
+        .unwrap();
+    opened.close();
+    drop(opened);
+    let journal = Connection::open(folder::journal(dir.path())).unwrap();
+    let changed = journal.execute(
+        "UPDATE entry SET envelope =
+             CAST(replace(CAST(envelope AS TEXT), '\"added\"', '\"erasure_refused\"') AS BLOB)
+         WHERE substr(leaf, 2, 1) = x'09'",
+        [],
+    );
+    assert_eq!(changed.unwrap(), 1);
+    drop(journal);
+    let opened = recorder(dir.path());
+    let refused = opened.erase(&erasure(), &Retention::default());
+    assert_eq!(refused.unwrap_err().kind(), &ErrorKind::Corrupt);
+}
