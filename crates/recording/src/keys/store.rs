@@ -83,6 +83,8 @@ impl Store {
             let connection = connect(&path(folder))?;
             check(&connection)?;
             connection.pragma_update(None, "secure_delete", "ON")?;
+            // Nobody but this connection writes here, and nobody else keeps the log short.
+            connection.pragma_update(None, "wal_autocheckpoint", 1000)?;
             let mode: String =
                 connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
             if mode != "wal" {
