@@ -267,6 +267,20 @@ impl Journal {
         self.tree.size()
     }
 
+    /// When the last entry was written, if there is one.
+    pub(crate) fn last_time(&self) -> Result<Option<i64>, Error> {
+        let leaf: Option<Vec<u8>> = self
+            .connection
+            .query_row(
+                "SELECT leaf FROM entry ORDER BY seq DESC LIMIT 1",
+                [],
+                |row| row.get(0),
+            )
+            .optional()?;
+        let leaf = leaf.map(|leaf| Leaf::from_bytes(&leaf)).transpose()?;
+        Ok(leaf.map(|leaf| leaf.header.time))
+    }
+
     pub(crate) fn verifier_key(&self) -> VerifierKey {
         self.key.verifier_key()
     }

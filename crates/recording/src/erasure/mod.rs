@@ -39,7 +39,7 @@ pub use hold::Hold;
 pub use retention::{Retention, Term, Terms};
 use rusqlite::Connection;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tollbook_exchange::{SessionId, Timestamp};
 use tollbook_ledger::Leaf;
@@ -49,7 +49,7 @@ pub(crate) use doomed::{Doomed, empty};
 use crate::{
     Error, ErrorKind, Reader, Recorder, Summary, database,
     database::unsigned,
-    folder,
+    envelope, folder,
     keys::{Class, KeyId, Keyring},
     queue::{Entry, Job},
     reader::list::of_scopes,
@@ -187,13 +187,29 @@ impl Recorder {
 
     /// Destroys what has been kept for long enough. Blocks; not to be called from async code.
     ///
+    /// By a clock that went ahead by more than two days since the last entry before the start, or in
+    /// jumps since then, nothing is destroyed unasked. That is so where `by` is the gate itself, whose
+    /// names begin with a parenthesis; whoever else asks for it says that the clock is right.
+    ///
     /// # Errors
     ///
-    /// When it could not be done to its end: the next erasure, retention or start does the rest.
+    /// [`ErrorKind::ClockDoubted`] for that, which is recorded. When it could not be done to its end: the next erasure, retention or start does the rest.
     pub fn retain(&self, retention: &Retention, by: &str) -> Result<Expired, Error> {
         let _alone = self.erasing();
         self.settle()?;
         let now = Timestamp::now();
+        let shared = &self.inner().shared;
+        if !by.starts_with('(') {
+            shared.trust_clock();
+        } else if shared.doubts_clock() {
+            let told = json!({ "state": "retention_refused", "why": "clock", "now": now });
+            let entry = envelope::condition(self.inner().config.period(), told)?;
+            self.write(Job {
+                entries: vec![entry],
+                ..Job::default()
+            })?;
+            return Err(ErrorKind::ClockDoubted.into());
+        }
         let survey = Survey::of(&self.book()?)?;
         let (due, nothing) = expired(retention, &survey, now, |_| true);
         if due.is_empty() {

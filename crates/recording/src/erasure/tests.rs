@@ -400,3 +400,22 @@ fn a_hold_that_somebody_changed_stops_an_erasure() {
     let refused = opened.erase(&erasure(), &Retention::default());
     assert_eq!(refused.unwrap_err().kind(), &ErrorKind::Corrupt);
 }
+
+#[test]
+fn nothing_goes_unasked_by_a_clock_that_jumped() {
+    let dir = tempfile::tempdir().unwrap();
+    let ids = record(dir.path());
+    let opened = recorder(dir.path());
+    let mut retention = Retention::default();
+    retention.terms.metadata.max = Some(Duration::ZERO);
+    opened.inner().shared.clock_went(49 * 60 * 60 * 1000);
+    let refused = opened.retain(&retention, "(gate)").unwrap_err();
+    assert_eq!(refused.kind(), &ErrorKind::ClockDoubted);
+    assert_eq!(scopes(&opened).len(), ids.len());
+    assert!(scopes(&opened).iter().all(|scope| scope.erased == 0));
+    // An operator looked at it.
+    let expired = opened.retain(&retention, "corp/officer").unwrap();
+    assert_eq!(expired.tombstones.len(), 1);
+    assert!(opened.retain(&retention, "(gate)").is_ok());
+    is_erased(dir.path(), &ids);
+}
