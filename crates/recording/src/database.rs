@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::{Error, ErrorKind};
 
@@ -75,6 +75,25 @@ pub(crate) fn read(path: &Path) -> Result<Connection, Error> {
     match version(&connection)? {
         SCHEMA => Ok(connection),
         version => Err(ErrorKind::Schema(version).into()),
+    }
+}
+
+/// Cuts the write-ahead log to nothing. Whether that could be: it cannot while somebody reads it.
+pub(crate) fn cut_log(connection: &Connection) -> Result<bool, Error> {
+    let cut = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+        row.get::<_, i64>(0)
+    });
+    match cut {
+        Ok(busy) => Ok(busy == 0),
+        Err(error)
+            if matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+            ) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -95,6 +95,9 @@ pub enum ErrorKind {
     Held(usize),
     /// Something of it has to be kept until then.
     KeptUntil(Timestamp),
+    /// The clock is far ahead of what it was, so that nobody knows what was kept for long enough. An
+    /// operator has to order the retention.
+    ClockDoubted,
     /// There is no such hold in force.
     NoHold,
 }
@@ -218,6 +221,10 @@ impl fmt::Display for ErrorKind {
             Self::Identity => f.write_str("the identity cannot be read, or is none"),
             Self::Held(1) => f.write_str("a legal hold forbids it"),
             Self::Held(holds) => write!(f, "{holds} legal holds forbid it"),
+            Self::ClockDoubted => f.write_str(
+                "the clock is more than two days ahead of what it was: look at it, and order the \
+                 retention if it is right",
+            ),
             Self::KeptUntil(until) => write!(f, "something of it has to be kept until {until}"),
             Self::NoHold => f.write_str("there is no such hold in force"),
         }

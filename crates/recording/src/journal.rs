@@ -218,16 +218,21 @@ impl Journal {
     /// the keys that was put back undid.
     pub(crate) fn settle(&mut self, journal: &Path, keys: &Keyring) -> Result<(), Error> {
         let book = database::read(journal)?;
-        let settled = erasure::settle(&book, keys, |doomed| {
+        let settled = erasure::settle(&book, keys, journal, |doomed| {
             self.append(&[Job {
                 doomed: Some(doomed),
                 ..Job::default()
             }])
         })?;
-        if !settled.is_empty() {
-            tracing::warn!(tombstones = settled.len(), "destroyed what tombstones say");
-            drop(book);
-            erasure::forget_log(journal)?;
+        let tombstones = settled.tombstones.len();
+        if !settled.is_cut {
+            // No reason not to record. The next erasure, retention or start does it again.
+            tracing::warn!(
+                tombstones,
+                "somebody reads the book, so that what was erased is still in a write-ahead log"
+            );
+        } else if tombstones > 0 {
+            tracing::warn!(tombstones, "destroyed what tombstones say");
         }
         Ok(())
     }
@@ -260,6 +265,20 @@ impl Journal {
     /// The number of entries.
     pub(crate) const fn size(&self) -> u64 {
         self.tree.size()
+    }
+
+    /// When the last entry was written, if there is one.
+    pub(crate) fn last_time(&self) -> Result<Option<i64>, Error> {
+        let leaf: Option<Vec<u8>> = self
+            .connection
+            .query_row(
+                "SELECT leaf FROM entry ORDER BY seq DESC LIMIT 1",
+                [],
+                |row| row.get(0),
+            )
+            .optional()?;
+        let leaf = leaf.map(|leaf| Leaf::from_bytes(&leaf)).transpose()?;
+        Ok(leaf.map(|leaf| leaf.header.time))
     }
 
     pub(crate) fn verifier_key(&self) -> VerifierKey {

@@ -1,7 +1,7 @@
 //! Opening what is stored sealed.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -13,6 +13,7 @@ use crate::{
     Error, ErrorKind, blob,
     body::{Opened, Pack, Part, Recipe, Run, open_chunk},
     database::{signed, unsigned},
+    erased::Tombstones,
     keys::{Class, Key, KeyId, Keyring},
     queue::{Brings, pack_digest},
     recording::PACKS,
@@ -40,6 +41,8 @@ pub(crate) struct Opener<'a> {
     /// Or why there is none.
     keyring: Result<&'a Keyring, ErrorKind>,
     keys: HashMap<(KeyId, Class), Content<Key>>,
+    /// Keys that a tombstone names: they count as gone, also where they are still there.
+    told: HashSet<(KeyId, Class)>,
     packs: HashMap<u64, BTreeMap<u32, Arc<Pack>>>,
     /// Bytes in them.
     bytes: usize,
@@ -51,6 +54,7 @@ impl<'a> Opener<'a> {
             book,
             keyring,
             keys: HashMap::new(),
+            told: HashSet::new(),
             packs: HashMap::new(),
             bytes: 0,
         }
@@ -163,8 +167,20 @@ impl<'a> Opener<'a> {
         self.keyring.as_ref().ok()?.subject(issuer, subject).ok()
     }
 
+    /// From here on opens nothing with this key that the tombstones say was destroyed. They are
+    /// written first, so for a while the key and what it opens are still there; whoever took that
+    /// for what is recorded would keep it, for nothing tells of it a second time.
+    pub(crate) fn heed(&mut self, tombstones: &Tombstones, id: KeyId) {
+        let told = Class::ALL.into_iter();
+        let told = told.filter(|class| tombstones.of(id, *class).is_some());
+        self.told.extend(told.map(|class| (id, class)));
+    }
+
     /// The key of a scope for a class.
     pub(crate) fn key(&mut self, id: KeyId, class: Class) -> Content<Key> {
+        if self.told.contains(&(id, class)) {
+            return Content::Erased;
+        }
         if let Some(known) = self.keys.get(&(id, class)) {
             return known.clone();
         }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tollbook_exchange::{Exchange, ExchangeId, Level};
+use tollbook_exchange::{Exchange, ExchangeId, Level, Timestamp};
 use tollbook_ledger::VerifierKey;
 
 use crate::{
@@ -130,6 +130,8 @@ impl Recorder {
         let path = folder::journal(folder.path());
         journal.settle(&path, &keyring)?;
         let scopes = Scopes::open(&path, keyring)?;
+        let last = journal.last_time()?;
+        let now = Timestamp::now().as_micros();
         journal.start()?;
         let (note, left) = Note::open(&config);
         if !left.is_empty() {
@@ -153,6 +155,7 @@ impl Recorder {
         let room = config.queue.clamp(1, Semaphore::MAX_PERMITS.min(MAX_ROOM));
         let slots = config.exchanges.clamp(1, Semaphore::MAX_PERMITS);
         let shared = Arc::new(Shared::new(room, slots, journal.size()));
+        shared.clock_went(last.map_or(0, |last| now.saturating_sub(last).max(0) / 1000));
         let key = journal.verifier_key();
         let work = Work {
             journal,

@@ -1,7 +1,7 @@
 //! Scopes: what one principal does in one session, with keys of its own.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     fmt,
     path::Path,
     sync::{
@@ -40,6 +40,9 @@ struct Live {
     scopes: HashMap<Owner, Arc<Scope>>,
     /// The number of the next scope.
     next: u64,
+    /// Scopes whose keys are to be destroyed, or were since the start: none of them goes on, also
+    /// while the book and the keys do not say so yet.
+    doomed: HashSet<KeyId>,
 }
 
 /// Session, and the keyed hash of the principal; zeros if nobody knows who asked.
@@ -112,6 +115,7 @@ impl Scopes {
             live: Mutex::new(Live {
                 scopes: HashMap::new(),
                 next: unsigned(next)?,
+                doomed: HashSet::new(),
             }),
             book: Mutex::new(book),
             spare: Mutex::default(),
@@ -156,7 +160,7 @@ impl Scopes {
         }
         let stored = match alone {
             true => None,
-            false => self.stored(session, holder)?,
+            false => self.stored(session, holder, &live.doomed)?,
         };
         let scope = match stored {
             Some(scope) => scope,
@@ -187,14 +191,43 @@ impl Scopes {
 
     /// Lets no scope go on that has one of these keys: they are to be destroyed. What is under way
     /// in one is recorded to its end, under keys that are gone.
-    pub(crate) fn end(&self, doomed: impl Fn(KeyId) -> bool) {
-        lock(&self.live)
-            .scopes
-            .retain(|_, scope| !doomed(scope.keys.id()));
+    pub(crate) fn end(&self, doomed: &HashSet<KeyId>) {
+        let mut live = lock(&self.live);
+        live.doomed.extend(doomed);
+        live.scopes
+            .retain(|_, scope| !doomed.contains(&scope.keys.id()));
+    }
+
+    /// The same for those of them in which nothing is under way or waits to be written. Returns the
+    /// others, which go on.
+    pub(crate) fn end_idle(&self, doomed: &HashSet<KeyId>) -> HashSet<KeyId> {
+        let mut live = lock(&self.live);
+        let busy: HashSet<KeyId> = (live.scopes.values())
+            .filter(|scope| Arc::strong_count(scope) > 1)
+            .map(|scope| scope.keys.id())
+            .filter(|id| doomed.contains(id))
+            .collect();
+        let ended = |id: &KeyId| doomed.contains(id) && !busy.contains(id);
+        live.doomed.extend(doomed.difference(&busy));
+        live.scopes.retain(|_, scope| !ended(&scope.keys.id()));
+        busy
+    }
+
+    /// Lets scopes go on after all whose keys stay.
+    pub(crate) fn spare(&self, keys: impl Iterator<Item = KeyId>) {
+        let mut live = lock(&self.live);
+        keys.for_each(|key| {
+            live.doomed.remove(&key);
+        });
     }
 
     /// What the book has of the newest scope of this owner, if it can go on.
-    fn stored(&self, session: SessionId, holder: [u8; 32]) -> Result<Option<Scope>, Error> {
+    fn stored(
+        &self,
+        session: SessionId,
+        holder: [u8; 32],
+        doomed: &HashSet<KeyId>,
+    ) -> Result<Option<Scope>, Error> {
         let book = lock(&self.book);
         let found: Option<(i64, [u8; 16])> = book
             .prepare_cached(
@@ -208,6 +241,10 @@ impl Scopes {
         let Some((number, id)) = found else {
             return Ok(None);
         };
+        // Its keys may still be there.
+        if doomed.contains(&KeyId(id)) {
+            return Ok(None);
+        }
         let Some(keys) = self.keys(KeyId(id)) else {
             return Ok(None);
         };

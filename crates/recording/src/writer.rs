@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) anchor_size: AtomicU64,
     /// The room on the disk, and its free bytes.
     space: Mutex<(Space, u64)>,
+    /// By how many milliseconds the clock is ahead of what was known of the time before, in jumps.
+    ahead: AtomicI64,
     /// Exchanges that were not begun for want of room.
     pub(crate) refused: AtomicU64,
     /// What is not recorded and not told yet.
@@ -73,6 +75,7 @@ impl Shared {
             anchored: Mutex::default(),
             anchor_size: AtomicU64::new(0),
             space: Mutex::new((Space::Enough, u64::MAX)),
+            ahead: AtomicI64::new(0),
             refused: AtomicU64::new(0),
             gaps: Gaps::default(),
             spool: Mutex::default(),
@@ -161,6 +164,21 @@ impl Shared {
     /// The room on the disk, and its free bytes.
     pub(crate) fn space(&self) -> (Space, u64) {
         *lock(&self.space)
+    }
+
+    /// Notes that the clock went ahead, or back, by so many milliseconds.
+    pub(crate) fn clock_went(&self, by: i64) {
+        self.ahead.fetch_add(by, Ordering::Relaxed);
+    }
+
+    /// Whether the clock went so far ahead that nothing is to be destroyed by it unasked.
+    pub(crate) fn doubts_clock(&self) -> bool {
+        self.ahead.load(Ordering::Relaxed) > MAX_AHEAD
+    }
+
+    /// Notes that somebody says that the clock is right.
+    pub(crate) fn trust_clock(&self) {
+        self.ahead.store(0, Ordering::Relaxed);
     }
 
     /// The end of the log.
@@ -334,6 +352,7 @@ fn look(
     }
     if let Some(by) = watch.clock_jump() {
         tracing::warn!(by, "the clock was set, or the machine slept");
+        shared.clock_went(by);
         let now = Timestamp::now();
         journal.tell(vec![
             json!({ "state": "clock_jump", "by_ms": by, "now": now }),
@@ -552,4 +571,6 @@ impl Drop for StopOnDrop {
 
 pub(crate) const CLOSED: &str = "the recorder was closed";
 const PAUSE: Duration = Duration::from_millis(500);
+/// In milliseconds: two days.
+const MAX_AHEAD: i64 = 48 * 60 * 60 * 1000;
 const WAL_LIMIT: u64 = 64 << 20;

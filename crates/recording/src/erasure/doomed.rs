@@ -1,8 +1,16 @@
 //! What is dropped of a scope whose keys are destroyed.
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use std::{collections::HashSet, sync::Arc};
 
-use crate::{Error, blob, database::signed, keys::Class, scopes::piece_id};
+use rusqlite::{OptionalExtension, Transaction, params};
+use tollbook_ledger::Leaf;
+
+use crate::{
+    Error, blob,
+    database::signed,
+    keys::{Class, KeyId},
+    scopes::piece_id,
+};
 
 /// Some of what is dropped.
 #[derive(Clone, Debug, Default)]
@@ -10,6 +18,8 @@ pub(crate) struct Doomed {
     /// The indexes of the first entries of exchanges, and what of each, in the order of the log: so
     /// that each page is changed but once.
     pub(super) exchanges: Vec<(u64, Vec<Class>)>,
+    /// The keys for metadata that the tombstones tell of.
+    pub(super) told: Arc<HashSet<KeyId>>,
     /// The numbers of scopes whose requests are.
     pub(super) scopes: Vec<u64>,
 }
@@ -21,7 +31,7 @@ impl Doomed {
     pub(crate) fn drop_in(&self, book: &Transaction<'_>) -> Result<(), Error> {
         for (intent, classes) in &self.exchanges {
             if classes.contains(&Class::Metadata) {
-                drop_metadata(book, *intent)?;
+                drop_metadata(book, *intent, &self.told)?;
             }
             if classes.contains(&Class::Answer) {
                 drop_answer(book, *intent)?;
@@ -33,16 +43,18 @@ impl Doomed {
     }
 }
 
-fn drop_metadata(book: &Transaction<'_>, intent: u64) -> Result<(), Error> {
+fn drop_metadata(book: &Transaction<'_>, intent: u64, told: &HashSet<KeyId>) -> Result<(), Error> {
     empty(book, intent)?;
     let closed: Option<i64> = book
         .prepare_cached("SELECT closed FROM exchange WHERE intent = ?1")?
         .query_row([signed(intent)?], |row| row.get(0))?;
     for entry in [Some(signed(intent)?), closed].into_iter().flatten() {
-        let envelope: Vec<u8> = book
-            .prepare_cached("SELECT envelope FROM entry WHERE seq = ?1")?
-            .query_row([entry], |row| row.get(0))?;
-        if !blob::is_stub(&envelope) {
+        let (leaf, envelope): (Vec<u8>, Vec<u8>) = book
+            .prepare_cached("SELECT leaf, envelope FROM entry WHERE seq = ?1")?
+            .query_row([entry], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        // An outcome may have a key of its own. Without a tombstone for that it would be a loss.
+        let key = KeyId(Leaf::from_bytes(&leaf)?.header.seal.key);
+        if told.contains(&key) && !blob::is_stub(&envelope) {
             book.prepare_cached("UPDATE entry SET envelope = ?2 WHERE seq = ?1")?
                 .execute(params![entry, blob::stub(&[], &envelope)])?;
         }

@@ -34,14 +34,19 @@ pub struct Hold {
 pub(super) fn all(book: &Connection) -> Result<Vec<Hold>, Error> {
     let mut holds: Vec<Hold> = Vec::new();
     // The literal is that of the index, without which all of the log would be looked at.
-    let mut entries = book
-        .prepare("SELECT seq, envelope FROM entry WHERE substr(leaf, 2, 1) = x'09' ORDER BY seq")?;
+    let mut entries = book.prepare(
+        "SELECT seq, leaf, salt, envelope FROM entry WHERE substr(leaf, 2, 1) = x'09'
+             ORDER BY seq",
+    )?;
     let mut entries = entries.query([])?;
     while let Some(entry) = entries.next()? {
         let index = unsigned(entry.get(0)?)?;
-        let envelope: Vec<u8> = entry.get(1)?;
-        let envelope = serde_json::from_slice(&envelope)
-            .map_err(|error| Error::because(ErrorKind::Corrupt, error))?;
+        let envelope = super::committed(
+            index,
+            &entry.get::<_, Vec<u8>>(1)?,
+            entry.get(2)?,
+            &entry.get::<_, Vec<u8>>(3)?,
+        )?;
         take(&mut holds, index, &envelope).ok_or(ErrorKind::Corrupt)?;
     }
     Ok(holds)
@@ -76,8 +81,9 @@ fn take(holds: &mut Vec<Hold>, index: u64, envelope: &Value) -> Option<()> {
             let hold = holds.iter_mut().find(|hold| hold.id == released)?;
             hold.released.get_or_insert(time);
         }
-        // An erasure that was refused.
-        _ => {}
+        "erasure_refused" => {}
+        // It may be a hold, and what is destroyed does not come back.
+        _ => return None,
     }
     Some(())
 }
@@ -111,5 +117,8 @@ mod tests {
         assert_eq!(known, [(3, Some(session), true), (5, None, false)]);
         let unknown = told(tombstone::release(4, "corp/bo", "over").unwrap());
         assert!(take(&mut holds, 10, &unknown).is_none());
+        let mut other = told(tombstone::hold(Some(&text), None, "corp/ana", "case 3").unwrap());
+        other["act"] = "widened".into();
+        assert!(take(&mut holds, 11, &other).is_none());
     }
 }

@@ -6,11 +6,13 @@
 //! 1. Tombstones are written into the log, in one transaction: which keys, how many exchanges, who
 //!    asked, on what ground.
 //! 2. What the keys would open is dropped, and the columns of lists are emptied.
-//! 3. The keys are overwritten, and it is noted beside them up to which entry that was done.
+//! 3. The keys are overwritten.
 //! 4. The write-ahead logs of both databases are cut to nothing, which have pages as they were.
+//! 5. It is noted beside the keys up to which entry all that was done.
 //!
 //! The tombstones come first because they are the list that the rest is done by, each step of which
-//! can be done again: a crash is made good at the next start, and so is a copy of the keys from
+//! can be done again: a crash is made good at the next start, a log that could not be cut because
+//! somebody read it at the next start, erasure or retention, and so is a copy of the keys from
 //! before an erasure that somebody puts back. The other way round a crash would leave a loss that
 //! nothing explains.
 //!
@@ -28,7 +30,7 @@ use std::{
     collections::{BTreeSet, HashMap, HashSet},
     ops::Range,
     path::Path,
-    sync::{MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -37,16 +39,17 @@ pub use hold::Hold;
 pub use retention::{Retention, Term, Terms};
 use rusqlite::Connection;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tollbook_exchange::{SessionId, Timestamp};
+use tollbook_ledger::Leaf;
 
 pub(crate) use doomed::{Doomed, empty};
 
 use crate::{
     Error, ErrorKind, Reader, Recorder, Summary, database,
     database::unsigned,
-    folder,
+    envelope, folder,
     keys::{Class, KeyId, Keyring},
     queue::{Entry, Job},
     reader::list::of_scopes,
@@ -139,19 +142,23 @@ impl Recorder {
     /// What the gate itself did stays, also where the subject had it do so: whoever operates the
     /// gate cannot erase what shows that.
     ///
-    /// Nothing found is no error: then there is no tombstone.
+    /// Nothing found is no error: then there is no tombstone, unless an erasure that could not be done
+    /// to its end before was so now.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Held`] under a hold, which is recorded. [`ErrorKind::KeptUntil`] if something of
-    /// it has to be kept for longer. Others when it could not be done to its end: the next start
-    /// does the rest.
+    /// it has to be kept for longer. Others when it could not be done to its end: the next
+    /// erasure, retention or start does the rest.
     pub fn erase(&self, erasure: &Erasure, retention: &Retention) -> Result<Erased, Error> {
         let _alone = self.erasing();
+        let left = self.settle()?;
         let survey = Survey::of(&self.book()?)?;
         let keys = &self.inner().scopes.keyring;
         let (found, mut erased) = erasure.whom.find(Ok(keys), &survey, retention)?;
         if found.is_empty() {
+            // One that could not be done to its end before is so now.
+            erased.tombstones = left;
             return Ok(erased);
         }
         if !erased.holds.is_empty() {
@@ -180,13 +187,53 @@ impl Recorder {
 
     /// Destroys what has been kept for long enough. Blocks; not to be called from async code.
     ///
+    /// By a clock that went ahead by more than two days since the last entry before the start, or in
+    /// jumps since then, nothing is destroyed unasked. That is so where `by` is the gate itself, whose
+    /// names begin with a parenthesis; whoever else asks for it says that the clock is right.
+    ///
     /// # Errors
     ///
-    /// When it could not be done to its end: the next start does the rest.
+    /// [`ErrorKind::ClockDoubted`] for that, which is recorded. When it could not be done to its end: the next erasure, retention or start does the rest.
     pub fn retain(&self, retention: &Retention, by: &str) -> Result<Expired, Error> {
         let _alone = self.erasing();
+        self.settle()?;
+        let now = Timestamp::now();
+        let shared = &self.inner().shared;
+        if !by.starts_with('(') {
+            shared.trust_clock();
+        } else if shared.doubts_clock() {
+            let told = json!({ "state": "retention_refused", "why": "clock", "now": now });
+            let entry = envelope::condition(self.inner().config.period(), told)?;
+            self.write(Job {
+                entries: vec![entry],
+                ..Job::default()
+            })?;
+            return Err(ErrorKind::ClockDoubted.into());
+        }
         let survey = Survey::of(&self.book()?)?;
-        let (due, mut expired) = expired(retention, &survey, Timestamp::now());
+        let (due, nothing) = expired(retention, &survey, now, |_| true);
+        if due.is_empty() {
+            return Ok(nothing);
+        }
+        let mut ended = keys_of(&due);
+        let scopes = &self.inner().scopes;
+        // What somebody goes on with meanwhile is not old. What was just written is let go of soon.
+        let mut busy = scopes.end_idle(&ended);
+        for _ in 0..LET_GO {
+            if busy.is_empty() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+            busy = scopes.end_idle(&busy);
+        }
+        ended.retain(|key| !busy.contains(key));
+        // From here on nothing more can come into them; what came since the first look counts.
+        let survey = Survey::of(&self.book()?);
+        let survey = survey.inspect_err(|_| scopes.spare(ended.iter().copied()))?;
+        let (due, mut expired) =
+            expired(retention, &survey, now, |scope| ended.contains(&scope.key));
+        let going = keys_of(&due);
+        scopes.spare(ended.difference(&going).copied());
         let cause = Cause {
             why: "retention",
             by,
@@ -256,8 +303,13 @@ impl Recorder {
         let mut job = Job::default();
         for (class, scopes) in doomed {
             for some in scopes.chunks(MAX_KEYS) {
+                let keys = some.iter().flat_map(|scope| match class {
+                    Class::Metadata => scope.keys().collect(),
+                    // What was closed apart has no other class.
+                    _ => vec![scope.key],
+                });
                 let tombstone = Tombstone {
-                    keys: some.iter().map(|scope| scope.key).collect(),
+                    keys: keys.collect(),
                     classes: going(*class).to_vec(),
                 };
                 let cause = Cause {
@@ -270,19 +322,28 @@ impl Recorder {
                 job.gone.extend(scopes.iter().map(|scope| scope.key));
             }
         }
-        let keys = doomed.iter().flat_map(|(_, scopes)| scopes);
-        let keys: HashSet<KeyId> = keys.map(|scope| scope.key).collect();
-        inner.scopes.end(|key| keys.contains(&key));
+        inner.scopes.end(&keys_of(doomed));
         self.write(job)?;
-        let keyring = &inner.scopes.keyring;
-        let tombstones = settle(&self.book()?, keyring, |doomed| {
+        self.settle()
+    }
+
+    /// Does what tombstones say and is not known to be done. Returns them.
+    fn settle(&self) -> Result<Vec<u64>, Error> {
+        let keyring = &self.inner().scopes.keyring;
+        let journal = folder::journal(self.folder());
+        let settled = settle(&self.book()?, keyring, &journal, |doomed| {
             self.write(Job {
                 doomed: Some(doomed),
                 ..Job::default()
             })
         })?;
-        forget_log(&folder::journal(self.folder()))?;
-        Ok(tombstones)
+        match settled.is_cut {
+            true => Ok(settled.tombstones),
+            false => Err(Error::because(
+                ErrorKind::Database,
+                "somebody reads the book, so that what was erased is still in a write-ahead log",
+            )),
+        }
     }
 
     /// Writes the entry of a hold, and tells where it stands.
@@ -341,7 +402,7 @@ impl Reader {
     ///
     /// When the journal cannot be read.
     pub fn would_expire(&self, retention: &Retention) -> Result<Expired, Error> {
-        self.read(|book| Ok(expired(retention, &Survey::of(book)?, Timestamp::now()).1))
+        self.read(|book| Ok(expired(retention, &Survey::of(book)?, Timestamp::now(), |_| true).1))
     }
 
     /// The exchanges of which something was erased, by the tombstones among these entries of the log.
@@ -422,11 +483,13 @@ impl Whom {
     }
 }
 
-/// The scopes whose time is over, by class, and what there is to tell of them.
+/// The scopes whose time is over, by class, and what there is to tell of them: of those alone that
+/// `may` go.
 fn expired<'a>(
     retention: &Retention,
     survey: &'a Survey,
     now: Timestamp,
+    may: impl Fn(&Scope) -> bool,
 ) -> (Vec<(Class, Vec<&'a Scope>)>, Expired) {
     let mut due = Vec::new();
     let mut told = Expired::default();
@@ -440,7 +503,8 @@ fn expired<'a>(
                 None => {}
                 Some(at) if at > now => next = Some(next.map_or(at, |next| next.min(at))),
                 Some(_) if survey.holds.iter().any(|hold| scope.is_under(hold)) => held.push(scope),
-                Some(_) => going.push(scope),
+                Some(_) if may(scope) => going.push(scope),
+                Some(_) => {}
             }
         }
         told.classes.push(ExpiredClass {
@@ -472,16 +536,29 @@ const fn going(class: Class) -> &'static [Class] {
     }
 }
 
+/// What [`settle`] did.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    /// The tombstones whose keys are destroyed now.
+    pub(crate) tombstones: Vec<u64>,
+    /// Whether the write-ahead logs could be cut. If not, all of it is to be done again.
+    pub(crate) is_cut: bool,
+}
+
 /// Does what tombstones say, as far as it is not known that it was done: drops what is stored, by
-/// `write`, and destroys the keys. Returns the tombstones.
+/// `write`, destroys the keys, and cuts the write-ahead logs. That it was done is noted last.
 pub(crate) fn settle(
     book: &Connection,
     keys: &Keyring,
+    journal: &Path,
     mut write: impl FnMut(Doomed) -> Result<(), Error>,
-) -> Result<Vec<u64>, Error> {
+) -> Result<Settled, Error> {
     let pending = tombstones(book, keys.erased()?..u64::MAX)?;
     let Some((last, _)) = pending.last() else {
-        return Ok(Vec::new());
+        return Ok(Settled {
+            is_cut: true,
+            ..Settled::default()
+        });
     };
     let through = last + 1;
     let mut told: HashMap<KeyId, BTreeSet<Class>> = HashMap::new();
@@ -491,6 +568,9 @@ pub(crate) fn settle(
         }
     }
 
+    let gone = told.iter();
+    let gone = gone.filter(|(_, classes)| classes.contains(&Class::Metadata));
+    let gone: Arc<HashSet<KeyId>> = Arc::new(gone.map(|(key, _)| *key).collect());
     let mut all = Doomed::default();
     for scope in Survey::of(book)?.scopes {
         let Some(classes) = told.get(&scope.key) else {
@@ -509,6 +589,7 @@ pub(crate) fn settle(
     for exchanges in all.exchanges.chunks(MAX_EXCHANGES) {
         write(Doomed {
             exchanges: exchanges.to_vec(),
+            told: Arc::clone(&gone),
             ..Doomed::default()
         })?;
     }
@@ -522,52 +603,79 @@ pub(crate) fn settle(
         .into_iter()
         .map(|(key, classes)| (key, classes.into_iter().collect()))
         .collect();
-    keys.destroy_all(&doomed, through)?;
-    Ok(pending.into_iter().map(|(index, _)| index).collect())
+    keys.destroy_all(&doomed)?;
+    // Both, whether or not the first can be.
+    let is_cut = keys.forget_log()? & forget_log(journal)?;
+    if is_cut {
+        keys.set_erased(through)?;
+    }
+    Ok(Settled {
+        tombstones: pending.into_iter().map(|(index, _)| index).collect(),
+        is_cut,
+    })
 }
 
 /// The tombstones among these entries, with their indexes.
 fn tombstones(book: &Connection, entries: Range<u64>) -> Result<Vec<(u64, Tombstone)>, Error> {
     let bound = |index: u64| i64::try_from(index).unwrap_or(i64::MAX);
     // The literal is that of the index, without which all of the log would be looked at.
-    let stored: Vec<(i64, Vec<u8>)> = book
-        .prepare_cached(
-            "SELECT seq, envelope FROM entry
-             WHERE substr(leaf, 2, 1) = x'08' AND seq >= ?1 AND seq < ?2 ORDER BY seq",
-        )?
-        .query_map([bound(entries.start), bound(entries.end)], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?
-        .collect::<Result<_, _>>()?;
-    let read = |(index, envelope): &(i64, Vec<u8>)| {
-        let envelope: Value = serde_json::from_slice(envelope)
-            .map_err(|error| Error::because(ErrorKind::Corrupt, error))?;
+    let mut stored = book.prepare_cached(
+        "SELECT seq, leaf, salt, envelope FROM entry
+         WHERE substr(leaf, 2, 1) = x'08' AND seq >= ?1 AND seq < ?2 ORDER BY seq",
+    )?;
+    let mut stored = stored.query([bound(entries.start), bound(entries.end)])?;
+    let mut found = Vec::new();
+    while let Some(entry) = stored.next()? {
+        let index = unsigned(entry.get(0)?)?;
+        let envelope = committed(
+            index,
+            &entry.get::<_, Vec<u8>>(1)?,
+            entry.get(2)?,
+            &entry.get::<_, Vec<u8>>(3)?,
+        )?;
         let tombstone = Tombstone::read(&envelope).ok_or(ErrorKind::Corrupt)?;
-        Ok((unsigned(*index)?, tombstone))
-    };
-    stored.iter().map(read).collect()
+        found.push((index, tombstone));
+    }
+    Ok(found)
 }
 
-/// Cuts the journal's write-ahead log to nothing: it has pages as they were before.
-pub(crate) fn forget_log(journal: &Path) -> Result<(), Error> {
+/// The envelope of an entry that is stored as it is, if it is what the leaf commits to: what is to
+/// be destroyed, or not to be, nobody may change.
+fn committed(
+    index: u64,
+    leaf: &[u8],
+    salt: Option<[u8; 32]>,
+    envelope: &[u8],
+) -> Result<Value, Error> {
+    let leaf = Leaf::from_bytes(leaf)?;
+    let salt = salt.ok_or(ErrorKind::Corrupt)?;
+    if leaf.header.sequence != index || !leaf.opens_with(&salt, envelope) {
+        return Err(ErrorKind::Corrupt.into());
+    }
+    serde_json::from_slice(envelope).map_err(|error| Error::because(ErrorKind::Corrupt, error))
+}
+
+/// Cuts the journal's write-ahead log to nothing: it has pages as they were before. Whether that
+/// could be.
+fn forget_log(journal: &Path) -> Result<bool, Error> {
     let connection = database::connect(journal)?;
     // While it waits, nobody can write. So it tries again instead.
     connection.busy_timeout(Duration::from_millis(20))?;
     let until = Instant::now() + PATIENCE;
     loop {
-        let cut: i64 =
-            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        if cut == 0 {
-            return Ok(());
+        if database::cut_log(&connection)? {
+            return Ok(true);
         }
         if Instant::now() > until {
-            return Err(Error::because(
-                ErrorKind::Database,
-                "somebody reads it, so that what was erased is still in its write-ahead log",
-            ));
+            return Ok(false);
         }
         thread::sleep(Duration::from_millis(50));
     }
+}
+
+fn keys_of(doomed: &[(Class, Vec<&Scope>)]) -> HashSet<KeyId> {
+    let scopes = doomed.iter().flat_map(|(_, scopes)| scopes);
+    scopes.map(|scope| scope.key).collect()
 }
 
 fn count(scopes: &[&Scope]) -> u64 {
@@ -599,8 +707,10 @@ const MAX_KEYS: usize = 4096;
 const MAX_EXCHANGES: usize = 1000;
 /// And of how many scopes the requests.
 const MAX_SCOPES: usize = 100;
+/// How often, ten milliseconds apart, a retention looks whether somebody is done with a scope.
+const LET_GO: usize = 20;
 /// How long a reader may keep the write-ahead log from being cut.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 30 });
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,10 @@
 //! What is recorded, scope by scope: what an erasure or a retention goes by.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use rusqlite::Connection;
 use tollbook_exchange::{SessionId, Timestamp};
+use tollbook_ledger::Leaf;
 
 use super::hold::{Hold, active};
 use crate::{
@@ -19,6 +20,9 @@ pub(super) struct Scope {
     /// Its number in the book.
     pub(super) number: u64,
     pub(super) key: KeyId,
+    /// The keys of outcomes of its exchanges that were closed apart, under keys of their own, by
+    /// who could not open the scope.
+    pub(super) apart: Vec<KeyId>,
     pub(super) session: SessionId,
     /// The keyed hash of the subject; zeros where there is none.
     pub(super) holder: [u8; 32],
@@ -58,6 +62,7 @@ impl Survey {
             let scope = Scope {
                 number,
                 key,
+                apart: Vec::new(),
                 session: SessionId::from_bytes(row.get(2)?),
                 holder: row.get(3)?,
                 connections: BTreeSet::new(),
@@ -90,17 +95,53 @@ impl Survey {
             scope.last = scope.last.max(Timestamp::from_micros(last));
             scope.open |= row.get::<_, Option<i64>>(5)?.is_none();
         }
+        // A scope begins with an exchange, unless it is that of an outcome alone.
+        let (mut scopes, alone): (Vec<_>, Vec<_>) = scopes
+            .into_values()
+            .partition(|scope| !scope.exchanges.is_empty());
+        if !alone.is_empty() {
+            let keys = alone.iter().map(|scope| scope.key).collect();
+            let mut apart = closed_apart(book, &keys)?;
+            for scope in &mut scopes {
+                scope.apart = apart.remove(&scope.number).unwrap_or_default();
+                let gone = |key: &KeyId| tombstones.of(*key, Class::Metadata).is_some();
+                if !scope.apart.iter().all(gone) {
+                    scope.erased &= !Class::Metadata.bit();
+                }
+            }
+        }
         Ok(Self {
-            scopes: scopes
-                .into_values()
-                .filter(|scope| !scope.exchanges.is_empty())
-                .collect(),
+            scopes,
             holds: active(book)?,
         })
     }
 }
 
+/// The keys of outcomes among these, by the number of the scope of their exchange.
+fn closed_apart(
+    book: &Connection,
+    keys: &HashSet<KeyId>,
+) -> Result<HashMap<u64, Vec<KeyId>>, Error> {
+    let mut found: HashMap<u64, Vec<KeyId>> = HashMap::new();
+    let mut rows =
+        book.prepare("SELECT scope, leaf FROM exchange JOIN entry ON seq = closed ORDER BY seq")?;
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        let leaf = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+        let key = KeyId(Leaf::from_bytes(leaf)?.header.seal.key);
+        if keys.contains(&key) {
+            found.entry(unsigned(row.get(0)?)?).or_default().push(key);
+        }
+    }
+    Ok(found)
+}
+
 impl Scope {
+    /// The keys that all that is recorded of its exchanges is sealed under.
+    pub(super) fn keys(&self) -> impl Iterator<Item = KeyId> {
+        std::iter::once(self.key).chain(self.apart.iter().copied())
+    }
+
     /// Whether what the gate itself did is in it: steps of approvals, calls of the admin API.
     pub(super) fn is_own(&self) -> bool {
         self.connections.iter().any(|name| name.starts_with('('))

@@ -64,7 +64,14 @@ pub(crate) fn write(
     let (mut erased, mut emptied) = (Indexes::new(), Indexes::new());
     let mut stones = BTreeSet::new();
     for index in selected.iter() {
-        let (leaf, recipe) = record(book, &mut opener, index, &mut tree, &note, &mut folder)?;
+        let (leaf, recipe) = record(
+            book,
+            (&mut opener, &tombstones),
+            index,
+            &mut tree,
+            &note,
+            &mut folder,
+        )?;
         let is_exchange = matches!(leaf.header.kind, Kind::Intent | Kind::Outcome);
         let gone = match recipe {
             None => Some((&mut erased, Class::Metadata, KeyId(leaf.header.seal.key))),
@@ -93,7 +100,14 @@ pub(crate) fn write(
     // What explains them goes with them, whether or not it was asked for.
     stones.retain(|index| !selected.contains(*index));
     for index in &stones {
-        record(book, &mut opener, *index, &mut tree, &note, &mut folder)?;
+        record(
+            book,
+            (&mut opener, &tombstones),
+            *index,
+            &mut tree,
+            &note,
+            &mut folder,
+        )?;
     }
     let records = selected.with(&stones);
     let needed = records.last().map_or(0, |last| last + 1);
@@ -176,10 +190,10 @@ fn put_hashes(folder: &mut Folder, tile: Tile, hashes: &[Hash]) -> Result<(), Er
 }
 
 /// Writes what was recorded, as it was committed to, and its proof out of the tiles. No recipe of what
-/// was erased.
+/// was erased, also where its key is still there.
 fn record<F>(
     book: &Transaction<'_>,
-    opener: &mut Opener<'_>,
+    (opener, tombstones): (&mut Opener<'_>, &Tombstones),
     index: u64,
     tree: &mut TiledTree<F>,
     note: &str,
@@ -194,6 +208,7 @@ where
     let blob = |column| row.get_ref(column)?.as_blob().map_err(corrupt);
     let salt = row.get_ref(1)?.as_blob_or_null().map_err(corrupt)?;
     let leaf = Leaf::from_bytes(blob(0)?)?;
+    opener.heed(tombstones, KeyId(leaf.header.seal.key));
     let opened = open(opener.envelope(&leaf.header, salt, blob(2)?)?)?;
     let opening = Opening {
         leaf: blob(0)?.try_into().map_err(corrupt)?,

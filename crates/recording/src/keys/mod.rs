@@ -160,22 +160,29 @@ impl Keyring {
     /// Destroys keys of a scope, of which nothing is noted.
     #[cfg(test)]
     pub(crate) fn destroy(&self, id: KeyId, classes: &[Class]) -> Result<(), Error> {
-        self.inner.store().destroy(&[(id, classes.to_vec())], None)
+        self.destroy_all(&[(id, classes.to_vec())])?;
+        self.forget_log().map(|cut| assert!(cut))
     }
 
-    /// Destroys the keys that the tombstones up to this entry of the log name, and notes that it was
-    /// done. They are gone from the files when this returns.
+    /// Destroys keys. Durable when this returns. What they were may still be in the write-ahead log:
+    /// then it is [to be cut](Self::forget_log).
     ///
     /// # Errors
     ///
-    /// When they could not be destroyed, or not yet be cut from the files because somebody reads
-    /// them: try again.
-    pub(crate) fn destroy_all(
-        &self,
-        doomed: &[(KeyId, Vec<Class>)],
-        through: u64,
-    ) -> Result<(), Error> {
-        self.inner.store().destroy(doomed, Some(through))
+    /// When they could not be destroyed: try again.
+    pub(crate) fn destroy_all(&self, doomed: &[(KeyId, Vec<Class>)]) -> Result<(), Error> {
+        self.inner.store().destroy(doomed)
+    }
+
+    /// Cuts the write-ahead log of the keys. Whether that could be: it cannot while somebody reads.
+    pub(crate) fn forget_log(&self) -> Result<bool, Error> {
+        self.inner.store().forget_log()
+    }
+
+    /// Notes that all that the tombstones up to this entry of the log name is destroyed, and in no
+    /// file any more.
+    pub(crate) fn set_erased(&self, through: u64) -> Result<(), Error> {
+        self.inner.store().set_erased(through)
     }
 
     /// The index of the first entry of the log of which it is not known here whether what it says
@@ -213,7 +220,9 @@ impl Keyring {
     ///
     /// # Errors
     ///
-    /// When the top key is not to be had or the keys cannot be written: then all is as before.
+    /// When the top key is not to be had or the keys cannot be written: then all is as before. Also
+    /// when somebody reads the keys, so that their write-ahead log cannot be cut: then they are
+    /// wrapped anew, and copies of that log have them as they were.
     pub(crate) fn rotate(&self, to: &KeySource) -> Result<u64, Error> {
         let mut held = self
             .inner
@@ -247,9 +256,17 @@ impl Keyring {
             }
             Ok(())
         })?;
+        // First of all: it is what the keys are wrapped under now, whatever comes next.
         *held = Some(new);
         to.settle_next(folder)?;
-        Ok(count)
+        match store.forget_log()? {
+            true => Ok(count),
+            false => Err(Error::because(
+                ErrorKind::Keys,
+                "the keys are wrapped anew; somebody reads them, so that what was wrapped before is \
+                 still in their write-ahead log: rotate again",
+            )),
+        }
     }
 }
 

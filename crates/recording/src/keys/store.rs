@@ -83,6 +83,8 @@ impl Store {
             let connection = connect(&path(folder))?;
             check(&connection)?;
             connection.pragma_update(None, "secure_delete", "ON")?;
+            // Nobody but this connection writes here, and nobody else keeps the log short.
+            connection.pragma_update(None, "wal_autocheckpoint", 1000)?;
             let mode: String =
                 connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
             if mode != "wal" {
@@ -176,13 +178,9 @@ impl Store {
         find().map_err(keys)
     }
 
-    /// Writes zeros over keys, and notes up to which entry of the log what it says was destroyed is.
-    /// Durable, and gone from the files, when this returns.
-    pub(super) fn destroy(
-        &mut self,
-        doomed: &[(KeyId, Vec<Class>)],
-        through: Option<u64>,
-    ) -> Result<(), Error> {
+    /// Writes zeros over keys. Durable when this returns; what they were may still be in the
+    /// write-ahead log.
+    pub(super) fn destroy(&mut self, doomed: &[(KeyId, Vec<Class>)]) -> Result<(), Error> {
         let mut destroy = || -> Result<(), Error> {
             let write = self
                 .connection
@@ -202,17 +200,21 @@ impl Store {
                     )?
                     .execute(params![DESTROYED, id.0])?;
             }
-            if let Some(through) = through {
-                write.execute(
-                    "UPDATE ring SET erased = max(erased, ?1)",
-                    [signed(through)?],
-                )?;
-            }
-            write.commit()?;
+            Ok(write.commit()?)
+        };
+        destroy().map_err(keys)
+    }
+
+    /// Notes that what the log says up to this entry was destroyed is, and gone from the files.
+    pub(super) fn set_erased(&mut self, through: u64) -> Result<(), Error> {
+        let set = || -> Result<(), Error> {
+            self.connection.execute(
+                "UPDATE ring SET erased = max(erased, ?1)",
+                [signed(through)?],
+            )?;
             Ok(())
         };
-        destroy().map_err(keys)?;
-        self.forget_log()
+        set().map_err(keys)
     }
 
     /// The index of the first entry of the log of which it is not known here whether what it says
@@ -260,7 +262,7 @@ impl Store {
     }
 
     /// Puts another ring in the place of the one that is, and wraps anew what `rewrap` does: all in
-    /// one transaction. What was wrapped before is gone from the files when this returns.
+    /// one transaction. What was wrapped before may still be in the write-ahead log.
     pub(super) fn rotate(
         &mut self,
         source: &str,
@@ -314,24 +316,13 @@ impl Store {
             write.commit()?;
             Ok(count)
         };
-        let count = rotate().map_err(keys)?;
-        self.forget_log()?;
-        Ok(count)
+        rotate().map_err(keys)
     }
 
-    /// Cuts the write-ahead log to nothing: it has pages as they were before.
-    pub(super) fn forget_log(&self) -> Result<(), Error> {
-        let busy: i64 = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
-            .map_err(|error| keys(error.into()))?;
-        match busy {
-            0 => Ok(()),
-            _ => Err(Error::because(
-                ErrorKind::Keys,
-                "somebody reads them, so that what was destroyed is still in their log",
-            )),
-        }
+    /// Cuts the write-ahead log to nothing: it has pages as they were before. Whether that could be:
+    /// it cannot while somebody reads.
+    pub(super) fn forget_log(&self) -> Result<bool, Error> {
+        crate::database::cut_log(&self.connection).map_err(keys)
     }
 }
 

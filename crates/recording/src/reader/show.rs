@@ -28,7 +28,7 @@ use crate::{
 /// and why.
 pub(super) fn exchange(
     book: &Transaction<'_>,
-    opener: Opener<'_>,
+    mut opener: Opener<'_>,
     tombstones: &Mutex<Tombstones>,
     id: &str,
 ) -> Result<Option<Value>, Error> {
@@ -36,6 +36,16 @@ pub(super) fn exchange(
         return Ok(None);
     };
     let (leaf, ..) = entry(book, intent)?;
+    {
+        // First, and in this snapshot: what it says was erased is not shown any more.
+        let mut tombstones = tombstones.lock().unwrap_or_else(PoisonError::into_inner);
+        tombstones.read(book)?;
+        opener.heed(&tombstones, KeyId(leaf.header.seal.key));
+        if let Some(closed) = closed {
+            let (leaf, ..) = entry(book, closed)?;
+            opener.heed(&tombstones, KeyId(leaf.header.seal.key));
+        }
+    }
     let mut show = Show {
         book,
         opener,

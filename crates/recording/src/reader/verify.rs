@@ -230,12 +230,20 @@ pub(super) fn verify(
     };
 
     let signed_size = head.as_ref().map_or(0, |(size, ..)| *size);
+    // A head that somebody made up may tell of any number.
+    let end = book.query_row("SELECT max(seq) FROM entry", [], |row| {
+        row.get::<_, Option<i64>>(0)
+    });
+    let end = match end {
+        Ok(last) => signed_size.min(last.map_or(0, |last| last.saturating_add(1))),
+        Err(_) => signed_size,
+    };
     let mut from = 0;
     while let Some(damaged) = entries(from, &mut verifier, &mut audit)? {
         // Page by page the rest may well be there.
         verifier.unreadable();
         from = damaged.saturating_add(1);
-        if from >= signed_size {
+        if from >= end {
             break;
         }
     }
@@ -520,7 +528,7 @@ impl Audit<'_> {
             .prepare_cached(
                 "SELECT id, session, trim(concat(issuer, subject, kind, action, model)) = ''
                  FROM exchange JOIN caller USING (intent)
-                 WHERE coalesce(closed, intent) = ?1 OR intent = ?1",
+                 WHERE closed = ?1 OR intent = ?1",
             )?
             .query_row([signed(header.sequence)?], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
@@ -735,10 +743,9 @@ impl Audit<'_> {
     }
 
     fn outcome_row(&self, index: u64) -> Result<Option<OutcomeRow>, Error> {
-        // `closed` is looked up by the expression that has an index.
         let mut row = self.book.prepare_cached(
             "SELECT id, ended, outcome, status FROM exchange
-             WHERE coalesce(closed, intent) = ?1 AND closed = ?1 AND length(id) = 16
+             WHERE closed = ?1 AND length(id) = 16
                  AND ended IS NOT NULL AND outcome IS NOT NULL",
         )?;
         let row = row.query_row([signed(index)?], |row| {
