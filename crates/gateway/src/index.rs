@@ -1,13 +1,15 @@
 //! The gateway keeps the search index fresh, so that whoever searches first need not wait.
 
 use std::{
+    error::Error as _,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use tollbook_budget::Prices;
-use tollbook_recording::Reader;
-use tollbook_search::{Error, Index};
+use tollbook_recording::{KeySource, Reader};
+use tollbook_search::{Error, ErrorKind, Index};
 
 /// How often it is looked whether there is something new.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -18,16 +20,41 @@ const BATCH: u64 = 1_000;
 
 /// Takes the book into its index, for as long as the gateway runs. What goes wrong is told in the log
 /// and stops nothing: whoever searches takes in what is missing.
-pub(crate) async fn follow(folder: PathBuf, prices: Prices) {
+pub(crate) async fn follow(folder: PathBuf, keys: KeySource, prices: Prices) {
     let (mut seen, mut pause) = (0, INTERVAL);
     let mut failed = false;
+    // It stays open, for the top key may be in another program that is not to be asked at each look.
+    let mut book: Option<Arc<Reader>> = None;
     loop {
         tokio::time::sleep(pause).await;
         let (folder, prices) = (folder.clone(), prices.clone());
+        let (keys, opened) = (keys.clone(), book.take());
         let begun = Instant::now();
-        let taken = tokio::task::spawn_blocking(move || take(&folder, prices, seen)).await;
+        let taken = tokio::task::spawn_blocking(move || {
+            let book = match opened {
+                Some(book) => book,
+                None => Arc::new(Reader::open_with(&folder, &keys)?),
+            };
+            let taken = take(&folder, &book, prices, seen)?;
+            Ok((book, taken))
+        });
+        let taken: Result<Result<_, Error>, _> = taken.await;
         match taken {
-            Ok(Ok(Taken { size, behind })) => {
+            Ok(Ok((
+                opened,
+                Taken {
+                    size,
+                    behind,
+                    damaged,
+                },
+            ))) => {
+                book = Some(opened);
+                if damaged > 0 {
+                    tracing::warn!(
+                        damaged,
+                        "records are damaged and found by their fields alone"
+                    );
+                }
                 if failed {
                     tracing::info!("the search index is kept fresh again");
                 }
@@ -42,7 +69,8 @@ pub(crate) async fn follow(folder: PathBuf, prices: Prices) {
             }
             Ok(Err(error)) => {
                 if !failed {
-                    tracing::warn!(%error, "the search index is not kept fresh");
+                    let source = error.source().map(ToString::to_string);
+                    tracing::warn!(%error, source, "the search index is not kept fresh");
                 }
                 (failed, pause) = (true, AFTER_ERROR);
             }
@@ -58,22 +86,35 @@ pub(crate) async fn follow(folder: PathBuf, prices: Prices) {
 struct Taken {
     size: u64,
     behind: u64,
+    damaged: u64,
 }
 
-/// Takes in some of what came after `seen`. Book and index are opened each time: others may make the
-/// index anew, and then it is another file.
-fn take(folder: &Path, prices: Prices, seen: u64) -> Result<Taken, Error> {
-    let book = Reader::open(folder)?;
+/// Takes in some of what came after `seen`. The index is opened each time: others may make it anew,
+/// and then it is another file.
+fn take(folder: &Path, book: &Reader, prices: Prices, seen: u64) -> Result<Taken, Error> {
     let size = book.size()?;
     if size == seen {
-        return Ok(Taken { size, behind: 0 });
+        let (behind, damaged) = (0, 0);
+        return Ok(Taken {
+            size,
+            behind,
+            damaged,
+        });
     }
     let index = Index::open(folder, prices)?;
     if !index.is_kept() {
-        // It would be made for nobody.
-        return Ok(Taken { size, behind: 0 });
+        // A temporary one would be made for nobody, and the file may have what was erased.
+        return Err(ErrorKind::Index.into());
     }
-    index.catch_up_by(&book, BATCH)?;
-    let behind = index.behind(&book)?.min(size);
-    Ok(Taken { size, behind })
+    let caught = index.catch_up_by(book, BATCH)?;
+    if caught.left {
+        // What was erased is still in the file, which somebody reads.
+        return Err(ErrorKind::Index.into());
+    }
+    let behind = index.behind(book)?.min(size);
+    Ok(Taken {
+        size,
+        behind,
+        damaged: caught.damaged,
+    })
 }

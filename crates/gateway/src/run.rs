@@ -215,7 +215,8 @@ impl Gateway {
         let retention = Arc::new(plan_config.retention());
         tasks.spawn(retention::keep(recorder.clone(), Arc::clone(&retention)));
         if plan_config.search.index {
-            tasks.spawn(index::follow(config.data.clone(), prices.clone()));
+            let (folder, keys) = (config.data.clone(), plan_config.keys.clone());
+            tasks.spawn(index::follow(folder, keys, prices.clone()));
         }
         match Listening::at(&config.data) {
             Ok(socket) => {

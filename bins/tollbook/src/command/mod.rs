@@ -328,6 +328,11 @@ pub(crate) fn search_failed(error: tollbook_search::Error) -> Failure {
             "cannot search the book (`tollbook search --rebuild` makes the index anew)",
             error,
         ),
+        tollbook_search::ErrorKind::Locked => Failure::unknown(
+            "cannot search the book: name the configuration that has its [keys] with --config, or the \
+             identity that it is sealed to with --identity",
+            error,
+        ),
         _ => Failure::unknown("cannot search the book", error),
     }
 }
