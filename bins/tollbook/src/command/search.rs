@@ -190,7 +190,7 @@ impl Search {
                 error,
             )
         })?;
-        let digests = self.book.masker().digests_of(&key, &secret);
+        let digests = self.book.masker()?.digests_of(&key, &secret);
         let any: Vec<String> = digests.iter().map(ToString::to_string).collect();
         read(&[format!("secret:{}", any.join(","))], &BTreeMap::new())
     }
