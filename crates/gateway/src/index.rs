@@ -15,6 +15,8 @@ use tollbook_search::{Error, ErrorKind, Index};
 const INTERVAL: Duration = Duration::from_secs(2);
 /// How long nothing is tried after something went wrong.
 const AFTER_ERROR: Duration = Duration::from_secs(60);
+/// How often it is tried to take something out of an index that nobody follows.
+const TRIES: u32 = 10;
 /// As many entries as are taken in before the next pause: the gateway's end waits for no more.
 const BATCH: u64 = 1_000;
 
@@ -79,6 +81,34 @@ pub(crate) async fn follow(folder: PathBuf, keys: KeySource, prices: Prices) {
                 return;
             }
         }
+    }
+}
+
+/// Takes out of the index, if there is one, what was erased from the book: for a gateway that does not
+/// follow the book, so that nothing which was destroyed waits there for somebody to search.
+pub(crate) async fn forget(folder: PathBuf, prices: Prices) {
+    for _ in 0..TRIES {
+        let (folder, prices) = (folder.clone(), prices.clone());
+        let forgotten = tokio::task::spawn_blocking(move || {
+            if !folder.join("search.db").exists() {
+                return Ok(true);
+            }
+            let index = Index::open(&folder, prices)?;
+            // It takes no keys.
+            Ok::<_, Error>(index.is_kept() && index.forget_erased(&Reader::open(&folder)?)?)
+        });
+        match forgotten.await {
+            Ok(Ok(true)) => return,
+            Ok(Ok(false)) => tracing::warn!("the search index still has what was erased"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the search index still has what was erased");
+            }
+            Err(_) => {
+                tracing::error!("what takes the erased out of the search index has failed");
+                return;
+            }
+        }
+        tokio::time::sleep(AFTER_ERROR).await;
     }
 }
 

@@ -213,7 +213,9 @@ impl Gateway {
             events.clone(),
         ));
         let retention = Arc::new(plan_config.retention());
-        tasks.spawn(retention::keep(recorder.clone(), Arc::clone(&retention)));
+        let unfollowed = (!plan_config.search.index).then(|| (config.data.clone(), prices.clone()));
+        let keeping = retention::keep(recorder.clone(), Arc::clone(&retention), unfollowed);
+        tasks.spawn(keeping);
         if plan_config.search.index {
             let (folder, keys) = (config.data.clone(), plan_config.keys.clone());
             tasks.spawn(index::follow(folder, keys, prices.clone()));
