@@ -1,9 +1,12 @@
 //! Destroying what was kept for long enough, once a day.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tollbook_budget::Prices;
 use tollbook_recording::{Recorder, Retention};
+
+use crate::index;
 
 /// How long after the start the first look is: when those who wait for the gateway have been served.
 const FIRST: Duration = Duration::from_secs(5 * 60);
@@ -11,8 +14,17 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Who asks for it, in tombstones.
 const BY: &str = "(gate)";
 
-/// Looks each day for what is due. What is destroyed is told by the tombstones in the log.
-pub(crate) async fn keep(recorder: Recorder, retention: Arc<Retention>) {
+/// Looks each day for what is due. What is destroyed is told by the tombstones in the log, and taken
+/// out of the search index in this folder where the gateway does not follow the book.
+pub(crate) async fn keep(
+    recorder: Recorder,
+    retention: Arc<Retention>,
+    unfollowed: Option<(PathBuf, Prices)>,
+) {
+    if let Some((folder, prices)) = unfollowed.clone() {
+        // What a gateway before this one did not come to.
+        index::forget(folder, prices).await;
+    }
     if *retention == Retention::default() {
         return;
     }
@@ -27,6 +39,9 @@ pub(crate) async fn keep(recorder: Recorder, retention: Arc<Retention>) {
             Ok(Ok(expired)) => {
                 let exchanges: u64 = expired.classes.iter().map(|class| class.exchanges).sum();
                 tracing::info!(exchanges, "what was kept for long enough is destroyed");
+                if let Some((folder, prices)) = unfollowed.clone() {
+                    index::forget(folder, prices).await;
+                }
             }
             Ok(Err(error)) => tracing::error!(%error, "the retention could not be kept"),
             Err(error) => tracing::error!(%error, "the retention was broken off"),

@@ -213,9 +213,12 @@ impl Gateway {
             events.clone(),
         ));
         let retention = Arc::new(plan_config.retention());
-        tasks.spawn(retention::keep(recorder.clone(), Arc::clone(&retention)));
+        let unfollowed = (!plan_config.search.index).then(|| (config.data.clone(), prices.clone()));
+        let keeping = retention::keep(recorder.clone(), Arc::clone(&retention), unfollowed);
+        tasks.spawn(keeping);
         if plan_config.search.index {
-            tasks.spawn(index::follow(config.data.clone(), prices.clone()));
+            let (folder, keys) = (config.data.clone(), plan_config.keys.clone());
+            tasks.spawn(index::follow(folder, keys, prices.clone()));
         }
         match Listening::at(&config.data) {
             Ok(socket) => {

@@ -19,6 +19,8 @@ pub struct Error {
 pub enum ErrorKind {
     /// The book cannot be read.
     Book,
+    /// Records are sealed, and the keys that were given do not open them.
+    Locked,
     /// The index cannot be opened, read or written.
     Index,
     /// The cursor is none that a page of results gave.
@@ -86,6 +88,7 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Book => "the book cannot be read",
+            Self::Locked => "records cannot be opened with the keys that were given",
             Self::Index => "the search index cannot be used",
             Self::Cursor => "the cursor is none that a page of results gave",
             Self::Id => "not an id, nor eight or more of its first digits",

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tollbook_budget::{Bill, Prices, Usage};
 use tollbook_exchange::Timestamp;
+use tollbook_recording::Summary;
 
 use crate::{
     blocks::{Block, Said, blocks, spoken},
@@ -42,6 +43,28 @@ impl Facts {
         facts.own(record);
         facts.words.sort_unstable();
         facts.words.dedup();
+        facts
+    }
+
+    /// What the lists of the book have of an exchange whose record is damaged. Which secrets were
+    /// masked in it is not known.
+    pub(crate) fn of_row(row: &Summary, prices: &Prices) -> Self {
+        let mut facts = Self::of(
+            &json!({
+                "session": row.session,
+                "connection": row.connection,
+                "protocol": row.protocol,
+                "started": row.started,
+                "ended": row.ended,
+                "principal": { "kind": row.kind, "issuer": row.issuer, "subject": row.subject },
+                "action": { "name": row.action, "model": row.model },
+                "decision": { "verdict": row.verdict },
+                "outcome": row.outcome,
+                "status": row.status,
+            }),
+            prices,
+        );
+        facts.push("secret", CUT);
         facts
     }
 
@@ -241,7 +264,8 @@ impl Facts {
     }
 }
 
-/// What an exchange has for a digest that had more secrets than digests are kept.
+/// What an exchange has for a digest that had more secrets than digests are kept, or whose record
+/// cannot be read.
 pub(crate) const CUT: &str = "more";
 
 /// What an answer took, and what that costs in millionths of a dollar.

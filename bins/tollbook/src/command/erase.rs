@@ -1,15 +1,16 @@
 //! `tollbook erase`.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use clap::Args;
 use serde_json::Value;
-use tollbook_gateway::control::{Of, Order};
-use tollbook_recording::Whom;
+use tollbook_budget::Prices;
+use tollbook_gateway::control::{Of, Order, View, ViewAction};
+use tollbook_recording::{Reader, Retention, Whom};
 use tollbook_search::Index;
 
 use crate::{
-    command::{Book, Form, order::Whose, search_failed},
+    command::{Book, Form, order::Whose},
     exit::Failure,
     print::{self, field, inert, local},
 };
@@ -59,6 +60,7 @@ impl Erase {
                 return Err(Failure::usage(format!("{name} is empty")));
             }
         }
+        self.book.tell_of_epochs()?;
         let told = if self.dry_run {
             self.would(&of)?
         } else {
@@ -88,11 +90,14 @@ impl Erase {
 
     fn would(&self, of: &Of) -> Result<Value, Failure> {
         let whom: Whom = of.clone().into();
-        let would = self
-            .book
-            .open()?
-            .would_erase(&whom, &self.book.retention()?);
+        let retention = match self.book.retention() {
+            Err(_) if self.override_minimum.is_some() => Retention::default(),
+            retention => retention?,
+        };
+        let would = self.book.open()?.would_erase(&whom, &retention);
         let would = would.map_err(|error| Failure::unknown("cannot look into the book", error))?;
+        // Whose it would be is not told there: it would outlive the erasure.
+        self.book.noted(&View::new(ViewAction::Survey))?;
         serde_json::to_value(would)
             .map_err(|error| Failure::unknown("cannot tell what would be erased", error))
     }
@@ -106,10 +111,46 @@ impl Book {
         if !folder.join("search.db").exists() {
             return Ok(());
         }
-        let index = Index::open(&folder, self.prices()?).map_err(search_failed)?;
-        index.catch_up(&self.open()?).map_err(search_failed)?;
+        let still = format!(
+            "it is gone from the book, but the search index still has its words: delete search.db, \
+             search.db-wal and search.db-shm in {}",
+            folder.display()
+        );
+        match forgotten(&folder) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failure::Unknown(still)),
+            Err(error) => Err(Failure::unknown(&still, error)),
+        }
+    }
+
+    /// Says so where books were put aside in the folder: nothing is erased from those.
+    fn tell_of_epochs(&self) -> Result<(), Failure> {
+        let folder = self.folder()?;
+        let files = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        let aside = files.filter(|file| {
+            let name = file.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix("epoch-"));
+            number.is_some_and(|number| number.parse::<u64>().is_ok())
+        });
+        match aside.count() {
+            0 => {}
+            count => print::aside(&format!(
+                "{count} books that `tollbook recover` put aside are in epoch-… of {}: nothing is \
+                 erased from them; delete those that are not needed any more",
+                folder.display()
+            )),
+        }
         Ok(())
     }
+}
+
+/// Whether the index of this folder has nothing any more of what was erased from the book.
+fn forgotten(folder: &Path) -> Result<bool, tollbook_search::Error> {
+    // What it takes in later costs what the prices say then.
+    let prices = Prices::built_in().map_err(|_| tollbook_search::ErrorKind::Index)?;
+    let index = Index::open(folder, prices)?;
+    // Else it is a temporary one, and the file is as it was.
+    Ok(index.is_kept() && index.forget_erased(&Reader::open(folder)?)?)
 }
 
 fn page(told: &Value, would: bool) -> Vec<String> {

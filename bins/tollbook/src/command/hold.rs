@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use tollbook_gateway::control::Order;
+use tollbook_gateway::control::{Order, View, ViewAction};
 use tollbook_recording::Hold as Held;
 
 use crate::{
@@ -101,6 +101,7 @@ impl List {
         let holds = self.book.open()?.holds();
         let mut holds = holds.map_err(|error| Failure::unknown("cannot read the book", error))?;
         holds.retain(|hold| self.all || hold.released.is_none());
+        self.book.noted(&View::new(ViewAction::Survey))?;
         if self.form.json {
             for hold in &holds {
                 print::json(hold)?;

@@ -126,6 +126,24 @@ impl Configuration {
     }
 }
 
+impl Configuration {
+    /// What counts for the book in this folder, if it is known: the configuration of another folder
+    /// says nothing of this one.
+    pub(crate) fn of_book(&self, folder: &Path) -> Result<Option<(PathBuf, Config)>, Failure> {
+        let read = match self.read() {
+            Ok(read) => read,
+            // One that was named must not count for nothing.
+            Err(failure) if self.config.is_some() => return Err(failure),
+            Err(_) => return Ok(None),
+        };
+        let is_same = |other: &Path| match (folder.canonicalize(), other.canonicalize()) {
+            (Ok(folder), Ok(other)) => folder == other,
+            _ => false,
+        };
+        Ok(Some(read).filter(|(_, config)| is_same(&config.gateway.data)))
+    }
+}
+
 /// Where the book is, for the commands that read it.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Book {
@@ -180,8 +198,9 @@ impl Book {
     }
 
     /// What the gateway of this book masks with.
-    pub(crate) fn masker(&self) -> Masker {
-        masker(self.configuration.read().ok().as_ref())
+    pub(crate) fn masker(&self) -> Result<Masker, Failure> {
+        let (_, own) = self.own()?;
+        Ok(masker(own.as_ref()))
     }
 
     /// Has it noted in the book that somebody looks at it. Nothing of it may be shown before this
@@ -274,13 +293,7 @@ pub(crate) fn noted(
     configuration: &Configuration,
     view: &View,
 ) -> Result<Noted, Failure> {
-    let is_same = |other: &Path| match (folder.canonicalize(), other.canonicalize()) {
-        (Ok(folder), Ok(other)) => folder == other,
-        _ => false,
-    };
-    // The configuration of another folder says nothing of this one.
-    let read = configuration.read().ok();
-    let own = read.filter(|(_, config)| is_same(&config.gateway.data));
+    let own = configuration.of_book(folder)?;
     let config = own.as_ref().map(|(_, config)| config.book());
     // Where no gateway runs the book is opened for the note, on a runtime of its own, which cannot end
     // within another one: some commands have one.
@@ -326,6 +339,11 @@ pub(crate) fn search_failed(error: tollbook_search::Error) -> Failure {
     match error.kind() {
         tollbook_search::ErrorKind::Index => Failure::unknown(
             "cannot search the book (`tollbook search --rebuild` makes the index anew)",
+            error,
+        ),
+        tollbook_search::ErrorKind::Locked => Failure::unknown(
+            "cannot search the book: name the configuration that has its [keys] with --config, or the \
+             identity that it is sealed to with --identity",
             error,
         ),
         _ => Failure::unknown("cannot search the book", error),

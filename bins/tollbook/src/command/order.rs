@@ -57,20 +57,19 @@ impl Book {
             let (file, config) = self.configuration.read()?;
             return Ok((config.gateway.data.clone(), Some((file, config))));
         };
-        let is_same = |other: &Path| match (folder.canonicalize(), other.canonicalize()) {
-            (Ok(folder), Ok(other)) => folder == other,
-            _ => false,
-        };
-        // The configuration of another folder says nothing of this one.
-        let read = self.configuration.read().ok();
-        let own = read.filter(|(_, config)| is_same(&config.gateway.data));
-        Ok((folder.clone(), own))
+        Ok((folder.clone(), self.configuration.of_book(folder)?))
     }
 
     /// How long what is in the book is kept.
     pub(crate) fn retention(&self) -> Result<Retention, Failure> {
         let (_, own) = self.own()?;
-        Ok(own.map_or_else(Retention::default, |(_, config)| config.retention()))
+        let own = own.map(|(_, config)| config.retention());
+        own.ok_or_else(|| {
+            Failure::usage(
+                "how long records must be kept is not known here: name the configuration with \
+                 --config",
+            )
+        })
     }
 
     /// Has an order carried out: by the gateway that runs, and where none does by this process.
@@ -84,9 +83,9 @@ impl Book {
             own.unwrap_or_else(Masker::builtin)
         };
         let config = own.as_ref().map(|(_, config)| config);
-        let retention = config.map_or_else(Retention::default, Config::retention);
+        let retention = config.map(Config::retention);
         let book = config.map(Config::book);
-        match control::order(&folder, book, &retention, masker, order) {
+        match control::order(&folder, book, retention.as_ref(), masker, order) {
             Ok(Ordered::Done(told)) => Ok(told),
             Ok(Ordered::Refused { message, .. }) => {
                 Err(Failure::no(format!("nothing was done: {message}")))
@@ -101,6 +100,11 @@ impl Book {
 
 /// Why it is not done, or not known to be.
 fn undone(error: Unnoted) -> Failure {
+    if matches!(error, Unnoted::Terms) {
+        return Failure::usage(format!(
+            "nothing was done: {error}: name the configuration with --config"
+        ));
+    }
     let hint = match &error {
         Unnoted::Book(error) => match error.kind() {
             ErrorKind::AnchorLost => "; name its configuration with --config",

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use tollbook_gateway::control::Order;
+use tollbook_gateway::control::{Order, View, ViewAction};
 
 use crate::{
     command::{Book, Form},
@@ -62,6 +62,7 @@ impl Plan {
         let would = would.map_err(|error| Failure::unknown("cannot look into the book", error))?;
         let would = serde_json::to_value(would)
             .map_err(|error| Failure::unknown("cannot tell what would go", error))?;
+        self.book.noted(&View::new(ViewAction::Survey))?;
         show(&would, "WOULD GO", self.form)?;
         Ok(ExitCode::SUCCESS)
     }

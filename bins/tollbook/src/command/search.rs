@@ -190,7 +190,7 @@ impl Search {
                 error,
             )
         })?;
-        let digests = self.book.masker().digests_of(&key, &secret);
+        let digests = self.book.masker()?.digests_of(&key, &secret);
         let any: Vec<String> = digests.iter().map(ToString::to_string).collect();
         read(&[format!("secret:{}", any.join(","))], &BTreeMap::new())
     }
@@ -202,7 +202,10 @@ impl Search {
             .indexes(&more, &clock(), 1, None)
             .map_err(search_failed)?;
         if !cut.is_empty() {
-            print::aside("some exchanges had more secrets than digests are kept: secret:more");
+            print::aside(
+                "of some exchanges not all digests are there, because they had more secrets than are \
+                 kept or are damaged: secret:more",
+            );
         }
         Ok(())
     }

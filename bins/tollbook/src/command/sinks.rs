@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use tollbook_exchange::Timestamp;
+use tollbook_gateway::control::{View, ViewAction};
 use tollbook_sinks::{Cursors, ErrorKind, SinkState};
 
 use crate::{
@@ -112,6 +113,7 @@ impl Show {
         let (cursors, state) = found(&self.book, &self.name)?;
         let aside = cursors.set_aside(&self.name, self.limit);
         let aside = aside.map_err(unreadable)?;
+        self.book.noted(&View::new(ViewAction::Survey))?;
         if self.form.json {
             let mut shown = serde_json::to_value(&state)
                 .map_err(|error| Failure::unknown("cannot write the sink", error))?;

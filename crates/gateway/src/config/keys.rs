@@ -6,8 +6,9 @@ use tollbook_recording::{KeyCommand, KeySource};
 
 use super::document::Section;
 
-/// Where the top key of the book comes from, and to whom sessions are sealed.
-pub(super) fn read(section: Section<'_>, folder: &Path) -> KeySource {
+/// Where the top key of the book comes from, and to whom sessions are sealed; and whether they are
+/// sealed to anybody.
+pub(super) fn read(section: Section<'_>, folder: &Path) -> (KeySource, bool) {
     let file = section.text("file");
     let commands = section.has("wrap") || section.has("unwrap");
     let (wrap, unwrap) = (section.values("wrap"), section.values("unwrap"));
@@ -31,12 +32,14 @@ pub(super) fn read(section: Section<'_>, folder: &Path) -> KeySource {
             KeySource::default()
         }
     };
-    if let Some(recipient) = section.text("recipient") {
+    let recipient = section.text("recipient");
+    let sealed = recipient.is_some();
+    if let Some(recipient) = recipient {
         match recipient.value.parse() {
             Ok(parsed) => source = source.sealed_to(parsed),
             Err(error) => recipient.wrong(section.notes(), format!("`recipient` is {error}")),
         }
     }
     section.finish();
-    source
+    (source, sealed)
 }

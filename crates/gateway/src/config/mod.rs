@@ -153,10 +153,11 @@ impl Config {
         let root = Section::root(&notes, document.get_ref());
         let gateway = GatewayConfig::read(root.table("gateway"), folder);
         let retention = retention::read(root.table("retention"), &Terms::default());
+        let (keys, sealed) = keys::read(root.table("keys"), folder);
         let mut config = Self {
-            search: SearchConfig::read(root.table("search")),
+            search: SearchConfig::read(root.table("search"), sealed),
             record: RecordConfig::read(root.table("record"), folder, &gateway.data),
-            keys: keys::read(root.table("keys"), folder),
+            keys,
             retention,
             witness: WitnessService::read(root.table("witness"), &gateway.name),
             sinks: named(root.tables("sink"), "sink", |section| {

@@ -16,11 +16,18 @@ impl Default for SearchConfig {
 }
 
 impl SearchConfig {
-    pub(super) fn read(section: Section<'_>) -> Self {
+    /// `sealed`: what is recorded is sealed to a recipient, so that the gateway cannot read it.
+    pub(super) fn read(section: Section<'_>, sealed: bool) -> Self {
         let index = section.word("index", &["gateway", "on_demand"]);
+        if sealed && index == Some("gateway") {
+            section.wrong(
+                "`index` cannot be \"gateway\" beside `recipient` in [keys]: the gateway cannot read \
+                 what is sealed to somebody else",
+            );
+        }
         section.finish();
         Self {
-            index: index != Some("on_demand"),
+            index: !sealed && index != Some("on_demand"),
         }
     }
 }

@@ -347,6 +347,20 @@ fn how_long_things_are_kept_can_be_told_by_class_and_connection() {
 }
 
 #[test]
+fn a_gateway_that_cannot_read_the_book_does_not_index_it() {
+    let recipient = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+    let sealed = format!("[keys]\nrecipient = \"{recipient}\"\n");
+    assert!(read("").0.search.index);
+    assert!(!read(&sealed).0.search.index);
+    let (config, mistakes) = read(&format!("{sealed}[search]\nindex = \"gateway\"\n"));
+    assert!(!config.search.index);
+    let named = mistakes
+        .iter()
+        .any(|one| one.contains("beside `recipient`"));
+    assert!(named, "{mistakes:?}");
+}
+
+#[test]
 fn where_the_top_key_is_can_be_told() {
     let recipient = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
     let source = |text: &str| read(&format!("[keys]\n{text}\n")).0.keys;

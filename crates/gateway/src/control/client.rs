@@ -64,6 +64,9 @@ pub enum Unnoted {
     /// No gateway runs, and the book cannot be written.
     #[error("the view cannot be noted in the book")]
     Book(#[source] tollbook_recording::Error),
+    /// No gateway runs, and how long records must be kept is not known.
+    #[error("how long records must be kept is not known here")]
+    Terms,
     /// The folder is a copy, in which nothing can be changed that counts.
     #[error("this is a copy of the book: {0}")]
     Copy(&'static str),

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tollbook_exchange::{
-    Action, Code, Exchange, ExchangeId, Outcome, Principal, Refusal, SessionId, Timestamp,
+    Action, Code, Exchange, ExchangeId, Outcome, Principal, Redact, Refusal, SessionId, Timestamp,
 };
 use tollbook_masking::Masker;
 use tollbook_recording::{Config, Erasure, Error, ErrorKind, Recorder, Retention, Whom};
@@ -87,13 +87,16 @@ pub enum Ordered {
 /// Has an order carried out in the book of this folder, by the gateway that runs on it, and where
 /// none does by this process. Blocks; not to be called from async code.
 ///
+/// `retention` is how long records are kept, where that is known: it counts where no gateway runs.
+///
 /// # Errors
 ///
 /// When it is not known whether it was done: the next start does the rest of what was begun.
+/// [`Unnoted::Terms`] when nothing was, because it is not known how long records must be kept.
 pub fn order(
     folder: &Path,
     config: Option<Config>,
-    retention: &Retention,
+    retention: Option<&Retention>,
     masker: impl FnOnce() -> Masker,
     order: &Order,
 ) -> Result<Ordered, Unnoted> {
@@ -105,7 +108,18 @@ pub fn order(
                 .enable_time()
                 .build()
                 .map_err(Unnoted::System)?;
-            let begun = runtime.block_on(begin(&recorder, &masker(), &principal, order));
+            let none = Retention::default();
+            let retention = match (retention, order.needs_terms()) {
+                (Some(retention), _) => retention,
+                (None, false) => &none,
+                (None, true) => {
+                    recorder.close();
+                    return Err(Unnoted::Terms);
+                }
+            };
+            let masker = masker();
+            let order = &order.masked(&masker);
+            let begun = runtime.block_on(begin(&recorder, &masker, &principal, order));
             let (exchange, recording) = begun.map_err(Unnoted::Book)?;
             let done = carry_out(&recorder, retention, &principal, order);
             conclude(&exchange, &done);
@@ -148,6 +162,7 @@ pub(super) async fn answer(
     who: &Principal,
     order: Order,
 ) -> Answer {
+    let order = order.masked(masker);
     let (exchange, recording) = match begin(recorder, masker, who, &order).await {
         Ok(begun) => begun,
         Err(error) => {
@@ -247,6 +262,36 @@ fn refusal(error: &Error) -> Option<&'static str> {
 const REFUSALS: [&str; 3] = ["held", "kept", "unknown_hold"];
 
 impl Order {
+    /// Whether it may only be carried out by who knows how long records must be kept.
+    const fn needs_terms(&self) -> bool {
+        match self {
+            Self::Erase {
+                override_minimum, ..
+            } => override_minimum.is_none(),
+            Self::Retain {} => true,
+            Self::Hold { .. } | Self::Release { .. } => false,
+        }
+    }
+
+    /// With its grounds and reasons masked: they stand in the log where nothing can be erased.
+    fn masked(&self, masker: &Masker) -> Self {
+        let redact = |text: &String| masker.redact("action", text).0.into_inner();
+        let mut order = self.clone();
+        match &mut order {
+            Self::Erase {
+                basis,
+                override_minimum,
+                ..
+            } => {
+                *basis = redact(basis);
+                *override_minimum = override_minimum.as_ref().map(redact);
+            }
+            Self::Hold { reason, .. } | Self::Release { reason, .. } => *reason = redact(reason),
+            Self::Retain {} => {}
+        }
+        order
+    }
+
     fn action(&self) -> Action {
         let of = |action: Action, of: &Of| match of {
             Of::Session(session) => action.with("session", session.to_string()),
@@ -299,5 +344,47 @@ impl std::fmt::Debug for Order {
 impl std::fmt::Debug for Of {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         Whom::from(self.clone()).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grounds_and_reasons_are_masked_and_whose_it_is_stays() {
+        let secret = ["ghp_", "0123456789abcdefghijABCDEFGHIJ012345"].concat();
+        let text = format!("because of {secret}");
+        let of = Of::Subject {
+            issuer: "ci".to_owned(),
+            subject: secret.clone(),
+        };
+        let orders = [
+            Order::Erase {
+                of: of.clone(),
+                basis: text.clone(),
+                override_minimum: Some(text.clone()),
+            },
+            Order::Hold {
+                of: of.clone(),
+                reason: text.clone(),
+            },
+            Order::Release {
+                hold: 1,
+                reason: text,
+            },
+        ];
+        for order in orders {
+            let mut masked = order.masked(&Masker::builtin());
+            if let Order::Erase { of: whose, .. } | Order::Hold { of: whose, .. } = &mut masked {
+                assert_eq!(*whose, of);
+                *whose = Of::Session(SessionId::derived([1; 16]));
+            }
+            let told = serde_json::to_string(&masked).unwrap();
+            assert!(
+                told.contains("because of") && !told.contains(&secret),
+                "{told}"
+            );
+        }
     }
 }

@@ -61,6 +61,8 @@ pub enum ViewAction {
     Verify,
     /// Replays some of it.
     Replay,
+    /// Looks at what would be destroyed, is held or was set aside.
+    Survey,
 }
 
 impl ViewAction {
@@ -78,13 +80,15 @@ impl ViewAction {
             Self::Evidence => "book.evidence",
             Self::Verify => "book.verify",
             Self::Replay => "book.replay",
+            Self::Survey => "book.survey",
         }
     }
 }
 
 /// More ids are not kept with a view; how many there were is.
 const IDS: usize = 100;
-/// A query is kept up to so many bytes.
+/// A query is kept up to so many bytes, and up to a space: half of a secret would not be known for one
+/// when it is masked.
 const QUERY: usize = 8 << 10;
 
 impl View {
@@ -105,10 +109,15 @@ impl View {
     #[must_use]
     pub fn query(mut self, query: impl Into<String>) -> Self {
         let mut query = query.into();
-        let end = (0..=QUERY.min(query.len()))
-            .rev()
-            .find(|at| query.is_char_boundary(*at));
-        query.truncate(end.unwrap_or_default());
+        if query.len() > QUERY {
+            let end = query
+                .char_indices()
+                .take_while(|(at, _)| *at <= QUERY)
+                .filter(|(_, letter)| letter.is_whitespace());
+            let end = end.last().map_or(0, |(at, _)| at);
+            query.truncate(end);
+            query.push_str(" (cut)");
+        }
         self.query = Some(query).filter(|query| !query.is_empty());
         self
     }

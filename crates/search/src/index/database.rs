@@ -95,18 +95,22 @@ fn kept(path: &Path) -> Result<Connection, Unusable> {
 /// Writes the file anew without what was taken out of the tables, and cuts its write-ahead log to
 /// nothing. FTS5 keeps the words of what was deleted until its segments are merged, and SQLite the
 /// pages that are free.
-pub(super) fn purge(connection: &Connection) -> rusqlite::Result<()> {
+///
+/// Tells whether it is done: the log cannot be cut while somebody reads what is older, and then the
+/// index stays stale and the next one who takes something in tries again.
+pub(super) fn purge(connection: &Connection) -> rusqlite::Result<bool> {
     connection.execute_batch(
         "DELETE FROM term WHERE NOT EXISTS (SELECT 1 FROM posting WHERE term = term.id);
          INSERT INTO text (text) VALUES ('optimize');
-         VACUUM;
-         UPDATE state SET stale = 0;",
+         VACUUM;",
     )?;
-    // What is still in it when somebody reads goes when the next one to purge or to close cuts it.
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-        row.get::<_, i64>(0)
-    })?;
-    Ok(())
+    let busy: i64 =
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if busy != 0 {
+        return Ok(false);
+    }
+    connection.execute("UPDATE state SET stale = 0", [])?;
+    Ok(true)
 }
 
 /// Begins anew, with empty tables.
@@ -138,7 +142,7 @@ fn version(connection: &Connection) -> rusqlite::Result<i32> {
 
 /// Another process takes in some thousand entries at a time.
 const BUSY: Duration = Duration::from_secs(60);
-const VERSION: i32 = 3;
+const VERSION: i32 = 4;
 /// "find".
 const APPLICATION: i32 = 0x6669_6e64;
 
@@ -246,6 +250,29 @@ mod tests {
                 .mode();
             assert_eq!(mode & 0o777, 0o600, "{file}");
         }
+    }
+
+    #[test]
+    fn what_somebody_still_reads_stays_to_be_purged() {
+        let dir = tempfile::tempdir().unwrap();
+        let (connection, _) = open(dir.path()).unwrap();
+        connection.busy_timeout(Duration::ZERO).unwrap();
+        connection
+            .execute("UPDATE state SET stale = 1", [])
+            .unwrap();
+        let stale = |connection: &Connection| -> bool {
+            let sql = "SELECT stale FROM state";
+            connection.query_row(sql, [], |row| row.get(0)).unwrap()
+        };
+
+        let (mut other, _) = open(dir.path()).unwrap();
+        let reading = other.transaction().unwrap();
+        assert!(stale(&reading));
+        assert!(!purge(&connection).unwrap());
+        assert!(stale(&connection));
+        drop(reading);
+        assert!(purge(&connection).unwrap());
+        assert!(!stale(&connection));
     }
 
     #[test]

@@ -37,10 +37,9 @@ pub(super) fn catch_up(
             memory.last(from);
             for summary in book.window(from..to)? {
                 // Between the two it may have been erased.
-                let Some(record) = book.exchange(&summary.id.to_string())? else {
+                let Some(facts) = facts(book, &summary, prices, &mut caught)? else {
                     continue;
                 };
-                let facts = Facts::of(&record, prices);
                 Filler {
                     index: &change,
                     memory: &mut memory,
@@ -52,7 +51,7 @@ pub(super) fn catch_up(
             let erased = book.erased_in(from..to)?;
             if !erased.is_empty() {
                 memory = Memory::default();
-                erase(&change, &mut memory, book, prices, &erased)?;
+                erase(&change, &mut memory, book, prices, &erased, &mut caught)?;
             }
             memory.write_uses(&change)?;
             let anchor = book.leaf_at(to - 1)?;
@@ -64,10 +63,65 @@ pub(super) fn catch_up(
         change.commit()?;
         memory.at = to;
     }
-    if index.query_row("SELECT stale FROM state", [], |row| row.get(0))? {
-        database::purge(index)?;
-    }
+    caught.left = !is_clean(index)?;
     Ok(caught)
+}
+
+/// Whether nothing that was erased is left in the file, after a try to make it so.
+fn is_clean(index: &Connection) -> Result<bool, Error> {
+    let stale: bool = index.query_row("SELECT stale FROM state", [], |row| row.get(0))?;
+    Ok(!stale || database::purge(index)?)
+}
+
+/// Takes out all there is of exchanges of which something was erased since the index ends. What the
+/// book still has of them is taken in with what comes after it.
+pub(super) fn forget_erased(index: &mut Connection, book: &Reader) -> Result<bool, Error> {
+    let fits = fits(index, book)?;
+    if !fits {
+        database::clear(index)?;
+    }
+    let erased = book.erased_in(cursor(index)?..book.size()?)?;
+    let change = index.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut gone = !fits;
+    for summary in &erased {
+        let intent = signed(summary.index)?;
+        gone |= remove(&change, intent)?;
+        change
+            .prepare_cached("DELETE FROM seen WHERE exchange = ?1")?
+            .execute([intent])?;
+    }
+    if gone {
+        change.execute("UPDATE state SET stale = 1", [])?;
+    }
+    change.commit()?;
+    is_clean(index)
+}
+
+/// The facts of an exchange; `None` if it is not in the book any more.
+fn facts(
+    book: &Reader,
+    summary: &Summary,
+    prices: &Prices,
+    caught: &mut Caught,
+) -> Result<Option<Facts>, Error> {
+    use tollbook_recording::ErrorKind::Corrupt;
+
+    let record = match book.exchange(&summary.id.to_string()) {
+        Ok(Some(record)) => record,
+        Ok(None) => return Ok(None),
+        // One that is damaged must not keep the others from being found.
+        Err(error) if *error.kind() == Corrupt => {
+            caught.damaged += 1;
+            return Ok(Some(Facts::of_row(summary, prices)));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    // Taken in without what it says, it would pass for one that has been looked at, and a secret in
+    // it for one that was never seen.
+    if let Some(why) = record["unavailable"]["why"].as_str() {
+        return Err(Error::because(ErrorKind::Locked, why));
+    }
+    Ok(Some(Facts::of(&record, prices)))
 }
 
 /// Takes in what the book still has of exchanges of which something was erased, which may be all but
@@ -78,6 +132,7 @@ fn erase(
     book: &Reader,
     prices: &Prices,
     erased: &[Summary],
+    caught: &mut Caught,
 ) -> Result<(), Error> {
     index.execute("UPDATE state SET stale = 1", [])?;
     for summary in erased {
@@ -88,8 +143,7 @@ fn erase(
             .execute([intent])?;
     }
     for summary in erased {
-        if let Some(record) = book.exchange(&summary.id.to_string())? {
-            let facts = Facts::of(&record, prices);
+        if let Some(facts) = facts(book, summary, prices, caught)? {
             Filler { index, memory }.exchange(signed(summary.index)?, &facts)?;
         }
     }
@@ -282,13 +336,13 @@ impl Filler<'_, '_> {
     }
 }
 
-/// Takes an exchange out, but for what it was the first to say.
-fn remove(index: &Transaction<'_>, intent: i64) -> Result<(), Error> {
+/// Takes an exchange out, but for what it was the first to say. Tells whether it was there.
+fn remove(index: &Transaction<'_>, intent: i64) -> Result<bool, Error> {
     let gone = index
         .prepare_cached("DELETE FROM exchange WHERE intent = ?1")?
         .execute([intent])?;
     if gone == 0 {
-        return Ok(());
+        return Ok(false);
     }
     index
         .prepare_cached(
@@ -302,5 +356,5 @@ fn remove(index: &Transaction<'_>, intent: i64) -> Result<(), Error> {
     index
         .prepare_cached("DELETE FROM text WHERE rowid = ?1")?
         .execute([intent])?;
-    Ok(())
+    Ok(true)
 }

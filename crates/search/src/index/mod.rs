@@ -41,6 +41,11 @@ pub struct Caught {
     pub exchanges: u64,
     /// Whether what was there did not fit the book and was made anew.
     pub rebuilt: bool,
+    /// Exchanges whose records are damaged. They are found by what the lists of the book have of them.
+    pub damaged: u64,
+    /// Whether the file still has what was erased, because somebody reads in it: the next one to take
+    /// something in tries again.
+    pub left: bool,
 }
 
 impl Index {
@@ -89,7 +94,10 @@ impl Index {
     ///
     /// # Errors
     ///
-    /// When the book cannot be read or the index not be written.
+    /// When the book cannot be read or the index not be written. [`ErrorKind::Locked`] when the book's
+    /// keys do not open a record: it is not passed over, so that it is found when the keys are there.
+    ///
+    /// [`ErrorKind::Locked`]: crate::ErrorKind::Locked
     pub fn catch_up(&self, book: &Reader) -> Result<Caught, Error> {
         self.catch_up_by(book, u64::MAX)
     }
@@ -102,6 +110,20 @@ impl Index {
     /// Those of [`catch_up`](Self::catch_up).
     pub fn catch_up_by(&self, book: &Reader, entries: u64) -> Result<Caught, Error> {
         fill::catch_up(&mut self.lock(), book, &self.prices, entries)
+    }
+
+    /// Forgets what was erased from the book since something was taken in last, and takes nothing in:
+    /// it needs no keys. Tells whether nothing of it is left in the file; if something is, because
+    /// somebody reads in it, try again.
+    ///
+    /// What the book still has of an exchange of which something was erased is found again after
+    /// [`catch_up`](Self::catch_up).
+    ///
+    /// # Errors
+    ///
+    /// When the book cannot be read or the index not be written.
+    pub fn forget_erased(&self, book: &Reader) -> Result<bool, Error> {
+        fill::forget_erased(&mut self.lock(), book)
     }
 
     /// How many entries of the book's log were not taken in yet.

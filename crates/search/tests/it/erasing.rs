@@ -58,6 +58,12 @@ async fn nothing_of_an_erased_subject_is_left_in_the_index() {
     assert_eq!(erased.await.unwrap().unwrap().exchanges, 1);
 
     let (reader, index) = (book.reader(), book.index());
+    // It takes no more than that to forget it,
+    assert!(index.forget_erased(&reader).unwrap());
+    assert!(index.behind(&reader).unwrap() > 0);
+    assert!(!is_in(&book, "quetzalcoatl") && !is_in(&book, "repo:acme/gone"));
+    assert!(is_in(&book, "huitzilopochtli"));
+    // and to find again what is left.
     index.catch_up(&reader).unwrap();
     assert_eq!(find(&index, &reader, "quetzalcoatl"), [""; 0]);
     assert_eq!(find(&index, &reader, "subject:\"repo:acme/gone\""), [""; 0]);

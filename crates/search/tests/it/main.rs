@@ -8,5 +8,6 @@
 
 mod erasing;
 mod finding;
+mod sealed;
 mod support;
 mod telling;

@@ -8,7 +8,7 @@ use tollbook_exchange::{
     Action, Decision, Exchange, ExchangeId, Finding, Masked, Operator, Outcome, Principal,
     PrincipalKind, SessionId, Timestamp, Verdict,
 };
-use tollbook_recording::{Config, Reader, Recorder};
+use tollbook_recording::{Config, Filter, Reader, Recorder};
 use tollbook_search::{Clock, Index, Query};
 
 pub(crate) struct Book {
@@ -46,6 +46,15 @@ impl Book {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let recorder = Recorder::open(Config::new(dir.path(), "search.example/log")).unwrap();
+        Self { recorder, dir }
+    }
+
+    /// One whose top key is in this file.
+    pub(crate) fn with_key(file: &std::path::Path) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::new(dir.path(), "search.example/log");
+        config.keys = tollbook_recording::KeySource::file(file);
+        let recorder = Recorder::open(config).unwrap();
         Self { recorder, dir }
     }
 
@@ -105,9 +114,10 @@ impl Book {
 
     pub(crate) async fn written(&self, id: ExchangeId) {
         let reader = self.reader();
+        let filter = Filter::default();
         for _ in 0..1_000 {
-            let record = reader.exchange(&id.to_string()).unwrap().unwrap();
-            if !record["outcome"].is_null() {
+            let all = reader.exchanges(&filter).unwrap();
+            if all.iter().any(|one| one.id == id && one.outcome.is_some()) {
                 return;
             }
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
