@@ -1,6 +1,7 @@
 //! From the book to what is sent.
 
 use serde_json::Value;
+use tokio::time::Instant;
 use tollbook_budget::Prices;
 use tollbook_exchange::{ExchangeId, Timestamp};
 use tollbook_recording::{ErrorKind as BookErrorKind, Reader, Summary};
@@ -35,6 +36,20 @@ pub(crate) struct Batch {
 pub(crate) struct Part {
     pub(crate) items: Vec<Item>,
     pub(crate) delivery: Delivery,
+    /// When it was read from the book.
+    pub(crate) read: Instant,
+    /// How often the other side refused it.
+    pub(crate) refusals: u32,
+}
+
+/// What is there, by now, of some records.
+#[derive(Debug, Default)]
+pub(crate) struct Again {
+    pub(crate) parts: Vec<Part>,
+    /// What the book has and cannot be read.
+    pub(crate) broken: Vec<Item>,
+    /// How many of them are gone.
+    pub(crate) gone: u64,
 }
 
 /// A record's place in the book.
@@ -60,7 +75,7 @@ enum Found {
     Record(Box<Value>),
     /// It was erased.
     Gone,
-    /// It is there, and it is damaged.
+    /// It is there, and it is damaged, or its key is missing.
     Broken,
 }
 
@@ -115,41 +130,53 @@ impl Source {
         })
     }
 
-    /// The same records in two halves, and how many of them are gone by now.
-    pub(crate) fn halves(&self, part: &Part) -> Result<(Vec<Part>, u64), Error> {
-        let (mut parts, mut gone) = (Vec::new(), 0);
-        let (first, second) = part.items.split_at(part.items.len() / 2);
-        for half in [first, second] {
-            let mut packer = Packer::new(self);
-            for item in half {
-                match self.find(item.exchange)? {
-                    Found::Record(record) => packer.push(*item, *record)?,
-                    Found::Gone | Found::Broken => gone += 1,
-                }
+    /// The same records, as the book has them by now.
+    pub(crate) fn again(&self, items: &[Item]) -> Result<Again, Error> {
+        let mut again = Again::default();
+        let mut packer = Packer::new(self);
+        for item in items {
+            match self.find(item.exchange)? {
+                Found::Record(record) => packer.push(*item, *record)?,
+                Found::Gone => again.gone += 1,
+                Found::Broken => again.broken.push(*item),
             }
-            parts.extend(packer.finish()?);
         }
-        Ok((parts, gone))
+        again.parts = packer.finish()?;
+        Ok(again)
     }
 
-    /// One record by itself; `None` if it is gone.
-    pub(crate) fn one(&self, index: u64, exchange: ExchangeId) -> Result<Option<Part>, Error> {
-        let Found::Record(record) = self.find(exchange)? else {
-            return Ok(None);
+    /// The same records in two halves, as the book has them by now.
+    pub(crate) fn halves(&self, items: &[Item]) -> Result<Again, Error> {
+        let (first, second) = items.split_at(items.len() / 2);
+        let (mut both, second) = (self.again(first)?, self.again(second)?);
+        both.parts.extend(second.parts);
+        both.broken.extend(second.broken);
+        both.gone += second.gone;
+        Ok(both)
+    }
+
+    /// One record by itself, of which no more is known than this.
+    pub(crate) fn one(&self, index: u64, exchange: ExchangeId) -> Result<Again, Error> {
+        let mut item = Item {
+            index,
+            exchange,
+            ended: Timestamp::from_micros(0),
         };
-        let ended = record["ended"]
-            .as_str()
-            .and_then(|ended| ended.parse().ok());
-        let mut packer = Packer::new(self);
-        packer.push(
-            Item {
-                index,
-                exchange,
-                ended: ended.unwrap_or(Timestamp::from_micros(0)),
-            },
-            *record,
-        )?;
-        Ok(packer.finish()?.pop())
+        let mut again = Again::default();
+        match self.find(exchange)? {
+            Found::Gone => again.gone = 1,
+            Found::Broken => again.broken.push(item),
+            Found::Record(record) => {
+                let ended = record["ended"].as_str();
+                if let Some(ended) = ended.and_then(|ended| ended.parse().ok()) {
+                    item.ended = ended;
+                }
+                let mut packer = Packer::new(self);
+                packer.push(item, *record)?;
+                again.parts = packer.finish()?;
+            }
+        }
+        Ok(again)
     }
 
     fn find(&self, exchange: ExchangeId) -> Result<Found, Error> {
@@ -202,6 +229,7 @@ struct Packer<'a> {
     /// About how many bytes the records have.
     size: usize,
     hour: Option<i64>,
+    read: Instant,
 }
 
 impl<'a> Packer<'a> {
@@ -219,6 +247,8 @@ impl<'a> Packer<'a> {
             records: 0,
             size: 0,
             hour: None,
+            // Before anything is read: what is erased meanwhile counts as erased later.
+            read: Instant::now(),
         }
     }
 
@@ -277,7 +307,12 @@ impl<'a> Packer<'a> {
             media_type: self.options.format.media_type(),
             format: self.options.format.as_str(),
         };
-        self.parts.push(Part { items, delivery });
+        self.parts.push(Part {
+            items,
+            delivery,
+            read: self.read,
+            refusals: 0,
+        });
         Ok(())
     }
 }
