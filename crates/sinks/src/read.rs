@@ -66,6 +66,8 @@ pub(crate) struct Item {
 pub(crate) struct Source {
     pub(crate) book: Reader,
     pub(crate) origin: String,
+    /// What tells the book from another one of this origin.
+    pub(crate) first: String,
     pub(crate) prices: Prices,
     pub(crate) sink: Sink,
 }
@@ -80,8 +82,9 @@ enum Found {
 }
 
 impl Source {
-    /// What comes at `from` or after. With `planned`, all up to there and nothing more: what was
-    /// going to be sent before a crash.
+    /// What comes at `from` or after. With `planned`, nothing beyond it: what was going to be sent
+    /// before a crash. That is all of it unless the options have changed; a batch has its limits also
+    /// then.
     pub(crate) fn next(&self, from: u64, planned: Option<u64>) -> Result<Batch, Error> {
         let options = &self.sink.options;
         let size = self.book.size()?;
@@ -89,7 +92,7 @@ impl Source {
         let clock = QueryClock::utc();
         let mut packer = Packer::new(self);
         let (mut at, mut skipped, mut broken) = (from, 0, Vec::new());
-        'reading: while at < end && (planned.is_some() || at - from < STRETCH) {
+        'reading: while at < end && at - from < STRETCH {
             let to = end.min(at.saturating_add(WINDOW));
             for summary in self.book.window(at..to)? {
                 // What is under way comes again with the entry that closes it.
@@ -99,7 +102,7 @@ impl Source {
                 {
                     continue;
                 }
-                if planned.is_none() && packer.is_full(item) {
+                if packer.is_full(item) {
                     at = item.index;
                     break 'reading;
                 }
@@ -181,7 +184,7 @@ impl Source {
 
     fn find(&self, exchange: ExchangeId) -> Result<Found, Error> {
         match self.book.exchange(&exchange.to_string()) {
-            Ok(Some(record)) => judge(record),
+            Ok(Some(record)) => judge(record, self.book.locked().is_some()),
             Ok(None) => Ok(Found::Gone),
             // One that is damaged must not keep all others waiting.
             Err(error) if *error.kind() == BookErrorKind::Corrupt => Ok(Found::Broken),
@@ -192,10 +195,14 @@ impl Source {
 
 /// What a record is to a sink. One of which only the contents were erased is sent, and says so.
 ///
-/// What cannot be opened for now is not sent without what it has: the sink waits for the keys.
-fn judge(record: Value) -> Result<Found, Error> {
+/// What cannot be opened is not sent without what it has. Where no key can be had the sink waits for
+/// them; the one record whose key is missing is set aside, so that the others need not wait.
+fn judge(record: Value, locked: bool) -> Result<Found, Error> {
     if record.get("unavailable").is_some_and(|why| !why.is_null()) {
-        return Err(ErrorKind::Unavailable.into());
+        return match locked {
+            true => Err(ErrorKind::Unavailable.into()),
+            false => Ok(Found::Broken),
+        };
     }
     let erased = record["erased"]["classes"].as_array();
     if erased.is_some_and(|classes| classes.iter().any(|class| class == "metadata")) {
@@ -216,7 +223,7 @@ fn item(summary: &Summary) -> Option<Item> {
 /// Puts records together as the sink takes them.
 struct Packer<'a> {
     options: &'a Options,
-    origin: &'a str,
+    source: &'a Source,
     prices: &'a Prices,
     shape: Shape,
     by_hour: bool,
@@ -236,7 +243,7 @@ impl<'a> Packer<'a> {
     fn new(source: &'a Source) -> Self {
         Self {
             options: &source.sink.options,
-            origin: &source.origin,
+            source,
             prices: &source.prices,
             shape: source.sink.target.shape(),
             by_hour: source.sink.target.by_hour(),
@@ -298,7 +305,9 @@ impl<'a> Packer<'a> {
             return Ok(());
         };
         let delivery = Delivery {
-            origin: self.origin.to_owned(),
+            sink: self.source.sink.name.clone(),
+            book: self.source.first.clone(),
+            origin: self.source.origin.clone(),
             first: first.index,
             last: last.index,
             records: items.len(),
@@ -324,7 +333,12 @@ fn hour(time: Timestamp) -> i64 {
 /// About how many bytes a record takes: what was said is most of it, and the answer is there as text
 /// and as events.
 fn weight(record: &Value) -> usize {
-    let length = |side: &str| record[side]["body"].as_str().map_or(0, str::len);
+    let length = |side: &str| {
+        let body = &record[side]["body"];
+        // What is no text stands there as `{"base64": …}`.
+        let text = body.as_str().or_else(|| body["base64"].as_str());
+        text.map_or(0, str::len)
+    };
     let sum = length("request").saturating_add(length("response").saturating_mul(2));
     sum.saturating_add(2_048)
 }
@@ -338,13 +352,27 @@ mod tests {
     #[test]
     fn what_was_erased_is_gone_and_what_is_closed_is_waited_for() {
         let erased = |classes: Value| json!({ "id": "a", "erased": { "classes": classes } });
-        assert!(matches!(judge(json!({ "id": "a" })), Ok(Found::Record(_))));
+        assert!(matches!(
+            judge(json!({ "id": "a" }), false),
+            Ok(Found::Record(_))
+        ));
         let contents = erased(json!(["request", "answer"]));
-        assert!(matches!(judge(contents), Ok(Found::Record(_))));
+        assert!(matches!(judge(contents, false), Ok(Found::Record(_))));
         let all = erased(json!(["metadata", "request", "answer"]));
-        assert!(matches!(judge(all), Ok(Found::Gone)));
+        assert!(matches!(judge(all, false), Ok(Found::Gone)));
         let closed = json!({ "id": "a", "unavailable": { "classes": ["answer"], "why": "…" } });
-        let waits = judge(closed).map(|_| ());
+        let waits = judge(closed.clone(), true).map(|_| ());
         assert_eq!(waits.unwrap_err().kind(), &ErrorKind::Unavailable);
+        // One scope whose key is missing stands in nobody's way.
+        assert!(matches!(judge(closed, false), Ok(Found::Broken)));
+    }
+
+    #[test]
+    fn what_is_no_text_has_its_weight() {
+        let record = |body: Value| json!({ "response": { "body": body } });
+        let text = weight(&record(json!("x".repeat(5_000))));
+        let bytes = weight(&record(json!({ "base64": "x".repeat(5_000) })));
+        assert_eq!(text, bytes);
+        assert!(bytes > 10_000);
     }
 }

@@ -218,11 +218,11 @@ impl Worker {
                     continue;
                 }
                 let tries = self.source.sink.options.tries;
-                if part.refusals >= tries && self.streak < STREAK {
+                if part.refusals >= tries && (failure.itself || self.streak < STREAK) {
                     for item in &part.items {
                         self.put_aside(item, tries, &failure.to_string()).await?;
                     }
-                    self.streak += 1;
+                    self.streak += u32::from(!failure.itself);
                     self.well().await;
                     continue;
                 }

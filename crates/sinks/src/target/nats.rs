@@ -15,8 +15,8 @@ use crate::{BoxFuture, Deliver, Delivery, Error, ErrorKind, Failure, Shape};
 /// Publishes each record to a subject that a stream listens to, and waits until the stream says that
 /// it has it.
 ///
-/// `Nats-Msg-Id` is the log's origin and the record's index: within the stream's window for
-/// duplicates a record that comes again is taken once. How safe a record is that the stream has is
+/// `Nats-Msg-Id` is the sink's name, eight digits of the book's first hash, the log's origin and the
+/// record's index: within the stream's window for duplicates a record that comes again is taken once. How safe a record is that the stream has is
 /// the server's affair: without `sync_interval: always` or replicas it writes to disk later.
 pub struct NatsTarget {
     address: Address,
@@ -73,6 +73,11 @@ impl NatsTarget {
             .name("tollbook")
             .connection_timeout(CONNECT_LIMIT)
             .require_tls(!self.address.is_plain("tls"));
+        if self.address.is_plain("tls") && !self.trust.plain {
+            // Those that a server of this machine names may be on others, where nothing goes in the
+            // clear.
+            options = options.ignore_discovered_servers();
+        }
         if let Some(file) = &self.trust.ca_file {
             options = options.add_root_certificates(file.clone());
         }
@@ -108,7 +113,7 @@ impl Deliver for NatsTarget {
         Box::pin(async move {
             let context = self.context.get_or_try_init(|| self.connect()).await?;
             let mut headers = HeaderMap::new();
-            headers.insert("Nats-Msg-Id", delivery.key());
+            headers.insert("Nats-Msg-Id", id(delivery));
             headers.insert("Content-Type", delivery.media_type);
             let published = context
                 .publish_with_headers(self.subject.clone(), headers, delivery.bytes.clone())
@@ -121,10 +126,16 @@ impl Deliver for NatsTarget {
     }
 }
 
+/// The stream's duplicates are those of all who publish to it: another sink's record, or that of
+/// another book of the same name, is none.
+fn id(delivery: &Delivery) -> String {
+    format!("{}/{}/{}", delivery.sink, delivery.book, delivery.key())
+}
+
 fn judged(kind: PublishErrorKind) -> Failure {
     match kind {
         PublishErrorKind::MaxPayloadExceeded => {
-            Failure::refused("the record is larger than the server takes")
+            Failure::refused("the record is larger than the server takes").of_the_record()
         }
         PublishErrorKind::StreamNotFound => Failure::again("no stream listens to the subject"),
         PublishErrorKind::TimedOut => Failure::again("the stream did not say that it has it"),
