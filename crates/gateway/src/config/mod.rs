@@ -40,6 +40,7 @@ pub(crate) use mistake::nearest;
 pub use mistake::{Located, Mistake, Mistakes};
 pub use record::RecordConfig;
 pub use search::SearchConfig;
+pub(crate) use sink::place;
 pub use sink::{SinkConfig, SinkTo};
 use tollbook_recording::{Retention, Terms};
 use toml::de::DeTable;
@@ -152,15 +153,17 @@ impl Config {
 
         let root = Section::root(&notes, document.get_ref());
         let gateway = GatewayConfig::read(root.table("gateway"), folder);
+        let keys = root.table("keys");
+        let sealed = keys.has("recipient");
         let retention = retention::read(root.table("retention"), &Terms::default());
         let mut config = Self {
             search: SearchConfig::read(root.table("search")),
             record: RecordConfig::read(root.table("record"), folder, &gateway.data),
-            keys: keys::read(root.table("keys"), folder),
+            keys: keys::read(keys, folder),
             retention,
             witness: WitnessService::read(root.table("witness"), &gateway.name),
             sinks: named(root.tables("sink"), "sink", |section| {
-                SinkConfig::read(section, folder, &gateway.data)
+                SinkConfig::read(section, folder, &gateway.data, sealed)
             }),
             gateway,
             issuers: named(root.tables("issuer"), "issuer", |section| {
