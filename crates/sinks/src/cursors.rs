@@ -176,7 +176,10 @@ impl Cursors {
     pub fn retry(&self, sink: &str, index: Option<u64>) -> Result<u64, Error> {
         let index = index.map(signed).transpose()?;
         let changed = self.lock().execute(
-            "UPDATE aside SET again = 1 WHERE sink = ?1 AND (?2 IS NULL OR idx = ?2)",
+            // What is from another book stays: an index there is another record here, and the sink
+            // would never come to it.
+            "UPDATE aside SET again = 1 WHERE sink = ?1 AND (?2 IS NULL OR idx = ?2)
+             AND origin = (SELECT origin FROM sink WHERE name = ?1)",
             params![sink, index],
         )?;
         Ok(u64::try_from(changed).unwrap_or(u64::MAX))
@@ -469,6 +472,9 @@ mod tests {
         assert_eq!(cursors.wanted("s", "a").unwrap().len(), 1);
         assert!(cursors.wanted("s", "another").unwrap().is_empty());
         assert_eq!(cursors.retry("s", None).unwrap(), 2);
+        cursors.rebase("s", "another").unwrap();
+        assert_eq!(cursors.retry("s", None).unwrap(), 0, "of another log");
+        cursors.rebase("s", "a").unwrap();
         cursors.taken_back("s", &record(4), true).unwrap();
         assert_eq!(cursors.wanted("s", "a").unwrap().len(), 1);
         assert_eq!(cursors.state("s").unwrap().unwrap().sent, 1);

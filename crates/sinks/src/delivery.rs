@@ -12,6 +12,11 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Delivery {
+    /// The name of the sink that sends them.
+    pub sink: String,
+    /// What tells the book from another one of the same name: the beginning of the hash of its first
+    /// entry, eight hexadecimal digits.
+    pub book: String,
     /// The name of the log that they are from.
     pub origin: String,
     /// The index of the first record's last entry.
@@ -90,6 +95,8 @@ pub trait Deliver: Send + Sync + fmt::Debug + 'static {
 #[must_use]
 pub struct Failure {
     pub(crate) refused: bool,
+    /// Whatever the other side would say of any other record.
+    pub(crate) itself: bool,
     pub(crate) after: Option<Duration>,
     why: &'static str,
     status: Option<u16>,
@@ -100,6 +107,7 @@ impl Failure {
     pub const fn again(why: &'static str) -> Self {
         Self {
             refused: false,
+            itself: false,
             after: None,
             why,
             status: None,
@@ -112,6 +120,13 @@ impl Failure {
             refused: true,
             ..Self::again(why)
         }
+    }
+
+    /// It is about this record and no other, such as its size: however many of them follow each other,
+    /// the other side is not wrong.
+    pub const fn of_the_record(mut self) -> Self {
+        self.itself = true;
+        self
     }
 
     /// With the status that the other side answered.

@@ -1,6 +1,7 @@
 //! From the book to what is sent.
 
 use serde_json::Value;
+use tokio::time::Instant;
 use tollbook_budget::Prices;
 use tollbook_exchange::{ExchangeId, Timestamp};
 use tollbook_recording::{ErrorKind as BookErrorKind, Reader, Summary};
@@ -35,6 +36,20 @@ pub(crate) struct Batch {
 pub(crate) struct Part {
     pub(crate) items: Vec<Item>,
     pub(crate) delivery: Delivery,
+    /// When it was read from the book.
+    pub(crate) read: Instant,
+    /// How often the other side refused it.
+    pub(crate) refusals: u32,
+}
+
+/// What is there, by now, of some records.
+#[derive(Debug, Default)]
+pub(crate) struct Again {
+    pub(crate) parts: Vec<Part>,
+    /// What the book has and cannot be read.
+    pub(crate) broken: Vec<Item>,
+    /// How many of them are gone.
+    pub(crate) gone: u64,
 }
 
 /// A record's place in the book.
@@ -51,6 +66,8 @@ pub(crate) struct Item {
 pub(crate) struct Source {
     pub(crate) book: Reader,
     pub(crate) origin: String,
+    /// What tells the book from another one of this origin.
+    pub(crate) first: String,
     pub(crate) prices: Prices,
     pub(crate) sink: Sink,
 }
@@ -60,13 +77,14 @@ enum Found {
     Record(Box<Value>),
     /// It was erased.
     Gone,
-    /// It is there, and it is damaged.
+    /// It is there, and it is damaged, or its key is missing.
     Broken,
 }
 
 impl Source {
-    /// What comes at `from` or after. With `planned`, all up to there and nothing more: what was
-    /// going to be sent before a crash.
+    /// What comes at `from` or after. With `planned`, nothing beyond it: what was going to be sent
+    /// before a crash. That is all of it unless the options have changed; a batch has its limits also
+    /// then.
     pub(crate) fn next(&self, from: u64, planned: Option<u64>) -> Result<Batch, Error> {
         let options = &self.sink.options;
         let size = self.book.size()?;
@@ -74,7 +92,7 @@ impl Source {
         let clock = QueryClock::utc();
         let mut packer = Packer::new(self);
         let (mut at, mut skipped, mut broken) = (from, 0, Vec::new());
-        'reading: while at < end && (planned.is_some() || at - from < STRETCH) {
+        'reading: while at < end && at - from < STRETCH {
             let to = end.min(at.saturating_add(WINDOW));
             for summary in self.book.window(at..to)? {
                 // What is under way comes again with the entry that closes it.
@@ -84,7 +102,7 @@ impl Source {
                 {
                     continue;
                 }
-                if planned.is_none() && packer.is_full(item) {
+                if packer.is_full(item) {
                     at = item.index;
                     break 'reading;
                 }
@@ -115,46 +133,58 @@ impl Source {
         })
     }
 
-    /// The same records in two halves, and how many of them are gone by now.
-    pub(crate) fn halves(&self, part: &Part) -> Result<(Vec<Part>, u64), Error> {
-        let (mut parts, mut gone) = (Vec::new(), 0);
-        let (first, second) = part.items.split_at(part.items.len() / 2);
-        for half in [first, second] {
-            let mut packer = Packer::new(self);
-            for item in half {
-                match self.find(item.exchange)? {
-                    Found::Record(record) => packer.push(*item, *record)?,
-                    Found::Gone | Found::Broken => gone += 1,
-                }
+    /// The same records, as the book has them by now.
+    pub(crate) fn again(&self, items: &[Item]) -> Result<Again, Error> {
+        let mut again = Again::default();
+        let mut packer = Packer::new(self);
+        for item in items {
+            match self.find(item.exchange)? {
+                Found::Record(record) => packer.push(*item, *record)?,
+                Found::Gone => again.gone += 1,
+                Found::Broken => again.broken.push(*item),
             }
-            parts.extend(packer.finish()?);
         }
-        Ok((parts, gone))
+        again.parts = packer.finish()?;
+        Ok(again)
     }
 
-    /// One record by itself; `None` if it is gone.
-    pub(crate) fn one(&self, index: u64, exchange: ExchangeId) -> Result<Option<Part>, Error> {
-        let Found::Record(record) = self.find(exchange)? else {
-            return Ok(None);
+    /// The same records in two halves, as the book has them by now.
+    pub(crate) fn halves(&self, items: &[Item]) -> Result<Again, Error> {
+        let (first, second) = items.split_at(items.len() / 2);
+        let (mut both, second) = (self.again(first)?, self.again(second)?);
+        both.parts.extend(second.parts);
+        both.broken.extend(second.broken);
+        both.gone += second.gone;
+        Ok(both)
+    }
+
+    /// One record by itself, of which no more is known than this.
+    pub(crate) fn one(&self, index: u64, exchange: ExchangeId) -> Result<Again, Error> {
+        let mut item = Item {
+            index,
+            exchange,
+            ended: Timestamp::from_micros(0),
         };
-        let ended = record["ended"]
-            .as_str()
-            .and_then(|ended| ended.parse().ok());
-        let mut packer = Packer::new(self);
-        packer.push(
-            Item {
-                index,
-                exchange,
-                ended: ended.unwrap_or(Timestamp::from_micros(0)),
-            },
-            *record,
-        )?;
-        Ok(packer.finish()?.pop())
+        let mut again = Again::default();
+        match self.find(exchange)? {
+            Found::Gone => again.gone = 1,
+            Found::Broken => again.broken.push(item),
+            Found::Record(record) => {
+                let ended = record["ended"].as_str();
+                if let Some(ended) = ended.and_then(|ended| ended.parse().ok()) {
+                    item.ended = ended;
+                }
+                let mut packer = Packer::new(self);
+                packer.push(item, *record)?;
+                again.parts = packer.finish()?;
+            }
+        }
+        Ok(again)
     }
 
     fn find(&self, exchange: ExchangeId) -> Result<Found, Error> {
         match self.book.exchange(&exchange.to_string()) {
-            Ok(Some(record)) => judge(record),
+            Ok(Some(record)) => judge(record, self.book.locked().is_some()),
             Ok(None) => Ok(Found::Gone),
             // One that is damaged must not keep all others waiting.
             Err(error) if *error.kind() == BookErrorKind::Corrupt => Ok(Found::Broken),
@@ -165,10 +195,14 @@ impl Source {
 
 /// What a record is to a sink. One of which only the contents were erased is sent, and says so.
 ///
-/// What cannot be opened for now is not sent without what it has: the sink waits for the keys.
-fn judge(record: Value) -> Result<Found, Error> {
+/// What cannot be opened is not sent without what it has. Where no key can be had the sink waits for
+/// them; the one record whose key is missing is set aside, so that the others need not wait.
+fn judge(record: Value, locked: bool) -> Result<Found, Error> {
     if record.get("unavailable").is_some_and(|why| !why.is_null()) {
-        return Err(ErrorKind::Unavailable.into());
+        return match locked {
+            true => Err(ErrorKind::Unavailable.into()),
+            false => Ok(Found::Broken),
+        };
     }
     let erased = record["erased"]["classes"].as_array();
     if erased.is_some_and(|classes| classes.iter().any(|class| class == "metadata")) {
@@ -189,7 +223,7 @@ fn item(summary: &Summary) -> Option<Item> {
 /// Puts records together as the sink takes them.
 struct Packer<'a> {
     options: &'a Options,
-    origin: &'a str,
+    source: &'a Source,
     prices: &'a Prices,
     shape: Shape,
     by_hour: bool,
@@ -202,13 +236,14 @@ struct Packer<'a> {
     /// About how many bytes the records have.
     size: usize,
     hour: Option<i64>,
+    read: Instant,
 }
 
 impl<'a> Packer<'a> {
     fn new(source: &'a Source) -> Self {
         Self {
             options: &source.sink.options,
-            origin: &source.origin,
+            source,
             prices: &source.prices,
             shape: source.sink.target.shape(),
             by_hour: source.sink.target.by_hour(),
@@ -219,6 +254,8 @@ impl<'a> Packer<'a> {
             records: 0,
             size: 0,
             hour: None,
+            // Before anything is read: what is erased meanwhile counts as erased later.
+            read: Instant::now(),
         }
     }
 
@@ -268,7 +305,9 @@ impl<'a> Packer<'a> {
             return Ok(());
         };
         let delivery = Delivery {
-            origin: self.origin.to_owned(),
+            sink: self.source.sink.name.clone(),
+            book: self.source.first.clone(),
+            origin: self.source.origin.clone(),
             first: first.index,
             last: last.index,
             records: items.len(),
@@ -277,7 +316,12 @@ impl<'a> Packer<'a> {
             media_type: self.options.format.media_type(),
             format: self.options.format.as_str(),
         };
-        self.parts.push(Part { items, delivery });
+        self.parts.push(Part {
+            items,
+            delivery,
+            read: self.read,
+            refusals: 0,
+        });
         Ok(())
     }
 }
@@ -289,7 +333,12 @@ fn hour(time: Timestamp) -> i64 {
 /// About how many bytes a record takes: what was said is most of it, and the answer is there as text
 /// and as events.
 fn weight(record: &Value) -> usize {
-    let length = |side: &str| record[side]["body"].as_str().map_or(0, str::len);
+    let length = |side: &str| {
+        let body = &record[side]["body"];
+        // What is no text stands there as `{"base64": …}`.
+        let text = body.as_str().or_else(|| body["base64"].as_str());
+        text.map_or(0, str::len)
+    };
     let sum = length("request").saturating_add(length("response").saturating_mul(2));
     sum.saturating_add(2_048)
 }
@@ -303,13 +352,27 @@ mod tests {
     #[test]
     fn what_was_erased_is_gone_and_what_is_closed_is_waited_for() {
         let erased = |classes: Value| json!({ "id": "a", "erased": { "classes": classes } });
-        assert!(matches!(judge(json!({ "id": "a" })), Ok(Found::Record(_))));
+        assert!(matches!(
+            judge(json!({ "id": "a" }), false),
+            Ok(Found::Record(_))
+        ));
         let contents = erased(json!(["request", "answer"]));
-        assert!(matches!(judge(contents), Ok(Found::Record(_))));
+        assert!(matches!(judge(contents, false), Ok(Found::Record(_))));
         let all = erased(json!(["metadata", "request", "answer"]));
-        assert!(matches!(judge(all), Ok(Found::Gone)));
+        assert!(matches!(judge(all, false), Ok(Found::Gone)));
         let closed = json!({ "id": "a", "unavailable": { "classes": ["answer"], "why": "…" } });
-        let waits = judge(closed).map(|_| ());
+        let waits = judge(closed.clone(), true).map(|_| ());
         assert_eq!(waits.unwrap_err().kind(), &ErrorKind::Unavailable);
+        // One scope whose key is missing stands in nobody's way.
+        assert!(matches!(judge(closed, false), Ok(Found::Broken)));
+    }
+
+    #[test]
+    fn what_is_no_text_has_its_weight() {
+        let record = |body: Value| json!({ "response": { "body": body } });
+        let text = weight(&record(json!("x".repeat(5_000))));
+        let bytes = weight(&record(json!({ "base64": "x".repeat(5_000) })));
+        assert_eq!(text, bytes);
+        assert!(bytes > 10_000);
     }
 }

@@ -68,10 +68,13 @@ impl Sinks {
                     .next()
                     .unwrap_or_default()
                     .to_owned();
+                let leaf = book.leaf_at(0)?.unwrap_or_default();
+                let first = leaf[..4].iter().map(|byte| format!("{byte:02x}")).collect();
                 let place = cursors.begin(sink.name(), sink.kind(), &origin)?;
                 let source = Source {
                     book,
                     origin,
+                    first,
                     prices: prices.clone(),
                     sink,
                 };

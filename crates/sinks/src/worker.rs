@@ -2,19 +2,23 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Clock, Cursors, Delivery, Error, ErrorKind, Failure, SetAside, SinkEvent, SinkState, Witness,
     backoff::Backoff,
     cursors::{Place, Step},
-    read::{Batch, Item, Source},
+    read::{Again, Batch, Item, Source},
     sinks::States,
 };
 
 /// So many records are set aside one after the other, with none taken between them. Then it is the
 /// other side that is wrong, and the sink waits for it.
 const STREAK: u32 = 20;
+/// What was read longer ago than this is read again before it is sent: it may be erased by now.
+const FRESH: Duration = Duration::from_secs(1);
+const BROKEN: &str = "it cannot be read from the book";
 
 pub(crate) struct Worker {
     source: Arc<Source>,
@@ -34,12 +38,6 @@ pub(crate) struct Worker {
 
 /// The gateway ends.
 struct Stopped;
-
-/// What came of a delivery.
-enum Sent {
-    Taken,
-    Refused(Failure),
-}
 
 /// What ends a round.
 enum Ended {
@@ -178,32 +176,63 @@ impl Worker {
 
     async fn send(&mut self, batch: Batch) -> Result<bool, Ended> {
         let (mut sent, mut skipped) = (0_u64, batch.skipped);
-        for item in &batch.broken {
-            self.put_aside(item, 0, "it cannot be read from the book")
-                .await?;
-        }
+        self.put_broken_aside(&batch.broken).await?;
         let mut parts = VecDeque::from(batch.parts);
-        while let Some(part) = parts.pop_front() {
-            match self.deliver(&part.delivery).await? {
-                Sent::Taken => sent += count(&part.items),
-                Sent::Refused(_) if part.items.len() > 1 => {
+        let mut paused: Option<Instant> = None;
+        while let Some(mut part) = parts.pop_front() {
+            let waited = paused.is_some_and(|paused| part.read < paused);
+            if waited || part.read.elapsed() > FRESH {
+                // What is erased must not go out from memory, however long the other side was down
+                // or busy with what came before.
+                let (source, refusals) = (self.source.clone(), part.refusals);
+                let again = blocking(move || source.again(&part.items)).await?;
+                skipped += again.gone;
+                self.put_broken_aside(&again.broken).await?;
+                // Its age is not looked at again: a book that is slow to read is sent all the same.
+                let mut fresh = VecDeque::from(again.parts);
+                let Some(first) = fresh.pop_front() else {
+                    continue;
+                };
+                for later in fresh.into_iter().rev() {
+                    parts.push_front(later);
+                }
+                part = first;
+                part.refusals = refusals;
+            }
+            let Err(failure) = self.try_once(&part.delivery).await else {
+                self.streak = 0;
+                self.well().await;
+                sent += count(&part.items);
+                continue;
+            };
+            if failure.refused {
+                part.refusals = part.refusals.saturating_add(1);
+                if part.items.len() > 1 {
                     let source = self.source.clone();
-                    let halves = blocking(move || source.halves(&part)).await;
-                    let (halves, gone) = halves?;
-                    skipped += gone;
-                    for half in halves.into_iter().rev() {
+                    let halves = blocking(move || source.halves(&part.items)).await?;
+                    skipped += halves.gone;
+                    self.put_broken_aside(&halves.broken).await?;
+                    for half in halves.parts.into_iter().rev() {
                         parts.push_front(half);
                     }
+                    continue;
                 }
-                Sent::Refused(failure) => {
-                    let tries = self.source.sink.options.tries;
+                let tries = self.source.sink.options.tries;
+                if part.refusals >= tries && (failure.itself || self.streak < STREAK) {
                     for item in &part.items {
                         self.put_aside(item, tries, &failure.to_string()).await?;
                     }
-                    self.streak += 1;
+                    self.streak += u32::from(!failure.itself);
                     self.well().await;
+                    continue;
                 }
             }
+            tracing::debug!(sink = self.state.name, why = %failure, "a delivery failed");
+            self.failed(&failure.to_string()).await;
+            let wait = self.backoff.next(failure.after, &*self.clock);
+            self.pause(wait).await?;
+            paused = Some(Instant::now());
+            parts.push_front(part);
         }
         let step = Step {
             to: batch.to,
@@ -227,32 +256,6 @@ impl Worker {
         Ok(self.state.behind > 0)
     }
 
-    /// Delivers until it is taken or refused for good.
-    async fn deliver(&mut self, delivery: &Delivery) -> Result<Sent, Stopped> {
-        let options = &self.source.sink.options;
-        let (tries, mut refusals) = (options.tries, 0);
-        loop {
-            let failure = match self.try_once(delivery).await {
-                Ok(()) => {
-                    self.streak = 0;
-                    self.well().await;
-                    return Ok(Sent::Taken);
-                }
-                Err(failure) => failure,
-            };
-            if failure.refused {
-                refusals += 1;
-                if delivery.records > 1 || refusals >= tries && self.streak < STREAK {
-                    return Ok(Sent::Refused(failure));
-                }
-            }
-            tracing::debug!(sink = self.state.name, why = %failure, "a delivery failed");
-            self.failed(&failure.to_string()).await;
-            let wait = self.backoff.next(failure.after, &*self.clock);
-            self.pause(wait).await?;
-        }
-    }
-
     async fn try_once(&self, delivery: &Delivery) -> Result<(), Failure> {
         let sink = &self.source.sink;
         let delivered = sink.target.deliver(delivery);
@@ -272,8 +275,13 @@ impl Worker {
         let wanted = blocking(move || cursors.wanted(&name, &log)).await?;
         for record in wanted {
             let (source, index, exchange) = (self.source.clone(), record.index, record.exchange);
-            let part = blocking(move || source.one(index, exchange)).await?;
-            let sent = match &part {
+            let Again { parts, broken, .. } = blocking(move || source.one(index, exchange)).await?;
+            if !broken.is_empty() {
+                // It stays where it is until it can be read.
+                self.put_broken_aside(&broken).await?;
+                continue;
+            }
+            let sent = match parts.first() {
                 None => false,
                 Some(part) => match self.try_once(&part.delivery).await {
                     Ok(()) => true,
@@ -305,6 +313,13 @@ impl Worker {
                 self.state.skipped += 1;
             }
             self.show();
+        }
+        Ok(())
+    }
+
+    async fn put_broken_aside(&mut self, items: &[Item]) -> Result<(), Error> {
+        for item in items {
+            self.put_aside(item, 0, BROKEN).await?;
         }
         Ok(())
     }

@@ -40,6 +40,7 @@ pub(crate) use mistake::nearest;
 pub use mistake::{Located, Mistake, Mistakes};
 pub use record::RecordConfig;
 pub use search::SearchConfig;
+pub(crate) use sink::place;
 pub use sink::{SinkConfig, SinkTo};
 use tollbook_recording::{Retention, Terms};
 use toml::de::DeTable;
@@ -161,7 +162,7 @@ impl Config {
             retention,
             witness: WitnessService::read(root.table("witness"), &gateway.name),
             sinks: named(root.tables("sink"), "sink", |section| {
-                SinkConfig::read(section, folder, &gateway.data)
+                SinkConfig::read(section, folder, &gateway.data, sealed)
             }),
             gateway,
             issuers: named(root.tables("issuer"), "issuer", |section| {

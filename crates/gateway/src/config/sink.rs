@@ -1,7 +1,7 @@
 //! `[[sink]]`.
 
 use std::{
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     time::Duration,
 };
 
@@ -117,7 +117,14 @@ const WHERE: [(&str, &[&str]); 12] = [
 ];
 
 impl SinkConfig {
-    pub(super) fn read(section: Section<'_>, folder: &Path, data: &Path) -> Self {
+    /// `sealed`: only who has an identity can read the book.
+    pub(super) fn read(section: Section<'_>, folder: &Path, data: &Path, sealed: bool) -> Self {
+        if sealed {
+            section.wrong(
+                "a sink reads the book, which the `recipient` of `[keys]` keeps from the gateway: \
+                 it would never send anything",
+            );
+        }
         let name = section.required("name");
         let kind = match section.required("kind") {
             Some(_) => section.word("kind", KINDS),
@@ -183,7 +190,7 @@ impl SinkTo {
             "file" => {
                 let path = section.required("path")?;
                 let file = folder.join(&path.value);
-                if file.starts_with(data) {
+                if file.starts_with(data) || place(&file).starts_with(place(data)) {
                     path.wrong(
                         section.notes(),
                         "`path` lies in the folder of the book, where only the book is written",
@@ -230,4 +237,23 @@ impl SinkTo {
             }
         }
     }
+}
+
+/// Where a path leads to, through links and `..`, as far as it is there.
+pub(crate) fn place(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut place = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                place.pop();
+            }
+            part => place.push(part),
+        }
+        // What is not there yet cannot be a link.
+        if let Ok(there) = place.canonicalize() {
+            place = there;
+        }
+    }
+    place
 }

@@ -548,7 +548,14 @@ fn a_sink_has_the_keys_of_its_kind() {
             if path == Path::new("/etc/tollbook/copies/a.jsonl")
     ));
     assert_eq!(config.interval, Some(Duration::from_secs(1)));
+    let sealed = "kind = \"file\"\npath = \"a\"\n[keys]\nrecipient = \
+                  \"age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj\"";
     for (keys, wrong) in [
+        (sealed, "would never send anything"),
+        (
+            "kind = \"file\"\npath = \"b/../tollbook-data/a.jsonl\"",
+            "lies in the folder of the book",
+        ),
         ("", "`kind` is missing"),
         ("kind = \"files\"", "did you mean `file`?"),
         ("kind = \"file\"", "`path` is missing"),
@@ -577,4 +584,22 @@ fn a_sink_has_the_keys_of_its_kind() {
             "{keys}: {mistakes:?}"
         );
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_path_is_where_its_links_lead() {
+    let folder = tempfile::tempdir().unwrap();
+    let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+    std::fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let place = super::place(&real.join("a.jsonl"));
+    for same in [
+        "link/a.jsonl",
+        "real/../link/a.jsonl",
+        "none/../real/a.jsonl",
+    ] {
+        assert_eq!(super::place(&folder.path().join(same)), place, "{same}");
+    }
+    assert_ne!(super::place(&link.join("b.jsonl")), place);
 }

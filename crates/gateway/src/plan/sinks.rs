@@ -9,11 +9,12 @@ use tollbook_sinks::{
 };
 
 use super::build::Builder;
-use crate::config::{Config, SinkConfig, SinkTo};
+use crate::config::{Config, SinkConfig, SinkTo, place};
 
 impl Builder<'_> {
     /// Where copies of records go.
     pub(super) fn sinks(&mut self, config: &Config) -> Vec<Sink> {
+        self.files_of_their_own(config);
         let sinks = config.sinks.iter();
         sinks
             .filter_map(|sink| {
@@ -27,6 +28,22 @@ impl Builder<'_> {
                 }
             })
             .collect()
+    }
+
+    /// Two sinks that put one file aside would each lose what the other wrote.
+    fn files_of_their_own(&mut self, config: &Config) {
+        let mut known = Vec::new();
+        for sink in &config.sinks {
+            let Some(SinkTo::File { path, .. }) = &sink.to else {
+                continue;
+            };
+            let place = place(path);
+            if known.contains(&place) {
+                let message = "`path`: another sink writes this file; each has one of its own";
+                self.wrong(Some(sink.line), message);
+            }
+            known.push(place);
+        }
     }
 
     fn sink_options(&mut self, sink: &SinkConfig, config: &Config) -> Option<Options> {

@@ -277,3 +277,23 @@ fn sinks_that_cannot_be_are_told_with_their_line() {
         assert!(!told.contains("canary"), "{told}");
     }
 }
+
+#[test]
+fn two_sinks_do_not_write_one_file() {
+    let folder = TempDir::new().unwrap();
+    let sinks = |second: &str| {
+        let sink = |name: &str, path: &str| {
+            format!("[[sink]]\nname = \"{name}\"\nkind = \"file\"\npath = \"{path}\"\n")
+        };
+        format!("{RIGHT}{}{}", sink("a", "copy.jsonl"), sink("b", second))
+    };
+    let told = |second| mistakes(folder.path(), &sinks(second), &[]);
+    assert_eq!(told("other.jsonl"), [""; 0]);
+    for same in ["copy.jsonl", "./copy.jsonl", "none/../copy.jsonl"] {
+        let told = told(same);
+        assert!(
+            told[0].contains("another sink writes this file"),
+            "{told:?}"
+        );
+    }
+}

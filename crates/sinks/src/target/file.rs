@@ -101,7 +101,8 @@ impl FileTarget {
 impl Open {
     fn at(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
-        options.create(true).truncate(false).read(true).write(true);
+        // At the end, also where somebody else has written since.
+        options.create(true).read(true).append(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let parent = path
@@ -126,7 +127,6 @@ impl Open {
         if length < metadata.len() {
             file.set_len(length)?;
         }
-        file.seek(SeekFrom::Start(length))?;
         Ok(Self {
             file,
             length,

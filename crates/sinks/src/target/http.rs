@@ -54,7 +54,9 @@ impl Http {
             return Err(judged(status.as_u16()).after(retry_after(answer.headers())));
         }
         let mut body = Vec::new();
-        while let Ok(Some(chunk)) = answer.chunk().await {
+        // What it says may be that it did not take all. Where it breaks off nobody knows.
+        let broken = |_| Failure::again("the answer broke off");
+        while let Some(chunk) = answer.chunk().await.map_err(broken)? {
             if body.len() + chunk.len() > ANSWER {
                 break;
             }

@@ -1,12 +1,16 @@
 //! Streams of NATS JetStream.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use async_nats::{
     Client, ConnectOptions, HeaderMap,
+    connection::State,
     jetstream::{self, Context, context::PublishErrorKind},
 };
-use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use super::address::{Address, Trust};
@@ -15,15 +19,15 @@ use crate::{BoxFuture, Deliver, Delivery, Error, ErrorKind, Failure, Shape};
 /// Publishes each record to a subject that a stream listens to, and waits until the stream says that
 /// it has it.
 ///
-/// `Nats-Msg-Id` is the log's origin and the record's index: within the stream's window for
-/// duplicates a record that comes again is taken once. How safe a record is that the stream has is
+/// `Nats-Msg-Id` is the sink's name, eight digits of the book's first hash, the log's origin and the
+/// record's index: within the stream's window for duplicates a record that comes again is taken once. How safe a record is that the stream has is
 /// the server's affair: without `sync_interval: always` or replicas it writes to disk later.
 pub struct NatsTarget {
     address: Address,
     trust: Trust,
     subject: String,
     login: NatsLogin,
-    context: OnceCell<Context>,
+    context: Mutex<Option<Context>>,
 }
 
 /// How to log in. Its `Debug` prints no secret.
@@ -39,6 +43,9 @@ pub enum NatsLogin {
     User(String, Zeroizing<String>),
 }
 
+/// How often a client looks for a server again. Not for ever: one that was given up must not send what
+/// it still has when the server is back.
+const RECONNECTS: usize = 4;
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// How long a stream may take to say that it has a record.
 const ACK_LIMIT: Duration = Duration::from_secs(20);
@@ -64,15 +71,25 @@ impl NatsTarget {
             trust: trust.clone(),
             subject: subject.to_owned(),
             login,
-            context: OnceCell::new(),
+            context: Mutex::default(),
         })
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Context>> {
+        self.context.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn connect(&self) -> Result<Context, Failure> {
         let mut options = ConnectOptions::new()
             .name("tollbook")
             .connection_timeout(CONNECT_LIMIT)
+            .max_reconnects(RECONNECTS)
             .require_tls(!self.address.is_plain("tls"));
+        if self.address.is_plain("tls") && !self.trust.plain {
+            // Those that a server of this machine names may be on others, where nothing goes in the
+            // clear.
+            options = options.ignore_discovered_servers();
+        }
         if let Some(file) = &self.trust.ca_file {
             options = options.add_root_certificates(file.clone());
         }
@@ -106,25 +123,49 @@ impl Deliver for NatsTarget {
 
     fn deliver<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(async move {
-            let context = self.context.get_or_try_init(|| self.connect()).await?;
-            let mut headers = HeaderMap::new();
-            headers.insert("Nats-Msg-Id", delivery.key());
-            headers.insert("Content-Type", delivery.media_type);
-            let published = context
-                .publish_with_headers(self.subject.clone(), headers, delivery.bytes.clone())
-                .await
-                .map_err(|error| judged(error.kind()))?;
-            let taken = published.await.map_err(|error| judged(error.kind()))?;
-            tracing::trace!(duplicate = taken.duplicate, "the stream has the record");
-            Ok(())
+            let kept = self.kept().take().filter(is_connected);
+            let context = match kept {
+                Some(context) => context,
+                None => self.connect().await?,
+            };
+            let published = publish(&context, &self.subject, delivery).await;
+            // A client without a server keeps what it was given, to send it when it has one again;
+            // by then it may be erased. It is let go, and with it what it has.
+            if is_connected(&context) {
+                *self.kept() = Some(context);
+            }
+            published
         })
     }
+}
+
+async fn publish(context: &Context, subject: &str, delivery: &Delivery) -> Result<(), Failure> {
+    let mut headers = HeaderMap::new();
+    headers.insert("Nats-Msg-Id", id(delivery));
+    headers.insert("Content-Type", delivery.media_type);
+    let published = context
+        .publish_with_headers(subject.to_owned(), headers, delivery.bytes.clone())
+        .await
+        .map_err(|error| judged(error.kind()))?;
+    let taken = published.await.map_err(|error| judged(error.kind()))?;
+    tracing::trace!(duplicate = taken.duplicate, "the stream has the record");
+    Ok(())
+}
+
+fn is_connected(context: &Context) -> bool {
+    context.client().connection_state() == State::Connected
+}
+
+/// The stream's duplicates are those of all who publish to it: another sink's record, or that of
+/// another book of the same name, is none.
+fn id(delivery: &Delivery) -> String {
+    format!("{}/{}/{}", delivery.sink, delivery.book, delivery.key())
 }
 
 fn judged(kind: PublishErrorKind) -> Failure {
     match kind {
         PublishErrorKind::MaxPayloadExceeded => {
-            Failure::refused("the record is larger than the server takes")
+            Failure::refused("the record is larger than the server takes").of_the_record()
         }
         PublishErrorKind::StreamNotFound => Failure::again("no stream listens to the subject"),
         PublishErrorKind::TimedOut => Failure::again("the stream did not say that it has it"),
@@ -154,6 +195,33 @@ impl fmt::Debug for NatsLogin {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Two sinks may publish to one stream, and a book that is begun anew goes by the same name.
+    #[test]
+    fn only_the_same_record_of_the_same_sink_and_book_is_a_duplicate() {
+        let delivery = |sink: &str, book: &str, index| Delivery {
+            sink: sink.to_owned(),
+            book: book.to_owned(),
+            origin: "audit.example/gw1".to_owned(),
+            first: index,
+            last: index,
+            records: 1,
+            ended: tollbook_exchange::Timestamp::from_micros(0),
+            bytes: bytes::Bytes::new(),
+            media_type: "application/json",
+            format: "jsonl",
+        };
+        let known = id(&delivery("a", "0badcafe", 7));
+        assert_eq!(known, "a/0badcafe/audit.example/gw1/7");
+        assert_eq!(known, id(&delivery("a", "0badcafe", 7)));
+        for other in [
+            delivery("b", "0badcafe", 7),
+            delivery("a", "00c0ffee", 7),
+            delivery("a", "0badcafe", 8),
+        ] {
+            assert_ne!(known, id(&other));
+        }
+    }
 
     #[test]
     fn a_subject_is_one_that_can_be_published_to() {

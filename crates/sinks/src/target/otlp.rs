@@ -80,7 +80,8 @@ impl Deliver for OtlpTarget {
                 headers.insert(header.name.clone(), header.value.clone());
             }
             let answer = self.http.post(headers, delivery.bytes.clone()).await?;
-            if rejected(&answer) > 0 {
+            let unread = Failure::again("the collector's answer cannot be read");
+            if rejected(&answer).ok_or(unread)? > 0 {
                 // Which ones it does not say. They are found by halves, and those that it took
                 // come again with the same ids; without that, some would be lost and nobody knew.
                 return Err(Failure::refused("the collector rejects spans"));
@@ -90,13 +91,17 @@ impl Deliver for OtlpTarget {
     }
 }
 
-/// How many spans the collector did not take (`partialSuccess.rejectedSpans`).
-fn rejected(answer: &[u8]) -> u64 {
-    let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+/// How many spans the collector did not take (`partialSuccess.rejectedSpans`); `None` if it answers
+/// something else. No answer is one of success.
+fn rejected(answer: &[u8]) -> Option<u64> {
+    if answer.is_empty() {
+        return Some(0);
+    }
+    let answer: Value = serde_json::from_slice(answer).ok()?;
     let count = &answer["partialSuccess"]["rejectedSpans"];
     // Numbers of 64 bits are strings in OTLP/JSON.
     let text = || count.as_str().and_then(|count| count.parse().ok());
-    count.as_u64().or_else(text).unwrap_or(0)
+    Some(count.as_u64().or_else(text).unwrap_or(0))
 }
 
 impl fmt::Debug for OtlpTarget {
@@ -126,7 +131,10 @@ mod tests {
             (r#"{"partialSuccess":{"rejectedSpans":"3"}}"#, 3),
             (r#"{"partialSuccess":{"rejectedSpans":2}}"#, 2),
         ] {
-            assert_eq!(rejected(answer.as_bytes()), count, "{answer}");
+            assert_eq!(rejected(answer.as_bytes()), Some(count), "{answer}");
+        }
+        for answer in ["<html>", r#"{"partialSuccess":{"reje"#] {
+            assert_eq!(rejected(answer.as_bytes()), None, "{answer}");
         }
     }
 }

@@ -229,6 +229,8 @@ mod tests {
     #[test]
     fn a_batch_has_one_place_and_the_same_bytes_each_time() {
         let delivery = Delivery {
+            sink: "store".to_owned(),
+            book: "00000000".to_owned(),
             origin: "audit.example/gw1".to_owned(),
             first: 7,
             last: 40,

@@ -14,7 +14,7 @@ use tollbook_exchange::{
     Action, Decision, Exchange, ExchangeId, Masked, Outcome, Principal, PrincipalKind, Timestamp,
     Verdict,
 };
-use tollbook_recording::{Config, KeySource, Reader, Recorder};
+use tollbook_recording::{Config, Erasure, KeySource, Reader, Recorder, Retention, Whom};
 use tollbook_sinks::{
     BoxFuture, Clock, Deliver, Delivery, Failure, Options, Shape, Sink, SinkEvent, SinkState,
     Sinks, Witness,
@@ -49,15 +49,42 @@ impl Book {
         ids
     }
 
+    /// Erases what this subject did, as it is acknowledged to whoever asks for it.
+    pub(crate) async fn erase(&self, subject: &str) {
+        let (recorder, subject) = (self.recorder.clone(), subject.to_owned());
+        let erased = tokio::task::spawn_blocking(move || {
+            let erasure = Erasure {
+                whom: Whom::Subject {
+                    issuer: "ci".to_owned(),
+                    subject,
+                },
+                by: "corp/officer".to_owned(),
+                basis: "request 17".to_owned(),
+                override_minimum: None,
+            };
+            recorder.erase(&erasure, &Retention::default())
+        });
+        assert!(!erased.await.unwrap().unwrap().tombstones.is_empty());
+    }
+
     pub(crate) async fn begin(
         &self,
+        connection: &str,
+        prompt: &str,
+    ) -> (Exchange, tollbook_recording::Recording) {
+        self.begin_as("repo:acme/api", connection, prompt).await
+    }
+
+    pub(crate) async fn begin_as(
+        &self,
+        subject: &str,
         connection: &str,
         prompt: &str,
     ) -> (Exchange, tollbook_recording::Recording) {
         let id = ExchangeId::generate();
         let exchange = Exchange::open(id, connection, "claude", Timestamp::now());
         let recording = self.recorder.begin(&exchange).await.unwrap();
-        exchange.identified(&Principal::new(PrincipalKind::Ci, "ci", "repo:acme/api"));
+        exchange.identified(&Principal::new(PrincipalKind::Ci, "ci", subject));
         exchange.decided(&Decision::new(
             Verdict::Allow,
             vec!["may".into()],

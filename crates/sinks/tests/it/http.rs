@@ -181,3 +181,21 @@ async fn a_collector_gets_spans_and_its_word_on_some_is_heard() {
     assert_eq!(requests[0].header("content-type"), Some("application/json"));
     assert!(requests[0].header("authorization").is_some());
 }
+
+/// It may have been going to say that it did not take all.
+#[tokio::test]
+async fn an_answer_that_breaks_off_takes_nothing() {
+    let (book, notes) = (Book::new(), Notes::default());
+    book.write(1).await;
+    let (url, requests) = server(vec![
+        "HTTP/1.1 200 OK\ncontent-length: 99\nconnection: close\n\n{\"partialSuccess\":{\"rej",
+        "HTTP/1.1 200 OK\ncontent-length: 6\nconnection: close\n\n<html>",
+        OK,
+    ])
+    .await;
+    let target = OtlpTarget::new(&url, None, &Trust::default()).unwrap();
+    let sink = Sink::new("spans", target, brisk(Format::Otlp)).unwrap();
+    let sinks = book.start(sink, &notes).await;
+    until(&sinks, |state| state.sent == 1).await;
+    assert_eq!(requests.lock().unwrap().len(), 3);
+}

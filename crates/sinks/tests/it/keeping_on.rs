@@ -79,6 +79,27 @@ async fn after_a_crash_the_same_batch_comes_under_the_same_key() {
     );
 }
 
+/// What was planned was planned with other limits.
+#[tokio::test]
+async fn a_batch_that_was_planned_has_its_limits() {
+    let (book, notes) = (Book::new(), Notes::default());
+    let ids = book.write(9).await;
+    let hanging = Other::new(|_| Then::TakeAndHang);
+    let sinks = book.start(hanging.sink(Options::default()), &notes).await;
+    while hanging.keys().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(sinks);
+    let other = Other::taking();
+    let mut options = Options::default();
+    options.batch_records = 4;
+    let sinks = book.start(other.sink(options), &notes).await;
+    until(&sinks, |state| state.sent == 9).await;
+    assert_eq!(other.ids(), texts(&ids));
+    let got = other.got.lock().unwrap();
+    assert!(got.iter().all(|delivery| delivery.records <= 4));
+}
+
 #[tokio::test]
 async fn a_sink_goes_on_where_it_ended() {
     let (book, notes) = (Book::new(), Notes::default());

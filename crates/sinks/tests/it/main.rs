@@ -7,6 +7,7 @@
 )]
 
 mod doubles;
+mod erased;
 mod http;
 mod keeping_on;
 mod poison;

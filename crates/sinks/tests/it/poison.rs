@@ -85,6 +85,23 @@ async fn records_that_go_alone_are_set_aside_alone() {
     assert_eq!(other.ids(), texts(&ids[1..]));
 }
 
+/// What is wrong with a record itself says nothing of the other side, however often it comes.
+#[tokio::test]
+async fn any_number_of_records_too_large_is_set_aside() {
+    let (book, notes) = (Book::new(), Notes::default());
+    let ids = book.write(25).await;
+    tokio::time::pause();
+    let last = ids[24].to_string();
+    let other = Other::new(move |delivery| match holds(delivery, &last) {
+        true => Then::Take,
+        false => Then::Fail(Failure::refused("too large").of_the_record()),
+    });
+    let other = other.each();
+    let sinks = book.start(other.sink(Options::default()), &notes).await;
+    let state = until(&sinks, |state| state.behind == 0 && state.cursor > 0).await;
+    assert_eq!((state.sent, state.set_aside), (1, 24));
+}
+
 /// Then it is not the records that are wrong.
 #[tokio::test]
 async fn a_sink_that_refuses_everything_is_waited_for() {
