@@ -9,7 +9,7 @@ use std::{
 use tollbook_exchange::ExchangeId;
 use tollbook_ledger::Kind;
 
-use crate::{Error, ErrorKind, failure::Spool, queue::Job};
+use crate::{Error, ErrorKind, failure::Spool, queue::Job, scopes::Scope};
 
 /// What passed before it was durable.
 ///
@@ -42,6 +42,12 @@ impl Spooled {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.jobs.is_empty()
+    }
+
+    /// Whether a job of this scope waits.
+    pub(crate) fn holds(&self, scope: &Arc<Scope>) -> bool {
+        let of_scope = |job: &Job| (job.within.as_ref()).is_some_and(|own| Arc::ptr_eq(own, scope));
+        self.jobs.iter().any(of_scope)
     }
 
     pub(crate) fn push(&mut self, job: Job) {

@@ -27,6 +27,7 @@ use crate::{
     gap::{self, Gaps, Missed, Note},
     journal::Journal,
     queue::{Job, Queue, Taken},
+    scopes::Scope,
     space::{Space, Watch},
     spool::Spooled,
 };
@@ -106,6 +107,11 @@ impl Shared {
     /// Whether what is handed over has to wait for room on the disk.
     pub(crate) fn waits_for_room(&self) -> bool {
         self.space().0 == Space::Reserve || !lock(&self.spool).is_empty()
+    }
+
+    /// Whether something of this scope waits for room on the disk.
+    pub(crate) fn waits_in(&self, scope: &Arc<Scope>) -> bool {
+        lock(&self.spool).holds(scope)
     }
 
     /// Whether so much more may wait for room on the disk.
