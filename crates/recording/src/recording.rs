@@ -278,6 +278,7 @@ impl Open {
         let Ready { mut job, asked } = ready;
         let scope = progress.scope.as_ref().ok_or(ErrorKind::NotOpen)?;
         job.within = Some(Arc::clone(scope));
+        job.connection = self.exchange.connection().into();
         let Some(asked) = asked else {
             return push(job, progress.waits);
         };

@@ -21,8 +21,8 @@ pub(crate) struct Spooled {
     jobs: VecDeque<Job>,
     bytes: usize,
     since: Option<Instant>,
-    /// The exchanges whose request is not in the book, with their connection.
-    late: HashMap<ExchangeId, Arc<str>>,
+    /// The exchanges whose request is not in the book, with their connection until that is counted.
+    late: HashMap<ExchangeId, Option<Arc<str>>>,
 }
 
 impl Spooled {
@@ -37,7 +37,7 @@ impl Spooled {
 
     /// Notes that a request passes before it is durable.
     pub(crate) fn passes(&mut self, exchange: ExchangeId, connection: &str) {
-        self.late.insert(exchange, connection.into());
+        self.late.insert(exchange, Some(connection.into()));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -74,12 +74,15 @@ impl Spooled {
         }
     }
 
-    /// The connections of the requests that will never be in the book.
-    pub(crate) fn lost(&mut self) -> Vec<Arc<str>> {
-        self.take();
-        self.late
-            .drain()
-            .map(|(_, connection)| connection)
-            .collect()
+    /// Whether the request of this exchange passed late, and is not in the book.
+    pub(crate) fn is_late(&self, exchange: ExchangeId) -> bool {
+        self.late.contains_key(&exchange)
+    }
+
+    /// What waits when nothing is written any more, and the connections of the requests that passed
+    /// and will never be in the book. Their exchanges stay known as late, for what follows of them.
+    pub(crate) fn lost(&mut self) -> (Vec<Job>, Vec<Arc<str>>) {
+        let connections = self.late.values_mut().filter_map(Option::take).collect();
+        (self.take().into(), connections)
     }
 }
