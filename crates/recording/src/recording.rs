@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use tollbook_exchange::{Draft, Exchange, Outcome, ResponsePart, ResponseShape, SessionId};
+use tollbook_exchange::{Draft, Exchange, Level, Outcome, ResponsePart, ResponseShape, SessionId};
 use tollbook_ledger::{ContentDigest, SealedDigest};
 
 use crate::{
@@ -78,7 +78,9 @@ impl Recording {
         let (inner, open) = (Arc::clone(&self.inner), Arc::clone(&self.open));
         async move {
             let pending = open.exchange.draft(|draft| draft.response.pending);
-            if let Some(spool) = open.spool {
+            if let Some(spool) = open.spool
+                && inner.shared.waits_for_room()
+            {
                 inner.shared.spool_takes(spool, pending)?;
                 return open.answer(&inner, None, None);
             }
@@ -101,6 +103,7 @@ impl Recording {
             {
                 // It passed before it was durable, and so does its answer.
                 inner.shared.spool_takes(spool, pending)?;
+                open.exchange.draft(|draft| draft.level = Level::Spool);
                 return open.answer(&inner, None, None);
             }
             inner
