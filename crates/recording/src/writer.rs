@@ -400,8 +400,9 @@ fn tell_gaps(journal: &mut Journal, shared: &Shared) -> Result<(), Error> {
         return Ok(());
     }
     let told = journal.tell(gaps.iter().map(gap::Gap::told).collect());
-    if told.is_err() {
-        shared.gaps.give_back(gaps);
+    match told {
+        Ok(()) => shared.gaps.told(),
+        Err(_) => shared.gaps.give_back(),
     }
     told
 }
