@@ -298,6 +298,10 @@ fn write(
 ) {
     // Also if this thread panics, nobody waits for it in vain.
     let _stop = StopOnDrop(Arc::clone(shared));
+    journal.wait_while({
+        let shared = Arc::clone(shared);
+        move || !shared.queue.is_closed()
+    });
     let mut due = Instant::now() + heartbeat;
     loop {
         let taken = shared.queue.take(due.min(watch.next()));

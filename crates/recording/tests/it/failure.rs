@@ -387,3 +387,18 @@ async fn what_is_durable_refers_to_nothing_that_waits_in_memory() {
     let found = book.reader().verify(None).unwrap();
     assert!(found.is_verified(), "{:?}", found.faults);
 }
+
+#[tokio::test]
+async fn a_lock_that_is_held_for_long_ends_nothing() {
+    let book = Book::with(|config| config.deadline = Duration::from_millis(100));
+    let stall = Stall::new(&book.folder());
+    assert_eq!(send(&book.recorder, &OnFailure::Block, "POST").await, 503);
+    // Longer than SQLite waits for it.
+    tokio::time::sleep(Duration::from_millis(10_500)).await;
+    assert_eq!(book.recorder.health(), Health::Stalled);
+    drop(stall);
+    book.becomes(Health::Healthy).await;
+    assert_eq!(send(&book.recorder, &OnFailure::Block, "POST").await, 200);
+    let book = book.close();
+    assert!(book.reader().verify(None).unwrap().is_verified());
+}
