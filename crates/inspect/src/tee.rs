@@ -266,7 +266,15 @@ impl Progress {
     /// the record.
     fn pushed(&mut self, bytes: usize, held: Option<usize>) {
         self.seen += bytes as u64;
-        self.behind.push_back((self.seen, self.plain));
+        if held == Some(0) {
+            self.ended();
+            return;
+        }
+        match self.behind.back_mut() {
+            // A piece in which nothing of the text came belongs to the one before.
+            Some((seen, plain)) if *plain == self.plain => *seen = self.seen,
+            _ => self.behind.push_back((self.seen, self.plain)),
+        }
         let Some(held) = held else {
             return;
         };
