@@ -168,7 +168,7 @@ impl Tee {
         let read = decoder.decode(bytes, |plain| {
             progress.plain += plain.len() as u64;
             note(exchange.as_ref(), reader, *kind, masker.push(plain)?);
-            Ok(())
+            readable(masker)
         });
         if read.is_ok() {
             progress.pushed(bytes.len(), masker.held());
@@ -193,10 +193,11 @@ impl Tee {
         let read = if end == End::Reached {
             let decoded = decoder.finish(|plain| {
                 note(exchange.as_ref(), reader, *kind, masker.push(plain)?);
-                Ok::<_, Unreadable>(())
+                readable(masker)
             });
             masker.finish().map_err(Unreadable::from).and_then(|parts| {
                 note(exchange.as_ref(), reader, *kind, parts);
+                readable(masker)?;
                 decoded
             })
         } else {
@@ -265,7 +266,15 @@ impl Progress {
     /// the record.
     fn pushed(&mut self, bytes: usize, held: Option<usize>) {
         self.seen += bytes as u64;
-        self.behind.push_back((self.seen, self.plain));
+        if held == Some(0) {
+            self.ended();
+            return;
+        }
+        match self.behind.back_mut() {
+            // A piece in which nothing of the text came belongs to the one before.
+            Some((seen, plain)) if *plain == self.plain => *seen = self.seen,
+            _ => self.behind.push_back((self.seen, self.plain)),
+        }
         let Some(held) = held else {
             return;
         };
@@ -306,6 +315,15 @@ impl fmt::Debug for Tee {
         f.debug_struct("Tee")
             .field("kind", &self.kind)
             .finish_non_exhaustive()
+    }
+}
+
+/// Refuses what came with a fault behind something good: the good part is noted by then, and the
+/// rest would pass without a record.
+const fn readable(masker: &BodyMasker) -> Result<(), Unreadable> {
+    match masker.is_failed() {
+        true => Err(Unreadable),
+        false => Ok(()),
     }
 }
 

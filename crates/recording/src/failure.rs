@@ -144,7 +144,7 @@ impl Allow {
 pub(crate) const fn is_failure(why: &ErrorKind) -> bool {
     matches!(
         why,
-        ErrorKind::Blocked(_) | ErrorKind::Space | ErrorKind::Deadline
+        ErrorKind::Blocked(_) | ErrorKind::Space | ErrorKind::Deadline | ErrorKind::Keys
     )
 }
 
@@ -154,6 +154,7 @@ pub(crate) const fn word(why: &ErrorKind) -> &'static str {
         ErrorKind::Blocked(_) => "journal_blocked",
         ErrorKind::Space => "journal_space",
         ErrorKind::Deadline => "journal_deadline",
+        ErrorKind::Keys => "keys",
         _ => "journal_error",
     }
 }

@@ -70,6 +70,8 @@ pub(crate) struct Gaps(Mutex<Table>);
 #[derive(Debug, Default)]
 struct Table {
     gaps: BTreeMap<(String, String, String), Gap>,
+    /// What is being written into the book, and stays in the note until that is done.
+    telling: Vec<Gap>,
     /// All since the recorder began, told or not.
     all: Unrecorded,
     /// Changes so far.
@@ -126,20 +128,26 @@ impl Gaps {
         table.all.count(missed);
     }
 
-    /// What is not told yet, to tell it.
+    /// What is not told yet, to tell it. Followed by [`told`](Self::told) or by
+    /// [`give_back`](Self::give_back).
     pub(crate) fn take(&self) -> Vec<Gap> {
         let mut table = self.table();
-        if table.gaps.is_empty() {
-            return Vec::new();
-        }
-        table.revision += 1;
-        std::mem::take(&mut table.gaps).into_values().collect()
+        let taken: Vec<Gap> = std::mem::take(&mut table.gaps).into_values().collect();
+        table.telling.extend(taken.iter().cloned());
+        taken
     }
 
-    /// Gives back what could not be told.
-    pub(crate) fn give_back(&self, gaps: Vec<Gap>) {
+    /// What was taken is in the book.
+    pub(crate) fn told(&self) {
         let mut table = self.table();
-        for gap in gaps {
+        table.revision += 1;
+        table.telling.clear();
+    }
+
+    /// What was taken could not be told.
+    pub(crate) fn give_back(&self) {
+        let mut table = self.table();
+        for gap in std::mem::take(&mut table.telling) {
             table.revision += 1;
             let policy = gap.on_record_failure.clone();
             let key = (gap.connection.clone(), gap.why.clone(), policy);
@@ -203,14 +211,15 @@ impl Note {
         let path = path(config);
         let opened = owner_only().create(true).truncate(false).open(&path);
         let opened = opened.and_then(|mut file| {
-            let mut text = String::new();
-            file.read_to_string(&mut text)?;
+            // One that was torn is not all text. That there was one is told all the same.
+            let mut text = Vec::new();
+            file.read_to_end(&mut text)?;
             // What is there stays until the book has it.
             if text.len() < ROOM {
                 file.write_all(" ".repeat(ROOM - text.len()).as_bytes())?;
                 file.sync_all()?;
             }
-            let told = left(text.trim());
+            let told = left(String::from_utf8_lossy(&text).trim());
             let written = text.len().max(ROOM);
             Ok((Self { file, written }, told))
         });
@@ -246,8 +255,8 @@ pub(crate) fn keep(mut note: Note, over: &Receiver<()>, shared: &Shared) {
         });
         let (gaps, revision) = {
             let table = shared.gaps.table();
-            let gaps: Vec<Gap> = table.gaps.values().cloned().collect();
-            (gaps, table.revision)
+            let gaps = table.telling.iter().chain(table.gaps.values());
+            (gaps.cloned().collect::<Vec<Gap>>(), table.revision)
         };
         let now = (revision, blocked.is_some());
         if kept != Some(now) {
@@ -337,6 +346,11 @@ mod tests {
         assert!(Note::open(&config).1.is_empty());
         std::fs::write(path(&config), "{\"blocked\":").unwrap();
         assert_eq!(Note::open(&config).1[0]["why"], "note_unreadable");
+        std::fs::write(path(&config), b"{\"blocked\":\xc3").unwrap();
+        let (note, told) = Note::open(&config);
+        assert_eq!(told[0]["why"], "note_unreadable");
+        note.unwrap().write("").unwrap();
+        assert!(Note::open(&config).1.is_empty());
     }
 
     #[test]
@@ -347,7 +361,8 @@ mod tests {
         gaps.missed(Missed::Refused, "claude", "journal_space", None);
         gaps.missed(Missed::Lost, "claude", "journal_blocked", None);
         let first = taken[0].from;
-        gaps.give_back(taken);
+        assert_eq!(gaps.table().telling, taken, "the note still has it");
+        gaps.give_back();
         let counts = gaps.counts();
         assert_eq!((counts.refused, counts.lost), (2, 1));
         let told = gaps.take();
@@ -356,5 +371,7 @@ mod tests {
             told.iter()
                 .any(|gap| gap.from == first && gap.counts.refused == 2)
         );
+        gaps.told();
+        assert!(gaps.table().telling.is_empty() && gaps.take().is_empty());
     }
 }

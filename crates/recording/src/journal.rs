@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params,
+};
 use serde_json::Value;
 use tollbook_exchange::{ExchangeId, ResponseShape, SessionId, Timestamp};
 use tollbook_ledger::{
@@ -45,6 +47,8 @@ pub(crate) struct Journal {
     period: u16,
     idle: Duration,
     opened: Instant,
+    /// Whether a write that could not begin is tried again.
+    waits: Option<Box<dyn Fn() -> bool + Send>>,
 }
 
 impl Journal {
@@ -76,6 +80,7 @@ impl Journal {
             period: config.period(),
             idle: config.idle,
             opened: Instant::now(),
+            waits: None,
         };
         if !new {
             let (size, frontier, note) = head.ok_or(ErrorKind::Corrupt)?;
@@ -87,6 +92,11 @@ impl Journal {
             journal.anchored = journal.compare(anchor.held())?.map(SharedHead::new);
         }
         Ok(journal)
+    }
+
+    /// Tries again to write where another holds the journal's lock for long, while this is true.
+    pub(crate) fn wait_while(&mut self, waits: impl Fn() -> bool + Send + 'static) {
+        self.waits = Some(Box::new(waits));
     }
 
     /// Writes that a recorder begins. Without it a new book has no signed head.
@@ -166,9 +176,20 @@ impl Journal {
     /// unknown, and the next one would not tell.
     pub(crate) fn append(&mut self, jobs: &[Job]) -> Result<(), Error> {
         let mut tree = self.tree.clone();
-        let write = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let write = loop {
+            let begun = self
+                .connection
+                .transaction_with_behavior(TransactionBehavior::Immediate);
+            match begun {
+                Ok(write) => break write,
+                // A checkpoint holds the lock for as long as the disk hangs. Nothing is written yet,
+                // so that to try again is no harm; the deadline refuses those who wait meanwhile.
+                Err(error)
+                    if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                        && self.waits.as_ref().is_some_and(|waits| waits()) => {}
+                Err(error) => return Err(error.into()),
+            }
+        };
         for job in jobs {
             if let Some(scope) = &job.scope {
                 append_scope(&write, scope)?;

@@ -45,6 +45,8 @@ pub(crate) struct Job {
     /// The scope it belongs to, which is not forgotten before it is written: until then nobody could
     /// find out where its numbers go on.
     pub(crate) within: Option<Arc<Scope>>,
+    /// The connection of its exchange, if it has one.
+    pub(crate) connection: Arc<str>,
     /// What is dropped.
     pub(crate) doomed: Option<Doomed>,
     /// Keys whose metadata nobody can read from here on: what is on its way under them is empty in
@@ -169,6 +171,11 @@ impl Queue {
     pub(crate) fn close(&self) {
         self.lane().closed = true;
         self.ready.notify_all();
+    }
+
+    /// Whether it takes no more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lane().closed
     }
 
     fn lane(&self) -> MutexGuard<'_, Lane> {

@@ -306,6 +306,7 @@ impl Recorder {
         let shared = &self.0.shared;
         match shared.stopped() {
             Some(_) => self.0.blocked(),
+            None if self.0.scopes.keyring.broken().is_some() => ErrorKind::Keys.into(),
             None if shared.space().0 == Space::Reserve => ErrorKind::Space.into(),
             None => ErrorKind::Deadline.into(),
         }
@@ -332,6 +333,9 @@ impl Recorder {
             None if (self.0.shared.writing()).is_some_and(|time| time > self.0.config.deadline) => {
                 Health::Stalled
             }
+            None if let Some(why) = self.0.scopes.keyring.broken() => Health::Blocked {
+                reason: format!("no keys can be made: {why}"),
+            },
             None => {
                 let (space, free) = self.0.shared.space();
                 match space {

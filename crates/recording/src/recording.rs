@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use tollbook_exchange::{Draft, Exchange, Outcome, ResponsePart, ResponseShape, SessionId};
+use tollbook_exchange::{Draft, Exchange, Level, Outcome, ResponsePart, ResponseShape, SessionId};
 use tollbook_ledger::{ContentDigest, SealedDigest};
 
 use crate::{
@@ -78,7 +78,9 @@ impl Recording {
         let (inner, open) = (Arc::clone(&self.inner), Arc::clone(&self.open));
         async move {
             let pending = open.exchange.draft(|draft| draft.response.pending);
-            if let Some(spool) = open.spool {
+            if let Some(spool) = open.spool
+                && inner.shared.waits_for_room()
+            {
                 inner.shared.spool_takes(spool, pending)?;
                 return open.answer(&inner, None, None);
             }
@@ -101,6 +103,7 @@ impl Recording {
             {
                 // It passed before it was durable, and so does its answer.
                 inner.shared.spool_takes(spool, pending)?;
+                open.exchange.draft(|draft| draft.level = Level::Spool);
                 return open.answer(&inner, None, None);
             }
             inner
@@ -168,6 +171,8 @@ struct Progress {
     /// The answer as it is stored.
     stored: SealedDigest,
     chunks: u64,
+    /// Whether its intent waits in memory although the exchange may not: it refers to what does.
+    waits: bool,
 }
 
 /// A job that has all but the numbers of what it brings.
@@ -197,6 +202,7 @@ impl Open {
                 response: ContentDigest::new(&outcome),
                 stored: SealedDigest::new(),
                 chunks: 0,
+                waits: false,
             }),
         }
     }
@@ -214,7 +220,7 @@ impl Open {
         let mut ready = Ready::new(admitted, waiting);
         self.exchange
             .draft(|draft| progress.ask(&self.exchange, draft, &inner.scopes, &mut ready))?;
-        self.push(ready, &progress, &inner.shared)
+        self.push(ready, &mut progress, &inner.shared)
     }
 
     /// Hands over what has come of the response.
@@ -231,7 +237,7 @@ impl Open {
             progress.ask(&self.exchange, draft, &inner.scopes, &mut ready)?;
             progress.answer(&self.exchange, draft, &mut ready.job)
         })?;
-        self.push(ready, &progress, &inner.shared)
+        self.push(ready, &mut progress, &inner.shared)
     }
 
     /// Hands over all that is left, and the outcome.
@@ -250,7 +256,7 @@ impl Open {
             progress.answer(&self.exchange, draft, &mut ready.job)?;
             progress.close(&self.exchange, draft, otherwise, &mut ready.job)
         })?;
-        self.push(ready, &progress, &inner.shared)
+        self.push(ready, &mut progress, &inner.shared)
     }
 
     /// What may wait in memory, if this exchange does.
@@ -260,18 +266,30 @@ impl Open {
 
     /// Numbers what the job brings and hands it over. The scope is locked meanwhile: nothing may be
     /// written before the pieces that it refers to.
-    fn push(&self, ready: Ready, progress: &Progress, shared: &Shared) -> Result<(), Error> {
-        let push = |job| match self.spool {
-            Some(_) => shared.push_spooled(job),
-            None => shared.push(job),
+    fn push(&self, ready: Ready, progress: &mut Progress, shared: &Shared) -> Result<(), Error> {
+        let push = |mut job: Job, waits: bool| {
+            if waits && let Some(waiting) = job.waiting.take() {
+                // Whoever was told that it is durable would forward it. What becomes of the exchange
+                // is recorded all the same, behind what it refers to.
+                let _left = waiting.send(Err(ErrorKind::Space.into()));
+            }
+            match self.spool.is_some() || waits {
+                true => shared.push_spooled(job),
+                false => shared.push(job),
+            }
         };
         let Ready { mut job, asked } = ready;
         let scope = progress.scope.as_ref().ok_or(ErrorKind::NotOpen)?;
         job.within = Some(Arc::clone(scope));
+        job.connection = self.exchange.connection().into();
         let Some(asked) = asked else {
-            return push(job);
+            return push(job, progress.waits);
         };
         let mut pieces = scope.pieces();
+        // What is forwarded because it is durable must not refer to what exists in memory alone: the
+        // row of the scope, or pieces of it. Those are handed over while the scope is locked, so that
+        // what waits can only become less from here on.
+        progress.waits = self.spool.is_none() && shared.waits_in(scope);
         let (first, count) = scope.number(&mut pieces, asked, &mut job.packs)?;
         let mut stored = SealedDigest::new();
         for pack in &job.packs {
@@ -286,7 +304,7 @@ impl Open {
             };
         }
         job.scope = scope.row(&mut pieces);
-        push(job)
+        push(job, progress.waits)
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {

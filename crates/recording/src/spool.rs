@@ -9,7 +9,7 @@ use std::{
 use tollbook_exchange::ExchangeId;
 use tollbook_ledger::Kind;
 
-use crate::{Error, ErrorKind, failure::Spool, queue::Job};
+use crate::{Error, ErrorKind, failure::Spool, queue::Job, scopes::Scope};
 
 /// What passed before it was durable.
 ///
@@ -21,8 +21,8 @@ pub(crate) struct Spooled {
     jobs: VecDeque<Job>,
     bytes: usize,
     since: Option<Instant>,
-    /// The exchanges whose request is not in the book, with their connection.
-    late: HashMap<ExchangeId, Arc<str>>,
+    /// The exchanges whose request is not in the book, with their connection until that is counted.
+    late: HashMap<ExchangeId, Option<Arc<str>>>,
 }
 
 impl Spooled {
@@ -37,11 +37,17 @@ impl Spooled {
 
     /// Notes that a request passes before it is durable.
     pub(crate) fn passes(&mut self, exchange: ExchangeId, connection: &str) {
-        self.late.insert(exchange, connection.into());
+        self.late.insert(exchange, Some(connection.into()));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.jobs.is_empty()
+    }
+
+    /// Whether a job of this scope waits.
+    pub(crate) fn holds(&self, scope: &Arc<Scope>) -> bool {
+        let of_scope = |job: &Job| (job.within.as_ref()).is_some_and(|own| Arc::ptr_eq(own, scope));
+        self.jobs.iter().any(of_scope)
     }
 
     pub(crate) fn push(&mut self, job: Job) {
@@ -68,12 +74,15 @@ impl Spooled {
         }
     }
 
-    /// The connections of the requests that will never be in the book.
-    pub(crate) fn lost(&mut self) -> Vec<Arc<str>> {
-        self.take();
-        self.late
-            .drain()
-            .map(|(_, connection)| connection)
-            .collect()
+    /// Whether the request of this exchange passed late, and is not in the book.
+    pub(crate) fn is_late(&self, exchange: ExchangeId) -> bool {
+        self.late.contains_key(&exchange)
+    }
+
+    /// What waits when nothing is written any more, and the connections of the requests that passed
+    /// and will never be in the book. Their exchanges stay known as late, for what follows of them.
+    pub(crate) fn lost(&mut self) -> (Vec<Job>, Vec<Arc<str>>) {
+        let connections = self.late.values_mut().filter_map(Option::take).collect();
+        (self.take().into(), connections)
     }
 }

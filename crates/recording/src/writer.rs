@@ -17,16 +17,18 @@ use rusqlite::{Connection, ErrorCode};
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tollbook_exchange::{ExchangeId, Timestamp};
+use tollbook_ledger::Kind;
 
 use crate::{
     Error, ErrorKind,
     anchor::{Anchor, Head, SharedHead, follow},
     database::{connect, with_suffix},
-    failure::Spool,
+    failure::{self, Spool},
     folder::Folder,
     gap::{self, Gaps, Missed, Note},
     journal::Journal,
     queue::{Job, Queue, Taken},
+    scopes::Scope,
     space::{Space, Watch},
     spool::Spooled,
 };
@@ -111,6 +113,11 @@ impl Shared {
         self.space().0 == Space::Reserve || !lock(&self.spool).is_empty()
     }
 
+    /// Whether something of this scope waits for room on the disk.
+    pub(crate) fn waits_in(&self, scope: &Arc<Scope>) -> bool {
+        lock(&self.spool).holds(scope)
+    }
+
     /// Whether so much more may wait for room on the disk.
     pub(crate) fn spool_takes(&self, spool: Spool, bytes: usize) -> Result<(), Error> {
         lock(&self.spool).takes(spool, bytes)
@@ -124,10 +131,15 @@ impl Shared {
     /// Hands over what waited for room on the disk.
     fn unspool(&self) {
         let mut spool = lock(&self.spool);
+        let mut refused = Vec::new();
         for job in spool.take() {
-            // One that finds no writer any more is counted with those that are lost.
-            drop(self.push(job));
+            match self.queue.push(job) {
+                Ok(()) => {}
+                Err(job) => refused.push(*job),
+            }
         }
+        // The recorder ends. They go on waiting, for the last that is written.
+        refused.into_iter().for_each(|job| spool.push(job));
     }
 
     /// Ends all writing, for good. The first reason counts.
@@ -136,13 +148,34 @@ impl Shared {
         self.queue.close();
         self.room.close();
         self.slots.close();
-        let kind = self.blocked();
         while let Taken::Jobs(jobs) = self.queue.take(Instant::now()) {
-            jobs.into_iter().for_each(|job| job.fail(&kind));
+            self.fail(jobs);
         }
-        for connection in lock(&self.spool).lost() {
+        let (waited, late) = lock(&self.spool).lost();
+        self.fail(waited);
+        for connection in late {
             self.gaps
                 .missed(Missed::Lost, &connection, "journal_blocked", None);
+        }
+    }
+
+    /// Gives up jobs that will never be written: whoever waits is told, and what ended without a record
+    /// of its end is counted. Those that passed late are counted for themselves.
+    fn fail(&self, jobs: Vec<Job>) {
+        let why = self.blocked();
+        for job in jobs {
+            let of_kind = |kind| job.entries.iter().find(|entry| entry.kind == kind);
+            if let Some(outcome) = of_kind(Kind::Outcome)
+                && !lock(&self.spool).is_late(outcome.exchange)
+            {
+                let missed = match of_kind(Kind::Intent) {
+                    Some(_) => Missed::Lost,
+                    None => Missed::Unfinished,
+                };
+                let word = failure::word(&why);
+                self.gaps.missed(missed, &job.connection, word, None);
+            }
+            job.fail(&why);
         }
     }
 
@@ -283,6 +316,10 @@ fn write(
 ) {
     // Also if this thread panics, nobody waits for it in vain.
     let _stop = StopOnDrop(Arc::clone(shared));
+    journal.wait_while({
+        let shared = Arc::clone(shared);
+        move || !shared.queue.is_closed()
+    });
     let mut due = Instant::now() + heartbeat;
     loop {
         let taken = shared.queue.take(due.min(watch.next()));
@@ -291,6 +328,12 @@ fn write(
             Taken::Nothing => (Vec::new(), false),
             Taken::Closed => (Vec::new(), true),
         };
+        // Whoever else stopped the recorder knows of the disk, or of the anchor, what this thread does
+        // not: nothing is written any more, also not that it ends in good order.
+        if shared.failed().is_some() {
+            shared.fail(jobs);
+            return;
+        }
         let began = Instant::now();
         let before = journal.size();
         shared.set_writing(Some(began));
@@ -328,9 +371,9 @@ fn write(
             }
             Err(error) => {
                 shared.stop(&reason("the journal could not be written", &error));
-                let kind = shared.blocked();
-                tracing::error!(error = %kind, jobs = jobs.len(), "recording stopped");
-                jobs.into_iter().for_each(|job| job.fail(&kind));
+                let why = shared.blocked();
+                tracing::error!(error = %why, jobs = jobs.len(), "recording stopped");
+                shared.fail(jobs);
                 return;
             }
         }
@@ -380,8 +423,9 @@ fn tell_gaps(journal: &mut Journal, shared: &Shared) -> Result<(), Error> {
         return Ok(());
     }
     let told = journal.tell(gaps.iter().map(gap::Gap::told).collect());
-    if told.is_err() {
-        shared.gaps.give_back(gaps);
+    match told {
+        Ok(()) => shared.gaps.told(),
+        Err(_) => shared.gaps.give_back(),
     }
     told
 }

@@ -38,7 +38,14 @@ pub(super) async fn ready(State(admin): State<Admin>) -> (StatusCode, Json<Value
         checks["book"] = json!(format!("damaged: {what}"));
     }
     let levels = admin.connections.iter();
-    let levels = levels.map(|(name, durability)| (name.clone(), durability.told()));
+    let levels = levels.map(|(name, durability)| {
+        let mut told = durability.told();
+        // Anybody may ask: who signed it off, and why, is for those who read the book.
+        if let Some(allow) = told.get_mut("allow") {
+            *allow = json!({ "until": allow["until"] });
+        }
+        (name.clone(), told)
+    });
     checks["connections"] = Value::Object(levels.collect());
     let stats = admin.recorder.stats();
     if stats.unrecorded != Unrecorded::default() {

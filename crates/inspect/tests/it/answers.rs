@@ -167,6 +167,23 @@ async fn a_stream_that_becomes_unreadable_is_cut() {
 }
 
 #[tokio::test]
+async fn what_is_unreadable_does_not_pass_behind_what_is_not() {
+    let bad = "event: content_block_delta\ndata: {\"type\":oops}\n\n";
+    // All in one piece, and at the end of a piece that the end of the stream follows.
+    for rest in ["", STOP] {
+        let exchange = exchange();
+        let piece = [START, bad, rest].concat();
+        let answer = stream(&[piece.as_bytes()]);
+        let outcome = send(layer(), call(&exchange, "x"), answer).await;
+        assert_eq!(outcome.body, b"", "what is in no record passes nobody");
+        let told = outcome.cut.map(|refusal| refusal.code);
+        assert_eq!(told, Some(Code::UpstreamInvalid));
+        assert_eq!(recorded(&exchange), START);
+        exchange.draft(|draft| assert_eq!(draft.outcome, Some(Outcome::PolicyCut)));
+    }
+}
+
+#[tokio::test]
 async fn ends_are_told_apart() {
     let error = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
     let cases = [

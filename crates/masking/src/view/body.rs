@@ -315,6 +315,12 @@ impl BodyMasker {
         matches!(self.view, View::Document { .. } | View::TooLong)
     }
 
+    /// Whether the body cannot be read on: what came out before the fault is all that comes. The call
+    /// that found the fault may have given what stood before it, and no error.
+    pub const fn is_failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
     /// Whether the body is masked as one text, because its type is not known to be more than that.
     pub const fn is_text(&self) -> bool {
         matches!(self.view, View::Text(_))

@@ -179,7 +179,7 @@ fn same(came: &[u8], goes: &[u8]) -> (usize, usize) {
     let is_inside = |byte: Option<&u8>| byte.is_some_and(|byte| matches!(byte, 0x80..=0xbf));
     let pairs = came.iter().zip(goes);
     let mut before = pairs.take_while(|(came, goes)| came == goes).count();
-    while is_inside(came.get(before)) || is_inside(goes.get(before)) {
+    while before > 0 && (is_inside(came.get(before)) || is_inside(goes.get(before))) {
         before -= 1;
     }
     before = before.min(came.len().saturating_sub(1));
@@ -239,6 +239,20 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_that_are_no_characters_have_a_beginning_too() {
+        for (came, goes) in [
+            (&b"\x80a"[..], &b"[X]"[..]),
+            (b"\x80\x80", b"\x80\x81"),
+            (b"a", b"\xbf"),
+            (b"\x80", b""),
+        ] {
+            let (before, after) = same(came, goes);
+            assert!(before + after < came.len(), "{came:?} {goes:?}");
+            assert!(before + after <= goes.len(), "{came:?} {goes:?}");
+        }
+    }
 
     #[test]
     fn what_is_the_same_is_told_in_whole_characters() {

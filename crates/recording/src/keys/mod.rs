@@ -125,6 +125,11 @@ impl Keyring {
         self.pool.as_ref().ok_or(ErrorKind::Keys)?.take()
     }
 
+    /// Why no fresh keys can be made any more, if that is so.
+    pub(crate) fn broken(&self) -> Option<Arc<str>> {
+        self.pool.as_ref().and_then(Pool::broken)
+    }
+
     /// As [`fresh`](Self::fresh), for async code.
     pub(crate) async fn fresh_async(&self) -> Result<ScopeKeys, Error> {
         self.pool

@@ -37,7 +37,8 @@ struct Shared {
 struct State {
     ready: VecDeque<ScopeKeys>,
     target: usize,
-    broken: bool,
+    /// Why no more can be made.
+    broken: Option<Arc<str>>,
     closed: bool,
 }
 
@@ -97,6 +98,11 @@ impl Pool {
         }
     }
 
+    /// Why no more keys can be made, if that is so.
+    pub(super) fn broken(&self) -> Option<Arc<str>> {
+        self.shared.state().broken.clone()
+    }
+
     /// Ends the thread, and tells which keys nobody took.
     pub(super) fn close(&mut self) -> Vec<KeyId> {
         self.shared.state().closed = true;
@@ -136,10 +142,11 @@ impl Shared {
                 Err(error) => {
                     let source = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::error!(%error, source, "no keys can be made: no session can begin");
-                    state.broken = true;
+                    let why = source.unwrap_or_else(|| error.to_string());
+                    state.broken = Some(why.into());
                 }
             }
-            let over = state.broken;
+            let over = state.broken.is_some();
             drop(state);
             last = Some(Instant::now());
             self.filled.notify_all();
@@ -157,7 +164,7 @@ impl Shared {
 
 impl State {
     fn must_wait(&self) -> bool {
-        self.ready.is_empty() && !self.broken && !self.closed
+        self.ready.is_empty() && self.broken.is_none() && !self.closed
     }
 }
 
@@ -226,6 +233,7 @@ mod tests {
         let began = Instant::now();
         assert_eq!(pool.take().unwrap_err().kind(), &ErrorKind::Keys);
         assert!(pool.take_async().await.is_err());
+        assert!(pool.broken().is_some());
         assert!(
             began.elapsed() < Duration::from_secs(1),
             "nobody waits for what will not come"

@@ -183,6 +183,9 @@ where
                     _ => self.cut(&crate::ErrorKind::Corrupt.into()),
                 };
             }
+            if held.is_full() && held.is_stuck(recording) {
+                return self.cut(&crate::ErrorKind::Deadline.into());
+            }
             if held.has_room(recording) {
                 let polled = match this.inner.as_mut().as_pin_mut() {
                     Some(mut inner) => {

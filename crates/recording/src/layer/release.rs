@@ -14,7 +14,7 @@ use crate::Recording;
 /// It waits until so much of it has come, or for so long, and is then made durable and let go in one
 /// step, while the next one gathers: at most about twice `step` waits in memory, and what comes
 /// beyond it waits with the upstream. An event whose end masking has not seen is not in the record
-/// yet, and waits for that end however long it is.
+/// yet, and waits for that end. Where 64 MiB wait for one, the answer is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Release {
@@ -51,6 +51,8 @@ pub(super) struct Held {
     ready: usize,
     /// Bytes of those that nothing is done for yet.
     bytes: usize,
+    /// What all of them take in memory, roughly.
+    memory: usize,
     writing: Option<Writing>,
     /// So much of what was seen is durable.
     durable: u64,
@@ -75,6 +77,7 @@ impl Held {
             frames: VecDeque::new(),
             ready: 0,
             bytes: 0,
+            memory: 0,
             writing: None,
             durable: 0,
             due: None,
@@ -85,7 +88,9 @@ impl Held {
     /// The next frame that may go.
     pub(super) fn next(&mut self) -> Option<Frame<Bytes>> {
         self.ready = self.ready.checked_sub(1)?;
-        self.frames.pop_front().map(|(_, frame)| frame)
+        let (_, frame) = self.frames.pop_front()?;
+        self.memory = self.memory.saturating_sub(memory(&frame));
+        Some(frame)
     }
 
     /// Takes a frame.
@@ -100,12 +105,18 @@ impl Held {
             self.bytes += length(&frame);
             self.wait();
         }
+        self.memory = self.memory.saturating_add(memory(&frame));
         self.frames.push_back((seen, frame));
     }
 
     /// Whether more may come.
     pub(super) fn has_room(&self, recording: &Recording) -> bool {
         self.bytes < self.how.step.saturating_mul(2) || !self.is_settled(recording)
+    }
+
+    /// Whether more waits than ever should: what came last has no end that masking could see.
+    pub(super) const fn is_full(&self) -> bool {
+        self.memory > MOST
     }
 
     /// Whether it is time for a step.
@@ -189,9 +200,17 @@ impl Held {
     }
 }
 
+/// What a frame takes in memory, roughly: many small ones take more than their bytes.
+fn memory(frame: &Frame<Bytes>) -> usize {
+    length(frame).saturating_add(128)
+}
+
 fn length(frame: &Frame<Bytes>) -> usize {
     frame.data_ref().map_or(0, Bytes::len)
 }
+
+/// Twice what an event may have, or a document that is held: more than the record ever is behind.
+const MOST: usize = 64 << 20;
 
 impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

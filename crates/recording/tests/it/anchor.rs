@@ -268,4 +268,15 @@ async fn a_second_recorder_under_the_same_name_stops() {
         fs::read_to_string(place.anchor()).unwrap(),
         "another checkpoint"
     );
+    drop(book.close());
+    // What belongs to another now does not end in good order here.
+    let database = rusqlite::Connection::open(place.folder().join("journal.db")).unwrap();
+    let last: String = database
+        .query_row(
+            "SELECT hex(substr(leaf, 2, 1)) FROM entry ORDER BY seq DESC LIMIT 1",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_ne!(last, "06", "no stop");
 }

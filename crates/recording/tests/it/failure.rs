@@ -11,13 +11,14 @@ use std::{
 
 use http::{Request, Response};
 use serde_json::Value;
-use tollbook_exchange::Timestamp;
+use tollbook_exchange::{Exchange, SessionId, Timestamp};
 use tollbook_recording::{
-    Allow, CommitLayer, FreeSpace, Health, OnFailure, Reads, RecordLayer, Recorder, Spool,
+    Allow, CommitLayer, ErrorKind, FreeSpace, Health, OnFailure, Reads, RecordLayer, Recorder,
+    Spool,
 };
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 
-use crate::support::{Book, Closed, Stall, states};
+use crate::support::{Book, Closed, Stall, masked, open, states};
 
 /// A book on a disk whose free bytes the test says.
 fn on_a_disk(change: impl FnOnce(&mut tollbook_recording::Config)) -> (Book, Arc<AtomicU64>) {
@@ -333,5 +334,71 @@ async fn a_disk_that_hangs_does_not_hold_the_end_back() {
             .await
             .unwrap(),
     );
+    assert!(book.reader().verify(None).unwrap().is_verified());
+}
+
+/// Puts an exchange into one session, with a body that is the same in all of them.
+fn in_one_session(exchange: &Exchange) {
+    exchange.draft(|draft| {
+        draft.session = Some(SessionId::derived([9; 16]));
+        draft.request.body = masked(vec![7; 5000].into());
+    });
+}
+
+#[tokio::test]
+async fn what_is_durable_refers_to_nothing_that_waits_in_memory() {
+    let (book, free) = on_a_disk(|_| {});
+    let recorder = book.recorder.clone();
+    // Begun while there was room, and may not wait in memory.
+    let durable = open();
+    in_one_session(&durable);
+    let recording = recorder.begin(&durable).await.unwrap();
+    fill(&book, &free).await;
+    // The scope of the session begins with what waits.
+    let spool = OnFailure::Spool(Spool::default());
+    let stack = ServiceBuilder::new()
+        .layer(RecordLayer::new(recorder.clone(), "claude", "claude").on_failure(spool.clone()))
+        .map_request(|request: Request<()>| {
+            in_one_session(request.extensions().get().unwrap());
+            request
+        })
+        .layer(CommitLayer::new(recorder.clone()).on_failure(spool))
+        .service(service_fn(async |_: Request<()>| {
+            Ok::<_, Infallible>(Response::new(String::from("answer")))
+        }));
+    let response = stack.oneshot(Request::new(())).await.unwrap();
+    assert_eq!(response.status(), 200);
+    drop(response);
+    let refused = recorder.commit(&durable).await.unwrap_err();
+    assert_eq!(refused.kind(), &ErrorKind::Space);
+    let before = recorder.stats().entries;
+    drop(recording);
+    make_room(&book, &free).await;
+    // That there is room again, and both exchanges.
+    book.grows_to(before + 5).await;
+    // From here on the scope is in the book, and what follows in it is durable.
+    let next = open();
+    in_one_session(&next);
+    let recording = recorder.begin(&next).await.unwrap();
+    recorder.commit(&next).await.unwrap();
+    drop((recording, recorder));
+    let book = book.close();
+    assert_eq!(book.reader().count().unwrap(), 3);
+    let found = book.reader().verify(None).unwrap();
+    assert!(found.is_verified(), "{:?}", found.faults);
+}
+
+#[tokio::test]
+async fn a_lock_that_is_held_for_long_ends_nothing() {
+    let book = Book::with(|config| config.deadline = Duration::from_millis(100));
+    let stall = Stall::new(&book.folder());
+    assert_eq!(send(&book.recorder, &OnFailure::Block, "POST").await, 503);
+    // Longer than SQLite waits for it.
+    tokio::time::sleep(Duration::from_millis(10_500)).await;
+    assert_eq!(book.recorder.health(), Health::Stalled);
+    drop(stall);
+    book.becomes(Health::Healthy).await;
+    assert_eq!(send(&book.recorder, &OnFailure::Block, "POST").await, 200);
+    let book = book.close();
     assert!(book.reader().verify(None).unwrap().is_verified());
 }
