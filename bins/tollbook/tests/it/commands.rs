@@ -102,7 +102,7 @@ fn a_changed_book_is_told_by_exit_code_one() {
             .collect()
     };
     // What is recorded is sealed; what the book says of itself is not.
-    assert_eq!(at(&bytes, b"\"verdict\":"), []);
+    assert_eq!(at(&bytes, b"\"verdict\":"), Vec::<usize>::new());
     // The name of the program as the first entry has it, changed by one letter. The database may
     // have copies of it in places that are not in use.
     let places = at(&bytes, b"\"program\":\"tollbook");
