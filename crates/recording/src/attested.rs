@@ -311,7 +311,8 @@ mod tests {
 
         // What another log's key signed is another book's.
         let other = SigningKey::from_seed("log.example/e2", &[2; 32]).unwrap();
-        kept.keep_cosigned(20, &note(&other, 20)).unwrap();
+        kept.write("20.checkpoint", note(&other, 20).as_bytes())
+            .unwrap();
         assert_eq!(kept.newest_cosigned(&public).unwrap().unwrap().size, 9);
 
         kept.keep_stamped(4, &note(&key, 4), b"token").unwrap();
