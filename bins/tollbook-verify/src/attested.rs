@@ -65,7 +65,9 @@ pub(crate) fn read(
                 continue;
             }
         }
-        let covers = manifest.records.last().is_none_or(|last| last < size);
+        // Where there are no records, that there are none is what has to be covered.
+        let last = manifest.records.last();
+        let covers = last.map_or(size == manifest.size, |last| last < size);
         all.push(Found {
             note,
             kind,

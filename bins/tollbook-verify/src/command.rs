@@ -30,7 +30,9 @@ use crate::{
 ///
 ///  - the log was never rewritten since you last saw a checkpoint of it (--checkpoint),
 ///
-///  - witnesses whom you trust saw the same log as you (--witness),
+///  - witnesses whom you trust saw the same log as you, as far as the records here go (--witness);
+///    of what the log has after what they signed, the log's key alone says that none is missing, and
+///    the answer says how much that is,
 ///
 ///  - the records are as old as they say (--tsa-roots).
 ///

@@ -108,6 +108,16 @@ fn witnessed(report: &Report, line: &mut impl FnMut(&str, &str)) {
             format!("NO: not all records here by {needed} of those you named")
         };
         line("witnessed", &told);
+        // Of single exchanges nothing is missing that came later.
+        let is_open = (report.manifest.as_ref())
+            .is_some_and(|manifest| manifest.selection.exchanges.is_empty());
+        if let Some(count) = report.unwitnessed().filter(|count| *count > 0 && is_open) {
+            let told = format!(
+                "{count} entries of the log came later: that no record is missing among them rests on \
+                 the log's key alone"
+            );
+            line("", &told);
+        }
     } else if (report.attested.iter()).any(|attested| attested.stamp.is_none()) {
         line(
             "witnessed",

@@ -60,7 +60,8 @@ pub struct Attestation {
     pub size: u64,
     /// Its file.
     pub file: String,
-    /// Whether all records of the evidence are under it.
+    /// Whether all records of the evidence are under it; where there are none, whether it is about the
+    /// whole log.
     pub covers: bool,
     /// What it says of the log.
     pub past: Past,
@@ -177,6 +178,15 @@ impl Report {
         !self.stamps_demanded || self.attested.iter().any(one)
     }
 
+    /// How many entries of the log came after the newest checkpoint that enough witnesses have
+    /// signed, if that is demanded: that no record is missing among them rests on the log's key alone.
+    pub fn unwitnessed(&self) -> Option<u64> {
+        let met = self.attested.iter().filter(|attested| attested.met);
+        let signed = met.map(|attested| attested.size).max().unwrap_or(0);
+        self.quorum?;
+        Some(self.size?.saturating_sub(signed))
+    }
+
     /// The short answer.
     pub fn verdict(&self) -> &'static str {
         match self.exit_code() {
@@ -228,8 +238,9 @@ impl Report {
             })),
             "checkpoints": kept.collect::<Vec<_>>(),
             "quorum": self.quorum,
-            "witnessed": self.is_witnessed(),
-            "stamped": self.is_stamped(),
+            "witnessed": self.quorum.map(|_| self.is_witnessed()),
+            "unwitnessed": self.unwitnessed(),
+            "stamped": self.stamps_demanded.then(|| self.is_stamped()),
             "attested": self.attested.iter().map(attestation).collect::<Vec<_>>(),
             "faults": faults.collect::<Vec<_>>(),
             "fault_count": self.fault_count,

@@ -13,6 +13,7 @@ use axum::{
     routing::post,
 };
 use http::{StatusCode, header};
+use tokio::sync::Semaphore;
 use tollbook_witness::{Answer, Fork, Witness};
 
 use crate::events::{Event, Events};
@@ -21,6 +22,9 @@ use crate::events::{Event, Events};
 struct Service {
     witness: Arc<Witness>,
     events: Events,
+    /// For each request that is decided at this moment. Nobody needs a token here, and threads that
+    /// wait for the disk are few.
+    deciding: Arc<Semaphore>,
 }
 
 /// Answers those who ask for a signature. What they show is signed by a log, so nobody needs a token.
@@ -31,10 +35,18 @@ pub(crate) fn router(witness: Witness, events: Events) -> Router {
         .with_state(Service {
             witness: Arc::new(witness),
             events,
+            deciding: Arc::new(Semaphore::new(AT_ONCE)),
         })
 }
 
 async fn add_checkpoint(State(service): State<Service>, body: String) -> Response {
+    let Ok(_permit) = service.deciding.try_acquire() else {
+        return response(
+            503,
+            "text/plain; charset=utf-8",
+            "the witness is busy\n".to_owned(),
+        );
+    };
     let witness = Arc::clone(&service.witness);
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_or(0, |now| now.as_secs());
@@ -49,6 +61,14 @@ async fn add_checkpoint(State(service): State<Service>, body: String) -> Respons
     if let Some(fork) = answer.fork.take() {
         service.tell(fork).await;
     }
+    if let Some(unproven) = answer.unproven.take() {
+        tracing::warn!(
+            log = unproven.origin,
+            known = unproven.known,
+            claimed = unproven.claimed,
+            "a checkpoint came with a proof that does not hold; who sent it is not known"
+        );
+    }
     let Answer {
         status,
         content_type,
@@ -61,12 +81,7 @@ async fn add_checkpoint(State(service): State<Service>, body: String) -> Respons
 impl Service {
     /// A log has two histories: both checkpoints are kept, and the book of this gateway says so.
     async fn tell(&self, fork: Fork) {
-        let Fork {
-            origin,
-            known,
-            claimed,
-            ..
-        } = fork;
+        let (origin, known, claimed) = (&fork.origin, fork.known, fork.claimed);
         tracing::error!(
             log = origin,
             known,
@@ -74,11 +89,17 @@ impl Service {
             "a log that is witnessed has two histories"
         );
         let event = Event::new("witness.fork")
-            .with("log", origin)
+            .with("log", origin.clone())
             .with("witnessed", known.to_string())
             .with("claimed", claimed.to_string());
         if let Err(error) = self.events.note(event).await {
             tracing::warn!(%error, "that a log has two histories could not be recorded");
+            return;
+        }
+        let witness = Arc::clone(&self.witness);
+        let told = tokio::task::spawn_blocking(move || witness.told(&fork)).await;
+        if !matches!(told, Ok(Ok(()))) {
+            tracing::warn!("that a log has two histories will be told again");
         }
     }
 }
@@ -94,5 +115,7 @@ fn response(status: u16, content_type: &'static str, body: String) -> Response {
     response
 }
 
+/// How many requests are decided at once.
+const AT_ONCE: usize = 4;
 /// A proof of 63 lines, and a note of many signatures.
 const MAX_BODY: usize = 64 << 10;

@@ -63,6 +63,8 @@ struct One {
     failure: Option<String>,
     /// Whether it knows another history.
     alarm: bool,
+    /// Whether that stands in the book.
+    noted: bool,
 }
 
 /// What a round needs of the book.
@@ -115,9 +117,7 @@ impl Asking {
                 continue;
             }
             let lines = self.round(&note, &head, book, &witnessing, &events).await;
-            if lines.len() == self.clients.len() {
-                done = head.size;
-            }
+            let is_signed = lines.len() == self.clients.len();
             let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
             let note = note + &lines;
             let met = self.quorum.judge(&note);
@@ -126,6 +126,9 @@ impl Asking {
                 let kept = blocking(move || kept.keep_cosigned(size, &note)).await;
                 if kept.is_some() {
                     witnessing.update(|state| state.witnessed = size);
+                    if is_signed {
+                        done = size;
+                    }
                 }
             }
         }
@@ -159,8 +162,9 @@ impl Asking {
                     lines.push(line);
                 }
                 Err(failure) => {
-                    if witnessing.failed(&name, &failure) && failure.is_alarm() {
-                        alarm(&name, &failure, events).await;
+                    let is_news = witnessing.failed(&name, &failure);
+                    if is_news && failure.is_alarm() && alarm(&name, &failure, events).await {
+                        witnessing.noted(&name);
                     }
                 }
             }
@@ -293,7 +297,8 @@ impl Witnessing {
         });
     }
 
-    /// Notes why a witness did not sign. Whether it is another reason than before.
+    /// Notes why a witness did not sign. Whether it is another reason than before, or an alarm that
+    /// does not stand in the book yet.
     fn failed(&self, name: &str, failure: &Failure) -> bool {
         let told = told(failure);
         let mut is_news = false;
@@ -301,13 +306,24 @@ impl Witnessing {
             let one = state.each.entry(name.to_owned()).or_default();
             // How far behind it is changes; that it is does not.
             is_news = one.alarm != failure.is_alarm() || one.failure.is_none();
+            is_news |= failure.is_alarm() && !one.noted;
             if is_news && !failure.is_alarm() {
                 tracing::warn!(witness = name, why = told, "the witness does not sign");
             }
             one.failure = Some(told);
             one.alarm = failure.is_alarm();
+            one.noted &= one.alarm && !is_news;
         });
         is_news
+    }
+
+    /// Notes that the alarm of a witness stands in the book.
+    fn noted(&self, name: &str) {
+        self.update(|state| {
+            if let Some(one) = state.each.get_mut(name) {
+                one.noted = true;
+            }
+        });
     }
 
     fn update(&self, change: impl FnOnce(&mut State)) {
@@ -347,8 +363,9 @@ fn told(failure: &Failure) -> String {
     format!("{failure}{}", source.unwrap_or_default())
 }
 
-/// The book has two histories: that is told in the log, by health, and in the book itself.
-async fn alarm(name: &str, failure: &Failure, events: &Events) {
+/// The book has two histories: that is told in the log, by health, and in the book itself. Whether it
+/// stands there.
+async fn alarm(name: &str, failure: &Failure, events: &Events) -> bool {
     let what = failure.to_string();
     tracing::error!(
         witness = name,
@@ -358,9 +375,11 @@ async fn alarm(name: &str, failure: &Failure, events: &Events) {
     let event = Event::new("book.forked")
         .with("witness", name)
         .with("what", what);
-    if let Err(error) = events.note(event).await {
+    let noted = events.note(event).await;
+    if let Err(error) = &noted {
         tracing::warn!(%error, "the alarm of a witness could not be recorded");
     }
+    noted.is_ok()
 }
 
 /// Works with files. What fails is tried again in the next round.

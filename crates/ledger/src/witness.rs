@@ -133,10 +133,12 @@ impl Refused {
         }
     }
 
-    /// Whether the log's own key signed something that does not fit what was witnessed: evidence
-    /// against the log, where another refusal may be a mistake or a stranger's.
+    /// Whether the log's own key signed something that cannot be of the history that was witnessed:
+    /// evidence against the log, where another refusal may be a mistake or a stranger's.
+    ///
+    /// A proof that does not hold is none: anybody can send one with a true checkpoint.
     pub const fn is_fork(self) -> bool {
-        matches!(self, Self::Forked | Self::Proof)
+        matches!(self, Self::Forked)
     }
 }
 
@@ -262,7 +264,7 @@ mod tests {
             note,
         };
         assert_eq!(refused(&fork, Some(&second)), Refused::Proof);
-        assert!(refused(&fork, Some(&second)).is_fork());
+        assert!(Refused::Forked.is_fork() && !Refused::Proof.is_fork());
         let statuses = [
             Refused::Malformed,
             Refused::Unsigned,

@@ -96,8 +96,9 @@ impl Attestations {
     ///
     /// When the folder cannot be written.
     pub fn keep_stamped(&self, size: u64, note: &str, token: &[u8]) -> Result<(), Error> {
-        self.write(&Attested::Stamped.file(size), note.as_bytes())?;
-        self.write(&Attested::Token.file(size), token)
+        // The note last: where a power cut comes between them, there is no note without its token.
+        self.write(&Attested::Token.file(size), token)?;
+        self.write(&Attested::Stamped.file(size), note.as_bytes())
     }
 
     /// The newest that witnesses have signed, if there is one that this key of the log signed too.
@@ -124,9 +125,9 @@ impl Attestations {
         let sizes = self.sizes(Attested::Token)?;
         for size in sizes.into_iter().rev() {
             if let Some(note) = self.note(size, Attested::Stamped, key)? {
-                let token = self.folder.join(Attested::Token.file(size));
-                let token = fs::read(token).map_err(unusable)?;
-                return Ok(Some(Stamped { size, note, token }));
+                if let Some(token) = self.token(size)? {
+                    return Ok(Some(Stamped { size, note, token }));
+                }
             }
         }
         Ok(None)
@@ -143,28 +144,54 @@ impl Attestations {
     ) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let mut files = Vec::new();
         for kind in [Attested::Cosigned, Attested::Stamped] {
-            let mut sizes = Vec::new();
+            let mut first = None;
+            let mut last = None;
             for kept in self.sizes(kind)?.into_iter().filter(|kept| *kept <= size) {
-                if self.note(kept, kind, key)?.is_some() {
-                    sizes.push(kept);
+                // Its bytes are kept: the file may go while the others are looked through.
+                let Some(found) = self.whole(kept, kind, key)? else {
+                    continue;
+                };
+                if first.is_none() && kept >= needed {
+                    first = Some(found);
+                    last = None;
+                } else {
+                    last = Some(found);
                 }
             }
-            let first = sizes.iter().copied().find(|kept| *kept >= needed);
-            let mut chosen = [first, sizes.last().copied()]
-                .into_iter()
-                .flatten()
-                .collect::<Vec<_>>();
-            chosen.dedup();
-            for size in chosen {
-                let token = (kind == Attested::Stamped).then_some(Attested::Token);
-                for kind in [Some(kind), token].into_iter().flatten() {
-                    let name = kind.file(size);
-                    let bytes = fs::read(self.folder.join(&name)).map_err(unusable)?;
-                    files.push((format!("{ATTESTED}/{name}"), bytes));
-                }
-            }
+            files.extend([first, last].into_iter().flatten().flatten());
         }
         Ok(files)
+    }
+
+    /// The files of a checkpoint that is there with all that belongs to it: of one with a time stamp
+    /// that is its token.
+    fn whole(
+        &self,
+        size: u64,
+        kind: Attested,
+        key: &VerifierKey,
+    ) -> Result<Option<Vec<(String, Vec<u8>)>>, Error> {
+        let name = |kind: Attested| format!("{ATTESTED}/{}", kind.file(size));
+        let Some(note) = self.note(size, kind, key)? else {
+            return Ok(None);
+        };
+        let mut files = vec![(name(kind), note.into_bytes())];
+        if kind == Attested::Stamped {
+            match self.token(size)? {
+                Some(token) => files.push((name(Attested::Token), token)),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(files))
+    }
+
+    /// The authority's answer to a checkpoint of this size.
+    fn token(&self, size: u64) -> Result<Option<Vec<u8>>, Error> {
+        match fs::read(self.folder.join(Attested::Token.file(size))) {
+            Ok(token) => Ok(Some(token)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unusable(error)),
+        }
     }
 
     /// The checkpoint in a file, if the log's key signed it: those of an earlier epoch are another
@@ -284,7 +311,8 @@ mod tests {
 
         // What another log's key signed is another book's.
         let other = SigningKey::from_seed("log.example/e2", &[2; 32]).unwrap();
-        kept.keep_cosigned(20, &note(&other, 20)).unwrap();
+        kept.write("20.checkpoint", note(&other, 20).as_bytes())
+            .unwrap();
         assert_eq!(kept.newest_cosigned(&public).unwrap().unwrap().size, 9);
 
         kept.keep_stamped(4, &note(&key, 4), b"token").unwrap();
@@ -297,6 +325,14 @@ mod tests {
             files.into_iter().map(|(name, _)| name).collect()
         };
         let stamped = ["attested/4.stamped", "attested/4.tsr"];
+        assert_eq!(
+            names(30, 9),
+            [&["attested/9.checkpoint"][..], &stamped].concat()
+        );
+        // A note without its token is as none, and so is a token without its note.
+        kept.write("8.stamped", note(&key, 8).as_bytes()).unwrap();
+        kept.write("9.tsr", b"token").unwrap();
+        assert_eq!(kept.newest_stamped(&public).unwrap().unwrap().size, 4);
         assert_eq!(
             names(30, 9),
             [&["attested/9.checkpoint"][..], &stamped].concat()

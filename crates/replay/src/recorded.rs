@@ -120,6 +120,18 @@ impl RecordedExchange {
         self.record["response"]["events"].is_array()
     }
 
+    /// Whether the record still has the request and the answer: neither was erased, and no key is
+    /// missing that opens them.
+    pub fn is_whole(&self) -> bool {
+        self.record["erased"].is_null() && self.record["unavailable"].is_null()
+    }
+
+    /// Whether the gate let the request pass, by its rules or because people approved it.
+    pub fn is_allowed(&self) -> bool {
+        // What waits for approval has another verdict until somebody gave it.
+        self.text("/decision/verdict") == Some("allow")
+    }
+
     /// When it began; `None` if the record does not say.
     pub fn started(&self) -> Option<Timestamp> {
         self.text("/started")?.parse().ok()

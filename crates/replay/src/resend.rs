@@ -152,12 +152,16 @@ impl Resend {
         self
     }
 
-    /// Whether an exchange is one whose request is sent again. What the gate refused to forward is
-    /// not: it would get there by another way.
+    /// Whether an exchange is one whose request is sent again. What the gate refused to forward, or
+    /// what nobody approved who had to, is not: it would get there by another way. Nor is what was
+    /// erased, or cannot be opened.
     pub fn takes(recorded: &RecordedExchange) -> bool {
         let Some(endpoint) = recorded.endpoint() else {
             return false;
         };
+        if !recorded.is_whole() || !recorded.is_allowed() {
+            return false;
+        }
         let refused = !recorded.record()["refusal"].is_null();
         // A refusal of the answer is none of the request.
         if refused && recorded.outcome() != Some("policy_cut") {

@@ -8,7 +8,8 @@ use crate::{Error, Format, cursor::Cursor, numeric::numeric};
 /// binary one of the types that come with PostgreSQL and that applications use. Dates and times are
 /// in ISO 8601's order and those with a time zone in UTC.
 ///
-/// None for a type that is not known, and for what does not have its type's form.
+/// None for a type that is not known, for what does not have its type's form, and for an array whose
+/// text would be out of all proportion to its bytes.
 ///
 /// ```
 /// use tollbook_wire_postgres::{Format, text_of};
@@ -224,6 +225,7 @@ fn array(value: &[u8]) -> Result<Option<String>, Error> {
     let most = cursor.rest().len() / 4;
     let expected = expected.filter(|cells| (1..=most).contains(cells));
     let expected = expected.ok_or(Error::Length)?;
+    let most_text = MAX_GROWTH + 4 * value.len();
     let mut text = String::new();
     let mut known = 0;
     while !cursor.is_empty() {
@@ -245,6 +247,10 @@ fn array(value: &[u8]) -> Result<Option<String>, Error> {
                 None => return Ok(None),
                 Some(element) => push_element(&mut text, &element),
             },
+        }
+        // Ten bytes can say a number of thousands of digits.
+        if text.len() > most_text {
+            return Ok(None);
         }
         known += 1;
     }
@@ -279,6 +285,9 @@ const EPOCH: Date = Date::constant(2000, 1, 1);
 const DAY: i64 = 86_400_000_000;
 /// As `MAXDIM` in PostgreSQL's source.
 const MAX_DIMENSIONS: usize = 6;
+/// How much longer the text of an array may be than four times its bytes: more than the longest
+/// number has digits.
+const MAX_GROWTH: usize = 1 << 20;
 /// Arrays of the types above, as `pg_type` has them.
 const ARRAYS: [u32; 25] = [
     143, 199, 1000, 1001, 1002, 1003, 1005, 1007, 1009, 1011, 1014, 1015, 1016, 1021, 1022, 1028,
@@ -386,6 +395,23 @@ mod tests {
             told(1007, &[i32::MAX, 0, 23].map(i32::to_be_bytes).concat()),
             None
         );
+    }
+
+    #[test]
+    fn the_text_of_an_array_has_a_bound() {
+        // Eight bytes that say zero with 9999 places behind the point.
+        let long = [0, 0, 0, 9999u16].map(u16::to_be_bytes).concat();
+        let numbers = |count: u32| {
+            let mut bytes = [1, 0, 1700, count, 1].map(u32::to_be_bytes).concat();
+            for _ in 0..count {
+                bytes.extend(8u32.to_be_bytes());
+                bytes.extend(&long);
+            }
+            bytes
+        };
+        let few = text(1231, &numbers(100)).map(|text| text.len());
+        assert_eq!(few, Some(100 * 10_001 + 101));
+        assert_eq!(text(1231, &numbers(1000)), None);
     }
 
     #[test]

@@ -28,8 +28,9 @@ pub fn witness_key(folder: impl AsRef<Path>, name: &str) -> Result<WitnessSigner
             getrandom::fill(&mut *seed).map_err(|_| Error::Random)?;
             let key = WitnessSigner::from_seed(name, &seed).map_err(|_| Error::BadName)?;
             let text = Zeroizing::new(format!("{}\n", *key.to_text()));
-            write(&path, &text).map_err(Error::Folder)?;
-            key
+            place(&path, &text).map_err(Error::Folder)?;
+            // Another process may have been faster: the key is the one that is there.
+            read(File::open(&path).map_err(Error::Folder)?)?
         }
         Err(error) => return Err(Error::Folder(error)),
     };
@@ -62,6 +63,31 @@ pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&fresh, path)?;
+    match path.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Puts a text where nothing is, whole or not at all. What is there already stays.
+fn place(path: &Path, text: &str) -> io::Result<()> {
+    let mut name = [0; 8];
+    getrandom::fill(&mut name).map_err(io::Error::other)?;
+    let fresh = path.with_extension(format!("{:016x}", u64::from_ne_bytes(name)));
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&fresh)?;
+    let written = file.write_all(text.as_bytes());
+    let placed = written
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::hard_link(&fresh, path));
+    fs::remove_file(&fresh)?;
+    match placed {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
     match path.parent() {
         Some(parent) => File::open(parent)?.sync_all(),
         None => Ok(()),

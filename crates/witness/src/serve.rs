@@ -39,11 +39,14 @@ pub struct Answer {
     pub content_type: &'static str,
     /// The body.
     pub body: String,
-    /// That a log has two histories, if this request is the first to show it.
+    /// That a log has two histories, if this request shows it and nobody was told yet.
     pub fork: Option<Fork>,
+    /// That nothing showed this checkpoint of a log to grow out of what was witnessed, if this request
+    /// is the first with it. The proof may have been a stranger's, so it accuses nobody.
+    pub unproven: Option<Fork>,
 }
 
-/// A log signed a checkpoint that does not fit the one that was witnessed.
+/// A log signed a checkpoint that does not fit the one that was witnessed, or that was not shown to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fork {
@@ -53,6 +56,8 @@ pub struct Fork {
     pub known: u64,
     /// The size of the checkpoint that does not fit.
     pub claimed: u64,
+    /// Where it is kept.
+    file: PathBuf,
 }
 
 impl Witness {
@@ -92,7 +97,18 @@ impl Witness {
             content_type: TEXT,
             body: "what is known of this log cannot be read or kept\n".to_owned(),
             fork: None,
+            unproven: None,
         })
+    }
+
+    /// Notes that people were told of a fork: from here on it is not among the answers. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be written: it will be told again.
+    pub fn told(&self, fork: &Fork) -> Result<(), Error> {
+        let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        write(&fork.file.with_extension(TOLD), "").map_err(Error::Folder)
     }
 
     fn decide(&self, request: &AddCheckpoint, now: u64) -> io::Result<Answer> {
@@ -111,6 +127,8 @@ impl Witness {
                 let mut answer = refusal(refused);
                 if refused.is_fork() {
                     answer.fork = self.forked(request, known.as_ref())?;
+                } else if refused == Refused::Proof {
+                    answer.unproven = self.unproven(request, known.as_ref())?;
                 }
                 return Ok(answer);
             }
@@ -119,12 +137,16 @@ impl Witness {
         let line = line.map_err(io::Error::other)?;
         let text = format!("{}\n{line}\n", checkpoint.to_text());
         if known.as_ref() != Some(&checkpoint) {
-            let (_, log) = Note::split(&request.note).map_err(io::Error::other)?;
-            let log = log.iter().filter(|line| {
-                let key = |key: &VerifierKey| key.name() == line.name && key.id() == line.id;
-                self.logs.iter().any(key)
-            });
-            let log: String = log.map(|line| format!("{line}\n")).collect();
+            let (_, lines) = Note::split(&request.note).map_err(io::Error::other)?;
+            // One line of each key: what is kept must be short enough to be read again, however often
+            // a line was sent.
+            let log: String = (self.logs.iter())
+                .filter_map(|key| {
+                    let mut own = lines.iter();
+                    let own = own.find(|line| key.name() == line.name && key.id() == line.id)?;
+                    Some(format!("{own}\n"))
+                })
+                .collect();
             let kept = text.replacen("\n\n", &format!("\n\n{log}"), 1);
             write(&file, &kept)?;
         }
@@ -133,34 +155,74 @@ impl Witness {
             content_type: TEXT,
             body: format!("{line}\n"),
             fork: None,
+            unproven: None,
         })
     }
 
-    /// Keeps the first checkpoint that does not fit: with the one that was witnessed it is evidence
-    /// against the log.
+    /// Keeps a checkpoint that does not fit: with the one that was witnessed it is evidence against
+    /// the log. It is told until somebody has noted that it was.
     fn forked(
         &self,
         request: &AddCheckpoint,
         known: Option<&Checkpoint>,
     ) -> io::Result<Option<Fork>> {
-        let file = self.file(request.origin()).with_extension("fork");
-        if file.exists() {
+        let Some((fork, _)) = self.keep(request, known, FORK)? else {
             return Ok(None);
-        }
-        write(&file, &request.note)?;
+        };
+        let is_told = fork.file.with_extension(TOLD).try_exists()?;
+        Ok((!is_told).then_some(fork))
+    }
+
+    /// Keeps a checkpoint that was not shown to fit.
+    fn unproven(
+        &self,
+        request: &AddCheckpoint,
+        known: Option<&Checkpoint>,
+    ) -> io::Result<Option<Fork>> {
+        let kept = self.keep(request, known, UNPROVEN)?;
+        Ok(kept.filter(|(_, is_new)| *is_new).map(|(fork, _)| fork))
+    }
+
+    /// Keeps the checkpoint of a request, named by its size and root so that none stands in the way of
+    /// another, and says whether it is the first time. None where the log has as many of this kind
+    /// as are kept.
+    fn keep(
+        &self,
+        request: &AddCheckpoint,
+        known: Option<&Checkpoint>,
+        kind: &str,
+    ) -> io::Result<Option<(Fork, bool)>> {
         let (note, _) = Note::split(&request.note).map_err(io::Error::other)?;
         let claimed = Checkpoint::from_text(note.text()).map_err(io::Error::other)?;
-        Ok(Some(Fork {
+        let log = hex(&Sha256::digest(&claimed.origin));
+        let name = format!("{log}-{}-{}", claimed.size, hex(&claimed.root.0[..8]));
+        let file = self.folder.join(format!("{name}.{kind}"));
+        let is_new = !file.try_exists()?;
+        if is_new {
+            let mut kept = 0;
+            for entry in fs::read_dir(&self.folder)? {
+                let name = entry?.file_name();
+                let name = name.to_string_lossy();
+                let is_one = name.starts_with(&log) && name.ends_with(&format!(".{kind}"));
+                kept += usize::from(is_one);
+            }
+            if kept >= MAX_KEPT {
+                return Ok(None);
+            }
+            write(&file, &request.note)?;
+        }
+        let fork = Fork {
             known: known.map_or(0, |known| known.size),
             claimed: claimed.size,
             origin: claimed.origin,
-        }))
+            file,
+        };
+        Ok(Some((fork, is_new)))
     }
 
     /// The file of a log. Its name is a hash, because that of a log holds slashes.
     fn file(&self, origin: &str) -> PathBuf {
-        let hash = Sha256::digest(origin);
-        let name: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = hex(&Sha256::digest(origin));
         self.folder.join(format!("{name}.checkpoint"))
     }
 }
@@ -190,6 +252,10 @@ fn known(file: &Path, origin: &str) -> io::Result<Option<Checkpoint>> {
     }
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn refusal(refused: Refused) -> Answer {
     let (content_type, body) = match refused {
         Refused::Known { known } => ("text/x.tlog.size", format!("{known}\n")),
@@ -200,9 +266,19 @@ fn refusal(refused: Refused) -> Answer {
         content_type,
         body,
         fork: None,
+        unproven: None,
     }
 }
 
+/// The extension of a checkpoint that is of another history.
+const FORK: &str = "fork";
+/// That of one that was not shown to be of the same.
+const UNPROVEN: &str = "unproven";
+/// That of the mark that a fork was told.
+const TOLD: &str = "told";
+/// How many of either kind are kept of a log. A log's own key signed each of them, but who has seen
+/// many of its checkpoints could send each with a proof that does not hold.
+const MAX_KEPT: usize = 16;
 const TEXT: &str = "text/plain; charset=utf-8";
 
 #[cfg(test)]
@@ -275,18 +351,58 @@ mod tests {
         assert_eq!((answer.status, answer.content_type), (409, TEXT));
         let told = answer.fork.unwrap();
         assert_eq!((told.known, told.claimed), (4, 4));
-        assert_eq!(
-            fs::read_to_string(file.with_extension("fork")).unwrap(),
-            fork.note
-        );
-        // It is told once.
-        assert_eq!(
-            witness(dir.path())
-                .add_checkpoint(&fork.to_string(), 8)
-                .fork,
-            None
-        );
+        assert_eq!(fs::read_to_string(&told.file).unwrap(), fork.note);
+        // It is told until somebody says that it was.
+        let again = witness(dir.path()).add_checkpoint(&fork.to_string(), 8);
+        assert_eq!(again.fork.as_ref(), Some(&told));
+        witness(dir.path()).told(&told).unwrap();
+        let again = witness(dir.path()).add_checkpoint(&fork.to_string(), 8);
+        assert_eq!((again.status, again.fork), (409, None));
         assert_eq!(fs::read_to_string(&file).unwrap(), kept);
+    }
+
+    #[test]
+    fn a_stranger_accuses_nobody_and_silences_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let witness = witness(dir.path());
+        let (mut tree, mut restored) = (Frontier::new(), Frontier::new());
+        grown(&mut restored, &[1, 2]);
+        let request = grown(&mut tree, &[1, 2, 3]);
+        assert_eq!(witness.add_checkpoint(&request, 5).status, 200);
+        // True checkpoints of the log, with proofs that are none.
+        for leaf in 0..20 {
+            let request = grown(&mut tree, &[leaf]);
+            let mut request = AddCheckpoint::from_text(&request).unwrap();
+            request.old = 3;
+            request.proof = vec![tollbook_ledger::Hash([7; 32])];
+            let answer = witness.add_checkpoint(&request.to_string(), 6);
+            assert_eq!((answer.status, answer.fork), (422, None));
+            assert_eq!(answer.unproven.is_some(), usize::from(leaf) < MAX_KEPT);
+            let again = witness.add_checkpoint(&request.to_string(), 6);
+            assert_eq!((again.status, again.unproven), (422, None));
+        }
+        // Another root of the size that was witnessed is told all the same, and each such root.
+        for leaf in [8, 9] {
+            let mut fork = restored.clone();
+            let fork = grown(&mut fork, &[leaf]);
+            let mut fork = AddCheckpoint::from_text(&fork).unwrap();
+            (fork.old, fork.proof) = (3, Vec::new());
+            let told = witness.add_checkpoint(&fork.to_string(), 7).fork.unwrap();
+            witness.told(&told).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_sent_often_is_kept_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let witness = witness(dir.path());
+        let mut tree = Frontier::new();
+        let mut request = AddCheckpoint::from_text(&grown(&mut tree, &[1])).unwrap();
+        let (_, line) = request.note.split_once("\n\n").unwrap();
+        request.note += &line.repeat(99);
+        assert_eq!(witness.add_checkpoint(&request.to_string(), 5).status, 200);
+        let next = grown(&mut tree, &[2]);
+        assert_eq!(witness.add_checkpoint(&next, 6).status, 200);
     }
 
     #[test]

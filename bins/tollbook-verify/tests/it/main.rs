@@ -237,7 +237,13 @@ fn witnesses_that_are_demanded_must_have_signed_what_all_records_are_under() {
 
     // Signed by who counts, but before the last record.
     witnessed(&bundle, 1, &older, &signer(1));
-    told(&run(folder.path(), &demanded), 1);
+    let page = told(&run(folder.path(), &demanded), 1);
+    assert!(page.contains("1 entries of the log came later"), "{page}");
+    let undemanded = told(&run(folder.path(), &["b", "--json"]), 0);
+    let undemanded: Value = serde_json::from_str(&undemanded).unwrap();
+    for key in ["witnessed", "unwitnessed", "stamped"] {
+        assert!(undemanded[key].is_null(), "{key}");
+    }
     // Whoever demands nothing is told that there is something.
     let page = told(&run(folder.path(), &["b"]), 0);
     assert!(page.contains("if you name witnesses"), "{page}");
@@ -253,6 +259,7 @@ fn witnesses_that_are_demanded_must_have_signed_what_all_records_are_under() {
     let either = [&both[..], &["--quorum", "1", "--json"]].concat();
     let report: Value = serde_json::from_str(&told(&run(folder.path(), &either), 0)).unwrap();
     assert_eq!(report["witnessed"], true);
+    assert_eq!(report["unwitnessed"], 0);
     assert_eq!(
         report["attested"][1]["witnesses"][0]["witness"],
         "w.example/1"

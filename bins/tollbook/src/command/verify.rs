@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tollbook_exchange::Timestamp;
 use tollbook_gateway::control::{View, ViewAction, note_if_running};
 use tollbook_ledger::{Note, Quorum, VerifierKey, WitnessKey};
-use tollbook_recording::{Cosigned, Kept};
+use tollbook_recording::{Cosigned, Kept, Reader};
 use tollbook_timestamp::{Answer, Roots, Stamp};
 
 use crate::{
@@ -26,8 +26,10 @@ use crate::{
 ///
 /// That the newest records were not cut off together with their signed head, or the book replaced by
 /// an older copy, only a checkpoint shows that you kept elsewhere: `--json` prints the newest as
-/// `checkpoint`. Witnesses keep one too: how far they have signed the book is told, where the
-/// configuration or `--witness` says who they are, and `--quorum` demands it.
+/// `checkpoint`. Witnesses keep one too: how far they have signed the book is told where the
+/// configuration says who they are, and `--witness` and `--quorum` demand that they signed all but
+/// the last ten minutes of it, by the times of its entries. A false signature of a witness is a fault
+/// without a demand too.
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
     #[command(flatten)]
@@ -39,7 +41,7 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
     /// The public key of a witness that counts, instead of those of the configuration. May be given
-    /// more than once.
+    /// more than once. All of them must have signed the book, or as many as `--quorum` says.
     #[arg(long, value_name = "KEY")]
     witness: Vec<WitnessKey>,
     /// How many witnesses must have signed the book, or the answer is no.
@@ -59,6 +61,15 @@ struct Witnessed {
     quorum: Option<Quorum>,
     /// Whether it has to be shown.
     demanded: bool,
+    /// What came after it, where that has to be shown.
+    after: Option<After>,
+}
+
+/// The entries that no witness has signed.
+struct After {
+    count: u64,
+    /// Whether the first of them is older, by the last one's time, than witnesses take to sign.
+    is_old: bool,
 }
 
 impl Verify {
@@ -72,13 +83,14 @@ impl Verify {
             Some(key) => key.clone(),
             None => reader.verifier_key().map_err(unknown)?,
         };
-        let witnessed = Witnessed {
+        let mut witnessed = Witnessed {
             checkpoint: reader
                 .attestations()
                 .newest_cosigned(&vkey)
                 .map_err(unknown)?,
             quorum: self.counts()?,
-            demanded: self.quorum.is_some(),
+            demanded: self.quorum.is_some() || !self.witness.is_empty(),
+            after: None,
         };
         let stamped = reader.attestations().newest_stamped(&vkey);
         let stamped = stamped.map_err(unknown)?;
@@ -88,6 +100,9 @@ impl Verify {
         let kept: Vec<String> = kept.into_iter().chain(cosigned).chain(noted).collect();
         let mut report = reader.verify_with(Some(&vkey), &kept).map_err(unknown)?;
         let is_verified = report.is_verified();
+        if witnessed.demanded {
+            witnessed.after = Some(after(&reader, &witnessed, report.size).map_err(unknown)?);
+        }
         let mut attested = report.kept.split_off(self.checkpoint.len());
         let noted = stamped.as_ref().and_then(|_| attested.pop());
         let cosigned = attested.pop();
@@ -142,6 +157,28 @@ impl Verify {
         })
     }
 }
+
+/// What the book has after the newest checkpoint that witnesses have signed.
+fn after(
+    reader: &Reader,
+    witnessed: &Witnessed,
+    size: u64,
+) -> Result<After, tollbook_recording::Error> {
+    let signed = witnessed.checkpoint.as_ref().map_or(0, |it| it.size);
+    let time = |index| reader.entry_time(index);
+    let between = match size.checked_sub(1) {
+        Some(last) if signed <= last => time(signed)?.zip(time(last)?),
+        _ => None,
+    };
+    Ok(After {
+        count: size.saturating_sub(signed),
+        is_old: between.is_some_and(|(first, last)| last.saturating_sub(first) > RECENT),
+    })
+}
+
+/// How old entries may be that no witness has signed, in microseconds: as a gateway asks them every
+/// ten seconds, they have been away for long then, or were never asked.
+const RECENT: i64 = 600 * 1_000_000;
 
 /// The newest time stamp.
 struct TimeStamp {
@@ -239,8 +276,10 @@ enum By {
     Known(tollbook_ledger::Witnessed),
     /// Keys of these names, of which nobody said whose they are.
     Unknown(Vec<String>),
-    /// Nobody, or with a false signature.
+    /// Nobody.
     Nobody(String),
+    /// One of those that count, with a false signature.
+    False(String),
 }
 
 impl Witnessed {
@@ -251,7 +290,7 @@ impl Witnessed {
         match (&self.quorum, Note::split(note)) {
             (Some(quorum), _) => match quorum.judge(note) {
                 Ok(witnessed) => By::Known(witnessed),
-                Err(error) => By::Nobody(error.to_string()),
+                Err(error) => By::False(error.to_string()),
             },
             (None, Ok((_, lines))) => {
                 // The first line is the log's own.
@@ -262,9 +301,19 @@ impl Witnessed {
     }
 
     /// Whether what was demanded is shown. Without a demand a lack of witnesses is no fault of the
-    /// book.
+    /// book; a false signature is one.
     fn suffices(&self, by: &By) -> bool {
-        !self.demanded || matches!(by, By::Known(witnessed) if witnessed.is_met())
+        match by {
+            By::False(_) => false,
+            _ if !self.demanded => true,
+            By::Known(witnessed) => witnessed.is_met() && !self.is_stale(),
+            By::Unknown(_) | By::Nobody(_) => false,
+        }
+    }
+
+    /// Whether too much of the book came after what witnesses have signed.
+    fn is_stale(&self) -> bool {
+        self.after.as_ref().is_some_and(|after| after.is_old)
     }
 
     fn line(&self, by: &By, kept: Option<&Kept>) -> Option<String> {
@@ -301,9 +350,16 @@ impl Witnessed {
                 ),
                 Tone::Aside,
             ),
-            By::Nobody(why) => (why.clone(), Tone::Bad),
+            By::Nobody(why) | By::False(why) => (why.clone(), Tone::Bad),
         };
         let mut text = inert(&text);
+        if let Some(after) = self.after.as_ref().filter(|after| after.is_old) {
+            meant = Tone::Bad;
+            let count = after.count;
+            text = format!(
+                "{text}\n{count} entries after that nobody witnessed, for over ten minutes"
+            );
+        }
         if let Some(kept) = kept.filter(|kept| !kept.is_consistent()) {
             meant = Tone::Bad;
             text = format!("{text}\n{}", inert(&kept.what));
@@ -312,6 +368,7 @@ impl Witnessed {
     }
 
     fn to_json(&self, by: &By, kept: Option<&Kept>) -> Value {
+        let unwitnessed = self.after.as_ref().map(|after| after.count);
         let Some(cosigned) = &self.checkpoint else {
             return Value::Null;
         };
@@ -331,13 +388,15 @@ impl Witnessed {
                     .map(|name| json!({ "witness": name, "time": null }));
                 (by.collect(), None, None)
             }
-            By::Nobody(_) => (Vec::new(), None, Some(false)),
+            By::Nobody(_) | By::False(_) => (Vec::new(), None, Some(false)),
         };
         json!({
             "size": cosigned.size,
             "by": names,
             "needed": needed,
             "met": met,
+            "unwitnessed": unwitnessed,
+            "stale": self.after.as_ref().map(|after| after.is_old),
             "verdict": kept.map(|kept| kept.verdict),
             "checkpoint": cosigned.note,
         })
@@ -372,4 +431,63 @@ fn verifier_key(file: &Path) -> Result<VerifierKey, Failure> {
     text.trim()
         .parse()
         .map_err(|error: tollbook_ledger::Error| wrong(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tollbook_ledger::{Checkpoint, Frontier, SigningKey, WitnessSigner, leaf_hash};
+
+    use super::*;
+
+    fn cosigned(spoil: bool) -> Witnessed {
+        let log = SigningKey::from_seed("log.example", &[1; 32]).unwrap();
+        let witness = WitnessSigner::from_seed("w.example", &[2; 32]).unwrap();
+        let mut tree = Frontier::new();
+        tree.append(leaf_hash(b"a"));
+        let head = Checkpoint::of("log.example", &tree);
+        let mut line = witness.cosign(&head.to_text(), 5).unwrap();
+        if spoil {
+            *line.signature.last_mut().unwrap() ^= 1;
+        }
+        let note = format!("{}{line}\n", head.sign(&log).unwrap());
+        // Only what the crate itself makes can be of this type.
+        let dir = tempfile::tempdir().unwrap();
+        let kept = tollbook_recording::Attestations::of(dir.path());
+        kept.keep_cosigned(1, &note).unwrap();
+        Witnessed {
+            checkpoint: kept.newest_cosigned(&log.verifier_key()).unwrap(),
+            quorum: Some(Quorum::new(vec![witness.witness_key()], 1).unwrap()),
+            demanded: true,
+            after: None,
+        }
+    }
+
+    #[test]
+    fn an_old_checkpoint_does_not_do_and_a_false_line_never_does() {
+        let mut fresh = cosigned(false);
+        fresh.after = Some(After {
+            count: 3,
+            is_old: false,
+        });
+        assert!(fresh.suffices(&fresh.by()));
+        assert_eq!(fresh.to_json(&fresh.by(), None)["unwitnessed"], 3);
+        let stale = Witnessed {
+            after: Some(After {
+                count: 3,
+                is_old: true,
+            }),
+            ..fresh
+        };
+        assert!(!stale.suffices(&stale.by()));
+        let line = stale.line(&stale.by(), None).unwrap();
+        assert!(line.contains("3 entries after that"), "{line}");
+
+        let spoiled = cosigned(true);
+        assert!(!spoiled.suffices(&spoiled.by()));
+        let undemanded = Witnessed {
+            demanded: false,
+            ..spoiled
+        };
+        assert!(!undemanded.suffices(&undemanded.by()));
+    }
 }

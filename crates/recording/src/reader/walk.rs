@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rusqlite::OptionalExtension;
 use tollbook_exchange::ExchangeId;
-use tollbook_ledger::{Hash, leaf_hash};
+use tollbook_ledger::{Hash, Leaf, leaf_hash};
 
 use super::{Reader, Summary, list};
 use crate::{Error, ErrorKind, database::signed};
@@ -88,6 +88,23 @@ impl Reader {
                 hashes.push(leaf_hash(leaf));
             }
             Ok(hashes)
+        })
+    }
+
+    /// When the entry at this index was written, in microseconds since 1970, if the log goes so far.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub fn entry_time(&self, index: u64) -> Result<Option<i64>, Error> {
+        let index = signed(index)?;
+        self.read(|book| {
+            let leaf: Option<Vec<u8>> = book
+                .prepare_cached("SELECT leaf FROM entry WHERE seq = ?1")?
+                .query_row([index], |row| row.get(0))
+                .optional()?;
+            leaf.map(|leaf| Ok(Leaf::from_bytes(&leaf)?.header.time))
+                .transpose()
         })
     }
 

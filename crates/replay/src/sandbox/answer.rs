@@ -182,8 +182,8 @@ fn broke_off(recorded: &RecordedExchange) -> bool {
     !(recorded.is_stream() && last.is_some_and(is_end))
 }
 
-/// Whether a recorded header goes out again: not those of the connection of then, and none whose
-/// value was left out of the record.
+/// Whether a recorded header goes out again: not those of the connection of then, none that lets
+/// pages of other origins read, and none whose value was left out of the record.
 fn is_kept(name: &HeaderName, value: &HeaderValue) -> bool {
     let of_connection = [
         "alt-svc",
@@ -201,6 +201,8 @@ fn is_kept(name: &HeaderName, value: &HeaderValue) -> bool {
         "upgrade",
         "x-tollbook-exchange",
     ];
-    !of_connection.contains(&name.as_str())
+    // A page of whatever origin the upstream let in then has no business with the record.
+    !name.as_str().starts_with("access-control-")
+        && !of_connection.contains(&name.as_str())
         && !matches!(value.as_bytes(), b"[credential]" | b"[withheld]")
 }

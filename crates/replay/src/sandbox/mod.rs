@@ -17,11 +17,12 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode, header, request::Parts, uri::Authority,
+    HeaderValue, Method, Request, Response, StatusCode, Uri, header, request::Parts, uri::Authority,
 };
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tollbook_exchange::ExchangeId;
 use tollbook_masking::Masker;
 use tollbook_recording::Reader;
@@ -43,6 +44,9 @@ use crate::{
 
 /// A larger request is refused. The API itself takes 32 MB, and 256 MB in a batch.
 const MAX_BODY: usize = 256 << 20;
+
+/// How many bodies are read at once. The others wait.
+const AT_ONCE: usize = 16;
 
 /// What a token is exchanged for. It opens nothing.
 const TOKEN: &str = "sandbox-token-of-a-replay";
@@ -80,6 +84,8 @@ pub struct Sandbox {
     connections: BTreeSet<String>,
     state: Mutex<State>,
     requests: AtomicU64,
+    /// For each body that is read and looked for at this moment.
+    reading: Semaphore,
 }
 
 struct State {
@@ -124,6 +130,7 @@ impl Sandbox {
                 tally: Tally::default(),
             }),
             requests: AtomicU64::new(0),
+            reading: Semaphore::new(AT_ONCE),
         })
     }
 
@@ -148,8 +155,9 @@ impl Sandbox {
         self
     }
 
-    /// Answers under any name. Otherwise it answers under addresses and as `localhost` alone: a page in
-    /// a browser can have a name of its own point to this machine, and read the record that way.
+    /// Answers under any name, and pages of any site. Otherwise it answers under addresses and as
+    /// `localhost` alone, and no page of another site: a page in a browser can have a name of its own
+    /// point to this machine, and read the record that way.
     #[must_use]
     pub const fn any_name(mut self) -> Self {
         self.any_name = true;
@@ -188,6 +196,10 @@ impl Sandbox {
                 "a replay answers under its address or as localhost, and under no other name";
             return refusal(421, message, &request_id);
         }
+        if !self.any_name && is_foreign(&head) {
+            let message = "a replay does not answer pages of other sites";
+            return refusal(421, message, &request_id);
+        }
         let target = head.uri.path_and_query().map_or("/", |all| all.as_str());
         let target = self.below_connection(target);
         if (&head.method, path(target)) == (&Method::POST, "/v1/oauth/token")
@@ -208,6 +220,10 @@ impl Sandbox {
                 "a replay reads bodies that come without a content-encoding",
             );
         }
+        // Each holds a whole body. None is ever closed.
+        let Ok(_permit) = self.reading.acquire().await else {
+            return refuse(503, "the replay has ended");
+        };
         let body = match Limited::new(body, MAX_BODY).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => {
@@ -219,8 +235,18 @@ impl Sandbox {
             self.unmatched(&head.method, path(target), None, Vec::new());
             return refuse(404, "a replay has no such operation");
         };
+        let length = body.len();
         let meaning = match endpoint.body() {
-            BodyKind::Json if !body.is_empty() => Meaning::of_asked(&body, &self.masker),
+            BodyKind::Json if !body.is_empty() => {
+                let masker = self.masker.clone();
+                // Masking a large body takes long, and others are answered meanwhile.
+                let read =
+                    tokio::task::spawn_blocking(move || Meaning::of_asked(&body, &masker)).await;
+                match read {
+                    Ok(meaning) => meaning,
+                    Err(_) => return refuse(500, "the request could not be read"),
+                }
+            }
             _ => None,
         };
         let print = meaning.as_ref().map(Meaning::print);
@@ -231,7 +257,7 @@ impl Sandbox {
             }
             Chosen::Nothing { nearest } => {
                 if endpoint == Endpoint::MessagesCountTokens {
-                    let count = json!({ "input_tokens": body.len().div_ceil(4) });
+                    let count = json!({ "input_tokens": length.div_ceil(4) });
                     return self.made_up(endpoint.action(), &count);
                 }
                 let differs = match &nearest {
@@ -373,6 +399,32 @@ fn is_local(head: &Parts) -> bool {
     let Ok(host) = host.parse::<Authority>() else {
         return false;
     };
+    names_this(&host)
+}
+
+/// Whether a page in a browser asks that comes from elsewhere than this machine.
+fn is_foreign(head: &Parts) -> bool {
+    let site = head.headers.get("sec-fetch-site");
+    if site.is_some_and(|site| site == "cross-site") {
+        return true;
+    }
+    head.headers.get_all(header::ORIGIN).iter().any(|origin| {
+        let origin = origin.to_str().ok().and_then(|it| it.parse::<Uri>().ok());
+        !origin.is_some_and(|origin| origin.authority().is_some_and(is_this_machine))
+    })
+}
+
+/// Whether an origin has an address of this machine's own: a page from any other address is as
+/// foreign as one with a name.
+fn is_this_machine(origin: &Authority) -> bool {
+    let name = origin.host().trim_matches(['[', ']']);
+    name == "localhost"
+        || name
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+fn names_this(host: &Authority) -> bool {
     let name = host.host().trim_matches(['[', ']']);
     name == "localhost" || name.parse::<IpAddr>().is_ok()
 }

@@ -75,8 +75,8 @@ pub struct Report {
     pub unmatched: u64,
     /// Exchanges nobody asked for.
     pub never_asked: Vec<NeverAsked>,
-    /// Exchanges that have no answer to give: refused before they were read, still under way, or of
-    /// another protocol.
+    /// Exchanges that have no answer to give: refused before they were read, still under way, erased
+    /// or without the keys that open them, or of another protocol.
     pub left_out: u64,
 }
 

@@ -34,7 +34,7 @@ fn a_credential_goes_nowhere_unencrypted() {
 fn only_what_changes_nothing_is_sent_again() {
     let takes = |method: &str, target: &str, more: Value| {
         let mut record = json!({
-            "protocol": "claude", "outcome": "complete",
+            "protocol": "claude", "outcome": "complete", "decision": { "verdict": "allow" },
             "request": { "method": method, "target": target, "body": "{}" },
         });
         let members = record.as_object_mut().unwrap();
@@ -66,4 +66,12 @@ fn only_what_changes_nothing_is_sent_again() {
     assert!(!post(json!({ "outcome": "denied", "refusal": refusal })));
     assert!(post(json!({ "outcome": "policy_cut", "refusal": refusal })));
     assert!(!post(json!({ "protocol": "oauth" })));
+    // What nobody approved, or judged; what was erased, and what cannot be opened.
+    assert!(!post(json!({ "decision": { "verdict": "approve" } })));
+    assert!(!post(json!({ "decision": null })));
+    assert!(post(
+        json!({ "decision": { "verdict": "allow", "approval": "a1" } })
+    ));
+    assert!(!post(json!({ "erased": { "classes": ["answer"] } })));
+    assert!(!post(json!({ "unavailable": { "classes": ["answer"] } })));
 }

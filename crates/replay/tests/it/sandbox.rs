@@ -284,6 +284,47 @@ async fn a_page_with_a_name_of_its_own_reads_nothing() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_site_reads_nothing() {
+    let mut book = Book::new();
+    let mut call = Call::message("hello", "one");
+    call.headers.push(("access-control-allow-origin", "*"));
+    call.headers
+        .push(("access-control-allow-credentials", "true"));
+    book.record(call).await;
+    let (careful, any) = (sandbox(&book), sandbox(&book).any_name());
+    let ask = async |sandbox: &Sandbox, name: &str, value: &str| {
+        let request = Request::post("/v1/messages")
+            .header("host", "127.0.0.1:8090")
+            .header(name, value);
+        let request = request.body(asked("hello").to_string()).unwrap();
+        let answer = sandbox.answer(request).await;
+        let mut names = answer.headers().keys();
+        assert!(!names.any(|name| name.as_str().starts_with("access-control-")));
+        answer.status().as_u16()
+    };
+    for (name, value) in [
+        ("origin", "http://localhost:3000"),
+        ("origin", "http://127.0.0.1:8090"),
+        ("origin", "http://[::1]"),
+        ("sec-fetch-site", "same-origin"),
+        ("sec-fetch-site", "none"),
+    ] {
+        assert_eq!(ask(&careful, name, value).await, 200, "{value}");
+    }
+    for (name, value) in [
+        ("origin", "https://evil.example"),
+        ("origin", "http://localhost.evil.example"),
+        ("origin", "http://192.0.2.1"),
+        ("origin", "null"),
+        ("origin", ""),
+        ("sec-fetch-site", "cross-site"),
+    ] {
+        assert_eq!(ask(&careful, name, value).await, 421, "{value}");
+        assert_eq!(ask(&any, name, value).await, 200, "{value}");
+    }
+}
+
+#[tokio::test]
 async fn events_come_at_their_pace() {
     let mut book = Book::new();
     let mut call = Call::message("slow", "");

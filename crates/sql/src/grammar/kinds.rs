@@ -3,7 +3,7 @@
 use sqlparser::ast::{
     AlterTableOperation, ContextModifier, CopySource, CopyTarget, Expr, FunctionArg,
     FunctionArgExpr, FunctionArguments, ObjectType, Query, Reset, Set, SetExpr, Statement as Tree,
-    Use, Value,
+    TransactionAccessMode, TransactionMode, Use, Value,
 };
 
 use super::{Words, names, walk::walk};
@@ -33,6 +33,18 @@ const MEANING: [&str; 20] = [
     "transaction_read_only",
     "foreign_key_checks",
     "unknown",
+];
+
+/// The options of `EXPLAIN` with which a statement is planned and not run.
+/// <https://www.postgresql.org/docs/18/sql-explain.html>
+const PLANS: [&str; 7] = [
+    "verbose",
+    "costs",
+    "settings",
+    "generic_plan",
+    "buffers",
+    "format",
+    "summary",
 ];
 
 /// Fills in the facts of one statement.
@@ -81,14 +93,16 @@ fn of(dialect: Dialect, words: Words<'_>, tree: &Tree, settings: &Settings, out:
             options,
             ..
         } => {
-            let analyze = *analyze
-                || options
-                    .iter()
-                    .flatten()
-                    .any(|option| option.name.value.eq_ignore_ascii_case("analyze"));
+            // The server takes more spellings of `analyze` than one, and later versions have more
+            // options: what is not known to only plan is taken to run.
+            let is_run = *analyze
+                || options.iter().flatten().any(|option| {
+                    let plans = |name: &&str| option.name.value.eq_ignore_ascii_case(name);
+                    !PLANS.iter().any(|name| plans(name))
+                });
             of(dialect, words, statement, settings, out);
             // What is only planned changes nothing, but its functions may be called.
-            if !analyze && out.unknown.is_none() {
+            if !is_run && out.unknown.is_none() {
                 plan(dialect, settings, out);
             }
             out.kind = Kind::Explain;
@@ -160,11 +174,15 @@ fn of(dialect: Dialect, words: Words<'_>, tree: &Tree, settings: &Settings, out:
         | Tree::ShowTables { .. }
         | Tree::ShowCollation { .. } => is(Kind::Show, Class::Read),
         Tree::StartTransaction {
+            modes,
             statements,
             exception: None,
             has_end_keyword: false,
             ..
-        } if statements.is_empty() => is(Kind::Transaction, Class::Transaction),
+        } if statements.is_empty() => {
+            is(Kind::Transaction, Class::Transaction);
+            out.changes_meaning |= may_write(modes);
+        }
         Tree::Commit { .. }
         | Tree::Rollback { .. }
         | Tree::Savepoint { .. }
@@ -367,10 +385,10 @@ fn set_statement(
         Set::SetRole { .. } => sets(out, "role"),
         Set::SetTimeZone { .. } => sets(out, "timezone"),
         Set::SetNames { .. } | Set::SetNamesDefault {} => sets(out, "names"),
-        Set::SetTransaction { .. } => {
-            // `READ WRITE` undoes what somebody may rely on.
+        Set::SetTransaction { modes, .. } => {
             out.kind = StatementKind::Transaction;
             sets(out, "transaction");
+            out.changes_meaning |= may_write(modes);
         }
         Set::SetSessionParam(_) => out.doubt(Unknown::Unsupported),
     }
@@ -378,6 +396,14 @@ fn set_statement(
     // Names of settings and bare words as values look like columns.
     out.columns.clear();
     out.protected.clear();
+}
+
+/// Whether a transaction may write even where the session's default is that none does: that undoes
+/// what somebody may rely on.
+fn may_write(modes: &[TransactionMode]) -> bool {
+    modes.contains(&TransactionMode::AccessMode(
+        TransactionAccessMode::ReadWrite,
+    ))
 }
 
 /// Takes note of a setting that is changed.

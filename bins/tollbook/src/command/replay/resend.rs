@@ -50,7 +50,7 @@ impl Replay {
         if sent == 0 {
             return Err(Failure::no(
                 "none of these exchanges is sent again: only messages, counts of tokens and \
-                 questions about models are",
+                 questions about models are, that were allowed and are still whole in the book",
             ));
         }
         let same = sent - different;

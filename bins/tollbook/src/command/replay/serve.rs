@@ -181,7 +181,7 @@ fn told(report: &Report) -> Vec<String> {
     }
     if report.left_out > 0 {
         let line = format!(
-            "{} exchanges that have no answer to give: refused unread, unfinished, or of another kind",
+            "{} exchanges that have no answer to give: refused unread, unfinished, erased, or of another kind",
             report.left_out
         );
         page.push(field("left out", &line));

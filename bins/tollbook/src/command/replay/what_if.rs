@@ -29,7 +29,7 @@ impl Replay {
     pub(super) fn rules(&self) -> Result<ExitCode, Failure> {
         let masker = self.other_rules()?;
         let (reader, all) = self.select()?;
-        let (mut exchanges, mut unreadable) = (0_u64, 0_u64);
+        let (mut exchanges, mut unreadable, mut incomplete) = (0_u64, 0_u64, 0_u64);
         let mut rules: BTreeMap<String, u64> = BTreeMap::new();
         let mut table = Table::new(&["ID", "RULE", "PLACE", "COUNT"]);
         for id in &all {
@@ -37,6 +37,10 @@ impl Replay {
                 .exchange(&id.to_string())
                 .map_err(|error| Failure::unknown("cannot read the book", error))?;
             let recorded = RecordedExchange::from_json(record.unwrap_or_default());
+            if !recorded.is_whole() {
+                // What is left of it was looked through, and the rest may have had more.
+                incomplete += 1;
+            }
             let found = match findings(&recorded, &masker) {
                 Ok(found) => found,
                 Err(error) if error.kind() == tollbook_replay::ErrorKind::Stream => {
@@ -62,7 +66,7 @@ impl Replay {
         if self.form.json {
             print::json(&json!({
                 "exchanges": all.len(), "with_findings": exchanges, "unreadable": unreadable,
-                "rules": rules,
+                "incomplete": incomplete, "rules": rules,
             }))?;
         } else {
             let mut page = if exchanges == 0 {
@@ -76,6 +80,11 @@ impl Replay {
             ));
             if unreadable > 0 {
                 page.push(format!("{unreadable} have an answer that cannot be read"));
+            }
+            if incomplete > 0 {
+                page.push(format!(
+                    "of {incomplete} a part was erased or cannot be opened, and was not looked at"
+                ));
             }
             print::page(&page)?;
             print::aside(
