@@ -72,6 +72,7 @@ fn is_erased(folder: &Path, ids: &[String]) {
     let keys = Keyring::read(folder, &crate::KeySource::default()).unwrap();
     let survey = book.read(|book| Survey::of(book)).unwrap();
     for scope in survey.scopes {
+        assert_eq!(scope.holder, [0; 32]);
         for class in Class::ALL {
             assert!(keys.key(scope.key, class).unwrap().is_none());
         }
