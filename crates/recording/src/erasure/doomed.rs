@@ -45,6 +45,12 @@ impl Doomed {
 
 fn drop_metadata(book: &Transaction<'_>, intent: u64, told: &HashSet<KeyId>) -> Result<(), Error> {
     empty(book, intent)?;
+    // Whose scope it was: by the keyed hash one could still see which of them were one subject's.
+    book.prepare_cached(
+        "UPDATE scope SET holder = zeroblob(32)
+         WHERE number = (SELECT scope FROM exchange WHERE intent = ?1) AND holder <> zeroblob(32)",
+    )?
+    .execute([signed(intent)?])?;
     let closed: Option<i64> = book
         .prepare_cached("SELECT closed FROM exchange WHERE intent = ?1")?
         .query_row([signed(intent)?], |row| row.get(0))?;

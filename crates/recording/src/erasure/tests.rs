@@ -72,6 +72,7 @@ fn is_erased(folder: &Path, ids: &[String]) {
     let keys = Keyring::read(folder, &crate::KeySource::default()).unwrap();
     let survey = book.read(|book| Survey::of(book)).unwrap();
     for scope in survey.scopes {
+        assert_eq!(scope.holder, [0; 32]);
         for class in Class::ALL {
             assert!(keys.key(scope.key, class).unwrap().is_none());
         }
@@ -418,4 +419,24 @@ fn nothing_goes_unasked_by_a_clock_that_jumped() {
     assert_eq!(expired.tombstones.len(), 1);
     assert!(opened.retain(&retention, "(gate)").is_ok());
     is_erased(dir.path(), &ids);
+}
+
+#[test]
+fn a_body_that_was_dropped_without_a_tombstone_is_missed_without_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    let mut journal = Connection::open(folder::journal(dir.path())).unwrap();
+    let book = journal.transaction().unwrap();
+    let doomed = Doomed {
+        scopes: vec![0],
+        ..Doomed::default()
+    };
+    doomed.drop_in(&book).unwrap();
+    book.commit().unwrap();
+    drop(journal);
+    let top = dir.path().join("book.key");
+    std::fs::rename(&top, dir.path().join("away")).unwrap();
+    let report = Reader::open(dir.path()).unwrap().verify(None).unwrap();
+    assert!(!report.unopened.is_empty() && !report.is_verified());
+    assert_eq!(report.completeness, "incomplete", "{report:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, ToSql, Transaction, params};
 use serde::Serialize;
 use serde_json::Value;
 use tollbook_exchange::{ExchangeId, SessionId, Timestamp};
@@ -24,6 +24,7 @@ use crate::{
     queue::Brings,
     recording::MAX_PART,
     row::{IntentRow, OutcomeRow, Row},
+    scopes::piece_id,
     sessions,
 };
 
@@ -548,8 +549,48 @@ impl Audit<'_> {
             if self.tombstones.of(key, Class::Metadata).is_some() && !is_empty {
                 self.fault(index, "the table of exchanges tells of what was erased");
             }
+            // One that brought nothing has a range with nothing in it.
+            let first = piece_id(brings.scope, brings.first)?;
+            let end = first.saturating_add(i64::from(brings.count));
+            self.stubs(
+                header,
+                (key, Class::Request),
+                "SELECT 1 FROM pack WHERE id >= ?1 AND id < ?2 AND substr(data, 1, 1) = x'00'
+                     AND length(data) = 33 LIMIT 1",
+                params![first, end],
+            )?;
         } else {
-            self.answered(header)?;
+            let key = self.answered(header)?;
+            self.stubs(
+                header,
+                (key, Class::Answer),
+                "SELECT 1 FROM part WHERE exchange = ?1 AND substr(data, 1, 1) = x'00'
+                     AND length(data) = 33 LIMIT 1",
+                params![header.exchange],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// A body of which a stub alone is left was dropped. That is a loss where nothing says why, and
+    /// takes no key to be seen.
+    fn stubs(
+        &mut self,
+        header: &Header,
+        (key, class): (KeyId, Class),
+        find: &str,
+        of: &[&dyn ToSql],
+    ) -> Result<(), Error> {
+        if self.tombstones.of(key, class).is_some() {
+            return Ok(());
+        }
+        let found = self
+            .book
+            .prepare_cached(find)?
+            .query_row(of, |_| Ok(()))
+            .optional()?;
+        if found.is_some() {
+            self.opened::<()>(header, key, class, Content::Erased)?;
         }
         Ok(())
     }

@@ -409,12 +409,24 @@ async fn keys_that_come_back_are_destroyed_again() {
     assert_eq!(shown["erased"]["classes"][0], "metadata");
     assert!(closed.reader().verify(None).unwrap().is_verified());
     // What was wrapped then is gone from the files, whoever has the top key.
-    let windows = |bytes: &[u8]| -> std::collections::HashSet<Vec<u8>> {
-        bytes.windows(60).map(<[u8]>::to_vec).collect()
-    };
-    let now = windows(&fs::read(&keys).unwrap());
-    let same = windows(&backup).intersection(&now).count();
-    assert!(same < backup.len());
+    let now = fs::read(&keys).unwrap();
+    let before = closed.dir.path().join("before.db");
+    fs::write(&before, &backup).unwrap();
+    let before = rusqlite::Connection::open(before).unwrap();
+    let mut wrapped = before
+        .prepare("SELECT metadata, request, answer FROM scope WHERE id = ?1")
+        .unwrap();
+    let journal = rusqlite::Connection::open(closed.folder().join("journal.db")).unwrap();
+    let scope: Vec<u8> = journal
+        .query_row("SELECT key FROM scope", [], |row| row.get(0))
+        .unwrap();
+    let wrapped: [Vec<u8>; 3] = wrapped
+        .query_row([scope], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))
+        .unwrap();
+    let holds = |file: &[u8], key: &[u8]| file.windows(key.len()).any(|window| window == key);
+    for key in &wrapped {
+        assert!(holds(&backup, key) && !holds(&now, key));
+    }
 }
 
 /// Row 19 of the faults: reads tell what was destroyed from what cannot be opened just now.
