@@ -116,11 +116,29 @@ impl Book {
              search.db-wal and search.db-shm in {}",
             folder.display()
         );
-        match forgotten(&folder) {
+        match self.forgotten(&folder) {
             Ok(true) => Ok(()),
             Ok(false) => Err(Failure::Unknown(still)),
             Err(error) => Err(Failure::unknown(&still, error)),
         }
+    }
+
+    /// Whether the index of this folder has nothing any more of what was erased from the book.
+    fn forgotten(&self, folder: &Path) -> Result<bool, tollbook_search::Error> {
+        let prices = match self.prices() {
+            Ok(prices) => prices,
+            Err(_) => Prices::built_in().map_err(|_| tollbook_search::ErrorKind::Index)?,
+        };
+        let index = Index::open(folder, prices)?;
+        if !index.is_kept() {
+            // It is a temporary one, and the file is as it was.
+            return Ok(false);
+        }
+        if let Some(Ok(caught)) = self.open().ok().map(|book| index.catch_up(&book)) {
+            return Ok(!caught.left);
+        }
+        // To forget takes no keys.
+        index.forget_erased(&Reader::open(folder)?)
     }
 
     /// Says so where books were put aside in the folder: nothing is erased from those.
@@ -142,15 +160,6 @@ impl Book {
         }
         Ok(())
     }
-}
-
-/// Whether the index of this folder has nothing any more of what was erased from the book.
-fn forgotten(folder: &Path) -> Result<bool, tollbook_search::Error> {
-    // What it takes in later costs what the prices say then.
-    let prices = Prices::built_in().map_err(|_| tollbook_search::ErrorKind::Index)?;
-    let index = Index::open(folder, prices)?;
-    // Else it is a temporary one, and the file is as it was.
-    Ok(index.is_kept() && index.forget_erased(&Reader::open(folder)?)?)
 }
 
 fn page(told: &Value, would: bool) -> Vec<String> {

@@ -142,9 +142,35 @@ fn what_is_old_goes_and_keys_are_rotated_where_no_gateway_runs() {
     let erase = ["erase", "--subject", "ci/agent-7", "--basis", "request 17"];
     let (code, told) = ran(&stage.operate(&erase));
     assert!(code == 1 && told.contains("has to be kept until"), "{told}");
+    // Where it is not known whether it has to be, it is not.
+    for config in [&[][..], &["--config", "/nonexistent/tollbook.toml"]] {
+        let (code, told) = ran(&stage.read(&[&erase[..], config].concat()));
+        assert!(
+            code == 2
+                && told.contains(if config.is_empty() {
+                    "--config"
+                } else {
+                    "cannot read"
+                })
+        );
+    }
+    assert!(
+        stage.exchange(&id)["request"]
+            .to_string()
+            .contains("huitzilopochtli")
+    );
+    // An index that cannot be written still has the words.
+    for suffix in ["", "-wal", "-shm"] {
+        drop(fs::remove_file(
+            stage.book().join(format!("search.db{suffix}")),
+        ));
+    }
+    fs::create_dir(stage.book().join("search.db")).unwrap();
     let override_minimum = ["--override-minimum", "a court said so"];
     let (code, told) = ran(&stage.operate(&[&erase[..], &override_minimum].concat()));
-    assert_eq!(code, 0, "{told}");
+    assert!(code == 3 && told.contains("delete search.db"), "{told}");
+    fs::remove_dir(stage.book().join("search.db")).unwrap();
+    assert!(!stage.exchange(&id)["erased"].is_null());
 
     let key = fs::read(stage.book().join("book.key")).unwrap();
     let (code, told) = ran(&stage.operate(&["keys", "rotate"]));
