@@ -14,7 +14,7 @@
 //!   until the record is alone, tried some more, and set aside with the reason. Where everything is
 //!   refused nothing more is set aside: then it is the other side that is wrong.
 //! - **Only what is recorded.** A sink has what the book has, which is masked. What was erased
-//!   is skipped and counted.
+//!   is skipped and counted, also where it was read already and waited for another try.
 //! - **Told.** [`Sinks::states`] says how far behind each sink is; one that has failed for long, its
 //!   recovery, and each record set aside are events for the [`Witness`].
 //!

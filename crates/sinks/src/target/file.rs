@@ -226,6 +226,20 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "whole\nnext\n");
     }
 
+    /// Somebody else's lines are not written over.
+    #[test]
+    fn what_stands_there_by_now_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        let targets = [FileTarget::new(&path), FileTarget::new(&path)];
+        for (first, line) in [(1, "first\n"), (2, "2\n"), (3, "third\n"), (4, "4\n")] {
+            let target = &targets[usize::from(first % 2 == 0)];
+            target.append(line.as_bytes(), first).unwrap();
+        }
+        let all = fs::read_to_string(&path).unwrap();
+        assert_eq!(all, "first\n2\nthird\n4\n");
+    }
+
     #[test]
     fn files_make_room_by_size() {
         let folder = tempfile::tempdir().unwrap();

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Two of one subject, two of another, by turns.
-async fn written(book: &Book) -> [Vec<ExchangeId>; 2] {
+pub(crate) async fn written(book: &Book) -> [Vec<ExchangeId>; 2] {
     let mut ids = [Vec::new(), Vec::new()];
     for number in 0..4 {
         let subject = ["repo:acme/api", "repo:acme/web"][number % 2];

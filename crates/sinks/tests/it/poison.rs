@@ -2,10 +2,12 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use tollbook_exchange::ExchangeId;
 use tollbook_sinks::{Cursors, Delivery, Failure, Options, SinkEvent};
 
 use crate::{
     doubles::{Book, Notes, Other, Then, texts, until},
+    erased::written,
     keeping_on::{is, switch},
 };
 
@@ -128,4 +130,54 @@ async fn a_sink_that_refuses_everything_is_waited_for() {
     until(&sinks, |state| state.set_aside == 0).await;
     assert_eq!(other.counts().len(), ids.len(), "all of them, in the end");
     assert!(other.counts().values().all(|count| *count == 1));
+}
+
+/// Puts the key of an exchange's scope out of reach, or back.
+fn move_key(book: &Book, exchange: &ExchangeId, away: bool) {
+    let open = |name: &str| rusqlite::Connection::open(book.dir.path().join(name)).unwrap();
+    let sql = "SELECT scope.key FROM scope, exchange
+         WHERE exchange.scope = scope.number AND exchange.id = ?1";
+    let key: Vec<u8> = open("journal.db")
+        .query_row(sql, [&exchange.as_bytes()[..]], |row| row.get(0))
+        .unwrap();
+    let elsewhere: Vec<u8> = key.iter().map(|byte| !byte).collect();
+    let (from, to) = if away {
+        (key, elsewhere)
+    } else {
+        (elsewhere, key)
+    };
+    let moved = open("keys.db").execute("UPDATE scope SET id = ?2 WHERE id = ?1", [from, to]);
+    assert_eq!(moved.unwrap(), 1);
+}
+
+/// What cannot be read is no more gone than it is sent.
+#[tokio::test]
+async fn a_record_whose_key_is_missing_is_set_aside_until_it_is_there() {
+    let (book, notes) = (Book::new(), Notes::default());
+    let [closed, open] = written(&book).await;
+    move_key(&book, &closed[0], true);
+    let other = Other::taking();
+    let mut options = Options::default();
+    options.interval = Duration::from_millis(20);
+    let sinks = book.start(other.sink(options), &notes).await;
+    let state = until(&sinks, |state| state.behind == 0 && state.cursor > 0).await;
+    // Whatever else is of its scope.
+    let aside = state.set_aside;
+    assert_eq!((state.sent + aside, aside > 0), (4, true));
+    assert!(!other.ids().contains(&closed[0].to_string()));
+    assert!(texts(&open).iter().all(|id| other.ids().contains(id)));
+
+    let cursors = Cursors::existing(book.dir.path()).unwrap();
+    let all = || cursors.set_aside("other", 10).unwrap();
+    assert_eq!(cursors.retry("other", None).unwrap(), aside);
+    while all().iter().any(|record| record.again) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(all().len() as u64, aside, "still there");
+
+    move_key(&book, &closed[0], false);
+    cursors.retry("other", None).unwrap();
+    let state = until(&sinks, |state| state.set_aside == 0).await;
+    assert_eq!((state.sent, state.skipped), (4, 0));
+    assert_eq!(other.counts().len(), 4);
 }
