@@ -92,9 +92,12 @@ impl Folder {
         Ok(key)
     }
 
-    /// Refuses a folder in which books were put aside and none is: the newest is lost, or an attempt
+    /// Refuses a folder in which a book was put aside in part, or books were and none is there: the newest is lost, or an attempt
     /// to recover was cut off. A book that began anew here would have the name of an older one.
     pub(crate) fn check_epochs(&self, origin: &str) -> Result<(), Error> {
+        if self.unfinished()?.is_some() {
+            return Err(ErrorKind::EpochLost.into());
+        }
         let is_there = |name: &str| self.path.join(name).exists();
         if is_there("log.key") || is_there("journal.db") || self.newest_epoch(origin, None)? <= 1 {
             return Ok(());
@@ -106,9 +109,16 @@ impl Folder {
     /// was put aside by an attempt before that was cut off stays there, and nothing is put in the
     /// place of another book. Returns the folder.
     pub(crate) fn put_aside(&self, epoch: u32, anchor: Option<&str>) -> Result<PathBuf, Error> {
-        let aside = self.path.join(format!("epoch-{epoch}"));
+        let aside = self.aside(epoch);
         let put = || {
             fs::create_dir_all(&aside)?;
+            // Until this is gone the files of the book are in two folders, and neither is one.
+            let marker = aside.join(UNFINISHED);
+            let goes_on = marker.exists();
+            let mut moved = false;
+            File::create(&marker)?.sync_all()?;
+            File::open(&aside)?.sync_all()?;
+            File::open(&self.path)?.sync_all()?;
             if let Some(anchor) = anchor {
                 fs::write(aside.join("anchor"), anchor)?;
             }
@@ -122,15 +132,22 @@ impl Folder {
             {
                 let (from, to) = (self.path.join(name), aside.join(name));
                 if from.exists() && to.exists() {
+                    if !goes_on && !moved {
+                        // Nothing was begun.
+                        fs::remove_file(&marker)?;
+                    }
                     return Err(io::ErrorKind::AlreadyExists.into());
                 }
+                moved |= from.exists();
                 match fs::rename(from, to) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                     _ => {}
                 }
             }
             File::open(&aside)?.sync_all()?;
-            File::open(&self.path)?.sync_all()
+            File::open(&self.path)?.sync_all()?;
+            fs::remove_file(&marker)?;
+            File::open(&aside)?.sync_all()
         };
         put().map_err(folder)?;
         Ok(aside)
@@ -152,6 +169,26 @@ impl Folder {
             newest = newest.max(number.saturating_add(u32::from(followed)));
         }
         Ok(newest.max(1))
+    }
+
+    /// Where an epoch lies that was put aside.
+    pub(crate) fn aside(&self, epoch: u32) -> PathBuf {
+        self.path.join(format!("epoch-{epoch}"))
+    }
+
+    /// The number of the epoch that an attempt before put aside in part, if there is one.
+    pub(crate) fn unfinished(&self) -> Result<Option<u32>, Error> {
+        for entry in fs::read_dir(&self.path).map_err(folder)? {
+            let entry = entry.map_err(folder)?;
+            let name = entry.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix("epoch-"));
+            if let Some(number) = number.and_then(|number| number.parse().ok())
+                && entry.path().join(UNFINISHED).exists()
+            {
+                return Ok(Some(number));
+            }
+        }
+        Ok(None)
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), Error> {
@@ -272,6 +309,9 @@ pub(crate) fn owner_only() -> OpenOptions {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
 }
+
+/// Lies in the folder of an epoch while its files are on their way into it.
+const UNFINISHED: &str = "unfinished";
 
 fn folder(error: io::Error) -> Error {
     Error::because(ErrorKind::Folder, error)

@@ -1,6 +1,6 @@
 //! The way out for a book that cannot be continued: a new epoch that says so.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::OptionalExtension;
 use serde::Serialize;
@@ -64,9 +64,18 @@ pub fn recover(config: &Config, reason: &str) -> Result<Recovered, Error> {
         },
     };
 
-    let head = head(&folder).ok().flatten();
+    let head = match folder.unfinished()? {
+        // Where it lies in parts in both folders it is left alone: SQLite would begin another log.
+        Some(epoch) => head(&folder.aside(epoch)),
+        None => head(folder.path()),
+    };
+    let head = head.ok().flatten();
     let held = anchor.as_ref().and_then(Anchor::held).map(str::to_owned);
-    let old = folder.newest_epoch(&config.origin, held.as_deref())?;
+    // What an attempt before was cut off in is gone on with, into the same folder.
+    let old = match folder.unfinished()? {
+        Some(epoch) => epoch,
+        None => folder.newest_epoch(&config.origin, held.as_deref())?,
+    };
     let before = folder.put_aside(old, held.as_deref())?;
     let epoch = old + 1;
     let next = Config {
@@ -99,8 +108,8 @@ pub fn recover(config: &Config, reason: &str) -> Result<Recovered, Error> {
 }
 
 /// The signed head of the journal, if there is one that can be read.
-fn head(folder: &Folder) -> Result<Option<String>, Error> {
-    let journal = database::read(&folder::journal(folder.path()))?;
+fn head(folder: &Path) -> Result<Option<String>, Error> {
+    let journal = database::read(&folder::journal(folder))?;
     let note = journal.query_row("SELECT note FROM head", [], |row| row.get(0));
     Ok(note.optional()?)
 }

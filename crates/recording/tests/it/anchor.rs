@@ -280,3 +280,34 @@ async fn a_second_recorder_under_the_same_name_stops() {
         .unwrap();
     assert_ne!(last, "06", "no stop");
 }
+
+#[tokio::test]
+async fn a_recovery_that_was_cut_off_is_gone_on_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("book");
+    let config = || Config::new(&folder, ORIGIN);
+    let book = Book::with(|usual| *usual = config());
+    book.exchange(b"prompt", &[]).await;
+    drop(book.close());
+    // As an attempt leaves it that ends after the journal and before the keys.
+    let aside = folder.join("epoch-1");
+    fs::create_dir(&aside).unwrap();
+    fs::write(aside.join("unfinished"), "").unwrap();
+    for name in ["journal.db-wal", "journal.db-shm", "journal.db"] {
+        if folder.join(name).exists() {
+            fs::rename(folder.join(name), aside.join(name)).unwrap();
+        }
+    }
+    let refused = Recorder::open(config()).map(drop).unwrap_err();
+    assert_eq!(refused.kind(), &ErrorKind::EpochLost);
+    assert!(!folder.join("journal.db").exists(), "nothing is begun");
+    let recovered = recover(&config(), "cut off").unwrap();
+    assert_eq!((recovered.epoch, &recovered.before), (2, &aside));
+    assert_eq!(recovered.entries, Some(4), "start, intent, outcome, stop");
+    assert!(aside.join("log.key").exists() && !aside.join("unfinished").exists());
+    let old = Reader::open(&aside).unwrap().verify(None).unwrap();
+    assert!(old.is_verified(), "{:?}", old.faults);
+    drop(Recorder::open(config()).unwrap());
+    let found = Reader::open(&folder).unwrap().verify(None).unwrap();
+    assert!(found.is_verified(), "{:?}", found.faults);
+}
