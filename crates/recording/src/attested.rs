@@ -124,10 +124,10 @@ impl Attestations {
     pub fn newest_stamped(&self, key: &VerifierKey) -> Result<Option<Stamped>, Error> {
         let sizes = self.sizes(Attested::Token)?;
         for size in sizes.into_iter().rev() {
-            if let Some(note) = self.note(size, Attested::Stamped, key)? {
-                if let Some(token) = self.token(size)? {
-                    return Ok(Some(Stamped { size, note, token }));
-                }
+            if let Some(note) = self.note(size, Attested::Stamped, key)?
+                && let Some(token) = self.token(size)?
+            {
+                return Ok(Some(Stamped { size, note, token }));
             }
         }
         Ok(None)
@@ -141,7 +141,7 @@ impl Attestations {
         size: u64,
         needed: u64,
         key: &VerifierKey,
-    ) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    ) -> Result<Vec<EvidenceFile>, Error> {
         let mut files = Vec::new();
         for kind in [Attested::Cosigned, Attested::Stamped] {
             let mut first = None;
@@ -170,7 +170,7 @@ impl Attestations {
         size: u64,
         kind: Attested,
         key: &VerifierKey,
-    ) -> Result<Option<Vec<(String, Vec<u8>)>>, Error> {
+    ) -> Result<Option<Vec<EvidenceFile>>, Error> {
         let name = |kind: Attested| format!("{ATTESTED}/{}", kind.file(size));
         let Some(note) = self.note(size, kind, key)? else {
             return Ok(None);
@@ -266,6 +266,9 @@ fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
 fn unusable(error: io::Error) -> Error {
     Error::because(ErrorKind::Folder, error)
 }
+
+/// A file's name below the evidence's folder, and its bytes.
+type EvidenceFile = (String, Vec<u8>);
 
 /// How far apart those are that are kept for good.
 const SPARSE: Duration = Duration::from_secs(3600);

@@ -84,9 +84,10 @@ fn place(path: &Path, text: &str) -> io::Result<()> {
         .and_then(|()| file.sync_all())
         .and_then(|()| fs::hard_link(&fresh, path));
     fs::remove_file(&fresh)?;
-    match placed {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+    if let Err(error) = placed
+        && error.kind() != io::ErrorKind::AlreadyExists
+    {
+        return Err(error);
     }
     match path.parent() {
         Some(parent) => File::open(parent)?.sync_all(),

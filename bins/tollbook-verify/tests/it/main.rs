@@ -482,3 +482,25 @@ fn the_help_is_for_somebody_who_never_heard_of_it() {
         assert!(help.contains(part), "{help}");
     }
 }
+
+#[test]
+fn that_there_are_no_records_is_witnessed_for_the_whole_log_only() {
+    let folder = TempDir::new().unwrap();
+    let bundle = folder.path().join("b");
+    let older = evidence(&bundle);
+    let head = fs::read_to_string(bundle.join("checkpoint")).unwrap();
+    let text = fs::read_to_string(bundle.join("MANIFEST")).unwrap();
+    let mut manifest = Manifest::from_text(&text).unwrap();
+    manifest.records = Indexes::new();
+    manifest.selection.since = Some(4_000_000_000_000_000);
+    fs::write(bundle.join("MANIFEST"), manifest.to_string()).unwrap();
+    fs::remove_dir_all(bundle.join("records")).unwrap();
+    told(&run(folder.path(), &["b"]), 0);
+
+    let signer = WitnessSigner::from_seed("w.example/1", &[1; 32]).unwrap();
+    let key = signer.witness_key().to_string();
+    witnessed(&bundle, 1, &older, &signer);
+    told(&run(folder.path(), &["b", "--witness", &key]), 1);
+    witnessed(&bundle, 2, &head, &signer);
+    told(&run(folder.path(), &["b", "--witness", &key]), 0);
+}

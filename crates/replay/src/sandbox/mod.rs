@@ -410,7 +410,8 @@ fn is_foreign(head: &Parts) -> bool {
     }
     head.headers.get_all(header::ORIGIN).iter().any(|origin| {
         let origin = origin.to_str().ok().and_then(|it| it.parse::<Uri>().ok());
-        !origin.is_some_and(|origin| origin.authority().is_some_and(is_this_machine))
+        let authority = origin.as_ref().and_then(Uri::authority);
+        !authority.is_some_and(is_this_machine)
     })
 }
 

@@ -97,8 +97,8 @@ fn of(dialect: Dialect, words: Words<'_>, tree: &Tree, settings: &Settings, out:
             // options: what is not known to only plan is taken to run.
             let is_run = *analyze
                 || options.iter().flatten().any(|option| {
-                    let plans = |name: &&str| option.name.value.eq_ignore_ascii_case(name);
-                    !PLANS.iter().any(|name| plans(name))
+                    let name = option.name.value.to_ascii_lowercase();
+                    !PLANS.contains(&name.as_str())
                 });
             of(dialect, words, statement, settings, out);
             // What is only planned changes nothing, but its functions may be called.
