@@ -77,8 +77,13 @@ impl Attestations {
         if let Some(copy) = &self.copy {
             put(copy, note.as_bytes()).map_err(unusable)?;
         }
+        // Of another log, such as that of an earlier epoch, nothing goes for this one.
+        let is_of_it = |kept: &u64| {
+            let kept = fs::read_to_string(self.folder.join(Attested::Cosigned.file(*kept)));
+            kept.is_ok_and(|kept| kept.lines().next() == note.lines().next())
+        };
         let mut sizes = self.sizes(Attested::Cosigned)?;
-        sizes.retain(|kept| *kept < size);
+        sizes.retain(|kept| *kept < size && is_of_it(kept));
         if let [.., before, last] = sizes[..] {
             let time = |size| self.time(&Attested::Cosigned.file(size));
             let apart = time(last)?.duration_since(time(before)?);
