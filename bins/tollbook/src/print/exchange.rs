@@ -32,6 +32,11 @@ pub(crate) fn exchange(record: &Value, steps: &[Value]) -> Vec<String> {
     line("decision", decision(record));
     line("approval", approval(record, steps));
     line("outcome", outcome(record));
+    line("erased", erased(record));
+    line(
+        "sealed",
+        text("/unavailable/why").map(|why| format!("it cannot be opened here: {why}")),
+    );
     line("durable", durable(record));
     line(
         "told",
@@ -45,6 +50,40 @@ pub(crate) fn exchange(record: &Value, steps: &[Value]) -> Vec<String> {
     line("usage", usage(record));
     line("ledger", ledger(record));
     page
+}
+
+/// What of it is gone, since when, and why.
+fn erased(record: &Value) -> Option<String> {
+    let list = |value: &Value| -> Vec<String> {
+        let texts = value.as_array().into_iter().flatten();
+        texts.filter_map(Value::as_str).map(inert).collect()
+    };
+    let erased = record.get("erased").filter(|erased| erased.is_object())?;
+    let classes = match list(&erased["classes"]) {
+        classes if classes.iter().any(|class| class == "metadata") => "all of it".to_owned(),
+        classes => classes.join(" and "),
+    };
+    let told = erased["tombstones"].as_array().into_iter().flatten();
+    let told = told.map(|tombstone| {
+        let text = |pointer: &str| {
+            tombstone
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .map(inert)
+        };
+        let why = match text("/told/basis") {
+            Some(basis) => format!(" ({basis})"),
+            None => String::new(),
+        };
+        let time = text("/time").map(|time| local(&time)).unwrap_or_default();
+        format!(
+            "{time} by {}{why}, entry {}",
+            text("/told/why").unwrap_or_default(),
+            tombstone["index"]
+        )
+    });
+    let told: Vec<String> = told.collect();
+    Some(format!("{classes}: {}", told.join("; ")))
 }
 
 /// What was durable before what passed.

@@ -98,6 +98,9 @@ fn a_subject_is_erased_while_the_gateway_runs_unless_it_is_held() {
         let shown = stage.exchange(&record["id"]);
         let is_gone = record["subject"] == "agent-gone";
         assert_eq!(!shown["erased"].is_null(), is_gone, "{shown}");
+        let (_, page) = ran(&stage.read(&["exchanges", "show", record["id"].as_str().unwrap()]));
+        let says = page.contains("all of it: ") && page.contains("by erasure (request 17), entry ");
+        assert_eq!(says, is_gone, "{page}");
     }
     let (_, found) = ran(&stage.read(&["search", "--json", "prompt:quetzalcoatl"]));
     assert_eq!(found, "");
