@@ -40,8 +40,8 @@ struct Live {
     scopes: HashMap<Owner, Arc<Scope>>,
     /// The number of the next scope.
     next: u64,
-    /// Scopes whose keys are to be destroyed, or were since the start: none of them goes on, also
-    /// while the book and the keys do not say so yet.
+    /// Scopes whose keys are to be destroyed: none of them goes on, also while the book and the keys
+    /// do not say so yet.
     doomed: HashSet<KeyId>,
 }
 
@@ -213,12 +213,18 @@ impl Scopes {
         busy
     }
 
-    /// Lets scopes go on after all whose keys stay.
+    /// Lets scopes go on after all whose keys stay, and forgets those whose keys are gone.
     pub(crate) fn spare(&self, keys: impl Iterator<Item = KeyId>) {
         let mut live = lock(&self.live);
         keys.for_each(|key| {
             live.doomed.remove(&key);
         });
+    }
+
+    /// How many scopes are kept in mind because their keys are to be destroyed.
+    #[cfg(test)]
+    pub(crate) fn doomed(&self) -> usize {
+        lock(&self.live).doomed.len()
     }
 
     /// What the book has of the newest scope of this owner, if it can go on.

@@ -322,9 +322,13 @@ impl Recorder {
                 job.gone.extend(scopes.iter().map(|scope| scope.key));
             }
         }
-        inner.scopes.end(&keys_of(doomed));
+        let keys = keys_of(doomed);
+        inner.scopes.end(&keys);
         self.write(job)?;
-        self.settle()
+        let told = self.settle()?;
+        // Their keys are gone now, which is reason enough for none of them to go on.
+        inner.scopes.spare(keys.into_iter());
+        Ok(told)
     }
 
     /// Does what tombstones say and is not known to be done. Returns them.

@@ -324,6 +324,16 @@ fn what_was_closed_apart_is_erased_with_its_exchange() {
     let options = crate::EvidenceOptions::default();
     let evidence = dir.path().join("evidence");
     reader.evidence(None, &options, evidence).unwrap();
+
+    // Nothing of it is kept in mind, and the session goes on with other keys all the same.
+    assert_eq!(recorder.inner().scopes.doomed(), 0);
+    runtime.block_on(act(&recorder, 1));
+    let now = scopes(&recorder);
+    let with = |is_old: bool| {
+        let some = now.iter().filter(|one| (one.key == found[0].key) == is_old);
+        some.map(|one| one.exchanges.len()).sum::<usize>()
+    };
+    assert_eq!((with(true), with(false)), (1, 1));
 }
 
 fn erasure() -> Erasure {
