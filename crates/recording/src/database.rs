@@ -138,7 +138,7 @@ const PAGE: u32 = 4 << 10;
 const SCHEMA: i32 = 3;
 /// At FULL the write-ahead log is synced at each commit. A build that is told to sync less, which no
 /// release can be, is there to fail the power-cut test.
-const SYNCHRONOUS: &str = match option_env!("TOLLBOOK_WEAKENED") {
+const SYNCHRONOUS: &str = match option_env!("TEST_WEAKENED") {
     Some(_) if cfg!(debug_assertions) => "NORMAL",
     _ => "FULL",
 };

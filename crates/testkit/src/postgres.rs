@@ -30,7 +30,7 @@ pub struct Postgres {
 impl Postgres {
     /// Starts the newest server of this machine, or gives [`None`] where there is none.
     ///
-    /// Looks into the folder that `TOLLBOOK_POSTGRES_BIN` names, or else where Debian has them. A server
+    /// Looks into the folder that `TEST_POSTGRES_BIN` names, or else where Debian has them. A server
     /// refuses to run as root; it then runs as `postgres`.
     ///
     /// # Errors
@@ -151,7 +151,7 @@ impl Drop for Postgres {
 }
 
 fn programs() -> Option<PathBuf> {
-    if let Some(told) = std::env::var_os("TOLLBOOK_POSTGRES_BIN") {
+    if let Some(told) = std::env::var_os("TEST_POSTGRES_BIN") {
         return Some(told.into());
     }
     let versions = fs::read_dir(DEBIAN).ok()?.flatten();

@@ -75,7 +75,7 @@ async fn every_shape_becomes_the_principal_in_the_table() {
             serde_json::to_value(&principal).unwrap(),
         );
     }
-    if let Ok(path) = std::env::var("TOLLBOOK_WRITE_TABLE") {
+    if let Ok(path) = std::env::var("TEST_WRITE_TABLE") {
         std::fs::write(path, serde_json::to_string_pretty(&judged).unwrap() + "\n").unwrap();
         return;
     }

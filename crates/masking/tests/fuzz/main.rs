@@ -1,7 +1,7 @@
 //! Fuzzing on the stable toolchain: one target for each decoder and view.
 //!
 //! Each target gets inputs made from the vectors of all rules, from structures of its format and from
-//! what was found before, for `TOLLBOOK_FUZZ_SECONDS` (2 unless told). `TOLLBOOK_FUZZ_SEED` is
+//! what was found before, for `TEST_FUZZ_SECONDS` (2 unless told). `TEST_FUZZ_SEED` is
 //! where a run begins; with `new` it goes where none has been. An input that fails is made smaller, written to `tests/finds/<target>/`, and replayed by every
 //! later run.
 
@@ -77,7 +77,7 @@ fn run(name: &str, target: Target, seeds: Vec<Vec<u8>>) {
         }
     }
     let seed = seed();
-    println!("{name}: TOLLBOOK_FUZZ_SEED={seed}");
+    println!("{name}: TEST_FUZZ_SEED={seed}");
     let mut mutator = Mutator::new(seed, seeds);
     if let Some(find) = search(target, &mut mutator, budget()) {
         let path = folder.join(format!("{:016x}", mutate::hash(&find.input)));
@@ -145,7 +145,7 @@ fn finds(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 fn budget() -> Duration {
-    let told = env::var("TOLLBOOK_FUZZ_SECONDS").ok();
+    let told = env::var("TEST_FUZZ_SECONDS").ok();
     Duration::from_secs(told.map_or(2, |told| told.parse().unwrap()))
 }
 
@@ -157,7 +157,7 @@ fn seed() -> u64 {
             .unwrap()
             .as_nanos()
     };
-    let told = env::var("TOLLBOOK_FUZZ_SEED").ok();
+    let told = env::var("TEST_FUZZ_SEED").ok();
     match told.as_deref() {
         None => 1,
         Some("new") => u64::try_from(now() & u128::from(u64::MAX)).unwrap(),

@@ -179,12 +179,12 @@ fn a_vector_in_json_within_a_string_is_masked_and_the_json_stays_whole() {
     }
 }
 
-/// All of them if `TOLLBOOK_EXHAUSTIVE` is set, as in the nightly run; else some, and others for each text.
+/// All of them if `TEST_EXHAUSTIVE` is set, as in the nightly run; else some, and others for each text.
 fn sampled(cuts: impl Iterator<Item = usize>) -> impl Iterator<Item = usize> {
     const SOME: usize = 13;
 
     static RUN: AtomicUsize = AtomicUsize::new(0);
-    let step = match std::env::var_os("TOLLBOOK_EXHAUSTIVE") {
+    let step = match std::env::var_os("TEST_EXHAUSTIVE") {
         Some(_) => 1,
         None => SOME,
     };

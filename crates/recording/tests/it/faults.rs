@@ -25,9 +25,9 @@
 //! | a bit flips in a stored value or a file; rows are added, removed, moved | found, by its index | `tampering`, `sessions` |
 //! | a crash between request and outcome | the outcome is `indeterminate` | `restart` |
 //!
-//! A few of each run by default. More with one command: `TOLLBOOK_POWER_CUTS=5000 TOLLBOOK_KILLS=500
-//! TOLLBOOK_ANSWER_MIB=1024 TOLLBOOK_EVENTS=2000000 cargo test -p tollbook-recording --release faults::`.
-//! A recorder that syncs less must fail: `TOLLBOOK_WEAKENED=synchronous-normal cargo test -p
+//! A few of each run by default. More with one command: `TEST_POWER_CUTS=5000 TEST_KILLS=500
+//! TEST_ANSWER_MIB=1024 TEST_EVENTS=2000000 cargo test -p tollbook-recording --release faults::`.
+//! A recorder that syncs less must fail: `TEST_WEAKENED=synchronous-normal cargo test -p
 //! tollbook-recording faults::a_power_cut` builds one.
 
 mod clock;
@@ -71,7 +71,7 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
     assert!(child.said().starts_with("Healthy"), "{}", child.said());
     let trace = Trace::read(&child.trace(), &child.disk());
     let (mut most, mut number) = (0, 0);
-    for (after, lost) in cuts(&trace, count("TOLLBOOK_POWER_CUTS", 54)) {
+    for (after, lost) in cuts(&trace, count("TEST_POWER_CUTS", 54)) {
         let (gone, acknowledged) = trace.cut(after, lost);
         assert!(
             gone.is_empty(),
@@ -103,7 +103,7 @@ fn a_recorder_that_does_not_sync_its_log_fails_the_power_cut() {
 #[test]
 fn a_killed_recorder_loses_nothing_that_was_acknowledged() {
     let mut child = Child::new(4000);
-    let kills = count("TOLLBOOK_KILLS", 8);
+    let kills = count("TEST_KILLS", 8);
     for kill in 0..kills {
         let time = 150 + (kill * 137) % 400;
         child.kill_after(Duration::from_millis(time as u64));

@@ -1,5 +1,5 @@
 //! Fuzzing on the stable toolchain, as `crates/masking/tests/fuzz` does it: texts of the corpus, changed, for
-//! `TOLLBOOK_FUZZ_SECONDS` (2 unless told) from `TOLLBOOK_FUZZ_SEED` on. What fails is written to
+//! `TEST_FUZZ_SECONDS` (2 unless told) from `TEST_FUZZ_SEED` on. What fails is written to
 //! `tests/finds/` and replayed by every later run.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
@@ -101,8 +101,8 @@ fn texts() {
         assert_eq!(wrong(&text), None, "{text:?} fails again");
     }
     let mut state = seed();
-    println!("TOLLBOOK_FUZZ_SEED={state}");
-    let seconds = env::var("TOLLBOOK_FUZZ_SECONDS").map_or(2, |told| told.parse().unwrap());
+    println!("TEST_FUZZ_SEED={state}");
+    let seconds = env::var("TEST_FUZZ_SECONDS").map_or(2, |told| told.parse().unwrap());
     let (start, mut count) = (Instant::now(), 0_u64);
     let seeds = seeds();
     while start.elapsed() < Duration::from_secs(seconds) {
@@ -228,7 +228,7 @@ fn below(state: &mut u64, end: usize) -> usize {
 }
 
 fn seed() -> u64 {
-    match env::var("TOLLBOOK_FUZZ_SEED").as_deref() {
+    match env::var("TEST_FUZZ_SEED").as_deref() {
         Err(_) => 1,
         Ok("new") => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();

@@ -42,12 +42,12 @@ fn stays_flat(pieces: u64, size: usize) {
 
 #[test]
 fn an_answer_of_any_length_takes_the_same_memory() {
-    let mebibytes = count("TOLLBOOK_ANSWER_MIB", 256);
+    let mebibytes = count("TEST_ANSWER_MIB", 256);
     stays_flat(mebibytes as u64, 1 << 20);
 }
 
 /// Ten events a second are 36,000 an hour.
 #[test]
 fn a_stream_of_hours_takes_the_same_memory() {
-    stays_flat(count("TOLLBOOK_EVENTS", 100_000) as u64, 150);
+    stays_flat(count("TEST_EVENTS", 100_000) as u64, 150);
 }
