@@ -8,6 +8,8 @@
 mod session;
 mod wire;
 
+use std::collections::BTreeSet;
+
 pub use session::{End, Session};
 pub use wire::{Fault, Wire};
 
@@ -19,6 +21,11 @@ pub struct Options {
     pub max_message: usize,
     /// What of the rows of a result is recorded.
     pub rows: Rows,
+    /// Columns that policies and masking look out for, as `column`, `table.column` or
+    /// `schema.table.column`.
+    pub protected_columns: BTreeSet<String>,
+    /// Functions of the operator's that only compute.
+    pub harmless_functions: BTreeSet<String>,
 }
 
 /// What of the rows of a result is recorded. Whatever it is, columns, count and bytes are.
@@ -40,6 +47,8 @@ impl Default for Options {
         Self {
             max_message: 64 << 20,
             rows: Rows::default(),
+            protected_columns: BTreeSet::new(),
+            harmless_functions: BTreeSet::new(),
         }
     }
 }
