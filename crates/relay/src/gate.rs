@@ -362,7 +362,8 @@ impl Open {
 
     /// Whether something of the answer was noted and not handed to the writer of the book.
     pub fn has_said(&self) -> bool {
-        self.exchange().draft(|draft| !draft.response.parts.is_empty())
+        self.exchange()
+            .draft(|draft| !draft.response.parts.is_empty())
     }
 
     /// Notes that the gate refuses it, and closes it.

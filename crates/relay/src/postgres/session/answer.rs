@@ -177,9 +177,8 @@ impl Running {
 
     /// What a function gave.
     pub(super) fn returned(&mut self, value: Option<&[u8]>) {
-        let value = value.map(|value| {
-            super::document::told(0, tollbook_wire_postgres::Format::Binary, value)
-        });
+        let value = value
+            .map(|value| super::document::told(0, tollbook_wire_postgres::Format::Binary, value));
         self.line(&json!({ "returned": value }));
     }
 

@@ -129,7 +129,11 @@ where
 
     /// Sends when much has gathered, and waits for the writer of the book.
     async fn make_room(&mut self) -> Result<(), Broken> {
-        let step = self.gate.parts().release.map_or(STEP, |release| release.step);
+        let step = self
+            .gate
+            .parts()
+            .release
+            .map_or(STEP, |release| release.step);
         if self.client.waits() >= step.min(STEP) {
             self.send().await?;
         }
@@ -172,19 +176,19 @@ where
             Backend::ParameterStatus { name, value } => self.lock().set(name, value),
             Backend::Notice(fields) => {
                 let line = json!({ "notice": answer::told(fields) });
-                self.beside("NOTICE", &line, false).await?;
+                self.beside("NOTICE", &line, None).await?;
             }
             Backend::Notification {
                 channel, payload, ..
             } => {
                 let told = json!({ "channel": channel, "payload": payload });
                 let line = json!({ "notification": told });
-                self.beside("NOTIFICATION", &line, false).await?;
+                self.beside("NOTIFICATION", &line, None).await?;
             }
             Backend::Error(fields) if is_fatal(fields) => {
                 self.is_fatal = true;
                 let line = json!({ "error": answer::told(fields) });
-                self.beside("NOTICE", &line, true).await?;
+                self.beside("NOTICE", &line, Some(fields)).await?;
             }
             message => {
                 let (becomes, failed) = self.answer(frame.tag, message)?;
@@ -215,12 +219,14 @@ where
         let mut state = self.lock();
         let state = &mut *state;
         let mut becomes = Becomes::Passes;
+        let mut was_denied = false;
         if let Some(first) = state.queue.first() {
             let (kind, of) = (first.kind, &mut first.of);
             match (message, &of.denied) {
                 (Backend::Error(_), Some(denied)) => {
                     becomes = Becomes::Replaced(denied.error()?);
                     of.denied = None;
+                    was_denied = true;
                 }
                 // What was certain to fail did not.
                 (_, Some(_)) => return Err(Error::Unexpected(tag)),
@@ -254,7 +260,9 @@ where
                 if first.of.is_ours {
                     becomes = Becomes::Passes;
                 }
-                failed = self.failed(state, first, skipped, message);
+                let told = self.failed(state, first, skipped, message, was_denied);
+                // What was refused has its exchange.
+                failed = told.filter(|_| !was_denied);
             }
         }
         Ok((becomes, failed))
@@ -287,9 +295,10 @@ where
         first: Expected<Of>,
         skipped: Vec<Expected<Of>>,
         message: &Backend<'_>,
+        was_denied: bool,
     ) -> Option<Failed> {
         let kind = first.kind;
-        let was_refused = matches!(message, Backend::Error(_)) && first.of.run.is_none();
+        let runs_later = first.of.run.is_none();
         let failed = match (kind, &first.of.undo) {
             (Kind::Parse, Undo::Statement { made, .. }) => Failed {
                 method: "PARSE",
@@ -311,16 +320,18 @@ where
         let runs = state.undo(all.map(|expected| expected.of).collect());
         // They come in the order in which they are undone.
         let mut runs = runs.into_iter().rev();
-        let mut told = None;
-        if let (Some(mut run), Backend::Error(fields)) = (runs.next(), message) {
-            if was_refused {
+        let mut told = Some(failed);
+        if !was_denied
+            && let Backend::Error(fields) = message
+            && let Some(mut run) = runs.next()
+        {
+            if runs_later {
                 // What it was for: a portal that was not made, a result that was not described.
                 run.failed(fields);
             }
             let open = run.finish(Outcome::UpstreamError);
             says(&mut self.unsent, &open);
-        } else {
-            told = Some(failed);
+            told = None;
         }
         runs.for_each(Running::skip);
         told
@@ -332,7 +343,11 @@ where
         let sqlstate = fields.field(Field::CODE).unwrap_or_default();
         let open = self.aside(failed, &line).await?;
         let result = [("sqlstate".to_owned(), json!(sqlstate))];
-        answer::note(&self.caller.masks.answers, &open, result.into_iter().collect());
+        answer::note(
+            &self.caller.masks.answers,
+            &open,
+            result.into_iter().collect(),
+        );
         open.exchange().conclude(Outcome::UpstreamError);
         Ok(())
     }
@@ -342,16 +357,16 @@ where
         &mut self,
         method: &'static str,
         line: &serde_json::Value,
-        is_end: bool,
+        error: Option<&Fields<'_>>,
     ) -> Result<(), Broken> {
         {
             let mut state = self.lock();
             let state = &mut *state;
             let run = state.queue.first().and_then(|first| first.of.run.as_mut());
             if let Some(run) = run.or(state.last.as_mut()) {
-                run.said(line);
-                if is_end {
-                    run.open.exchange().conclude(Outcome::UpstreamError);
+                match error {
+                    Some(error) => run.failed(error),
+                    None => run.said(line),
                 }
                 says(&mut self.unsent, &run.open);
                 return Ok(());

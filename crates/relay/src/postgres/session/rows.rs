@@ -47,7 +47,11 @@ impl ResultMask {
         kept: usize,
         send: &mut impl FnMut(&Frame),
     ) -> Result<Masked<Bytes>, Error> {
-        let whole = if self.wire.is_some() { rows.len() } else { kept };
+        let whole = if self.wire.is_some() {
+            rows.len()
+        } else {
+            kept
+        };
         let mut cells: Vec<Option<Cow<'_, [u8]>>> = Vec::new();
         for row in &rows[..whole] {
             let Backend::DataRow(read) = Backend::read(row)? else {

@@ -145,7 +145,11 @@ impl Reading {
 /// The action of something that nobody can judge.
 fn unknown(action: Action, why: &'static str) -> Action {
     let class = Class::Unknown.as_str();
-    let set = |of: &str| [of.to_owned()].into_iter().collect::<std::collections::BTreeSet<_>>();
+    let set = |of: &str| {
+        [of.to_owned()]
+            .into_iter()
+            .collect::<std::collections::BTreeSet<_>>()
+    };
     action
         .with("statement_class", class)
         .with("statement_classes", set(class))
@@ -190,7 +194,9 @@ fn executed<'a>(
     if text.is_empty() {
         return None;
     }
-    let word = piece.get(..7).filter(|word| word.eq_ignore_ascii_case("execute"))?;
+    let word = piece
+        .get(..7)
+        .filter(|word| word.eq_ignore_ascii_case("execute"))?;
     let rest = piece.get(word.len()..)?.trim_start();
     // A comment or a quoted name between is not looked through.
     let end = rest.find(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_');
@@ -206,7 +212,10 @@ fn executed<'a>(
 
 /// A name of SQL as the server keeps it.
 fn plain(name: &str) -> String {
-    match name.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
+    match name
+        .strip_prefix('"')
+        .and_then(|name| name.strip_suffix('"'))
+    {
         Some(quoted) => quoted.replace("\"\"", "\""),
         None => name.to_owned(),
     }
