@@ -36,8 +36,8 @@
 //!
 //! # Policies
 //!
-//! In Cedar, with the facts of [`Statements::action`] as context. The schema of `tollbook-policy` gets these
-//! names and the action with the relay that asks.
+//! In Cedar, with the facts of [`Statements::action`] as context. The schema of `tollbook-policy` has these
+//! names and the action; its cookbook has such policies with their tests.
 //!
 //! ```text
 //! // Read-only.
