@@ -4,11 +4,29 @@
 //! |---|---|
 //! | `wire` | frames over a stream, bounded both ways |
 //! | `session` | a session that was signed in: what goes each way, statement by statement |
+//! | `protected` | columns that an operator protects, and what statements have to do with them |
+//! | `catalog` | which table's column stands behind a number |
+//! | `rows` | results: what the caller gets of them, and what the record keeps |
+//! | `columns`, `arrays` | cells between the wire, the masking engine and the record |
+//! | `copy` | what `COPY … TO STDOUT` sends |
+//! | `told` | errors, notices, notifications, results of calls |
 
+mod arrays;
+mod catalog;
+mod columns;
+mod copy;
+mod protected;
+mod rows;
 mod session;
+mod told;
 mod wire;
 
+pub use catalog::{Catalog, Lookup, LookupFuture, NoAnswer, Relation, ask};
+pub use copy::{CopyMask, Piece};
+pub use protected::{Protected, Protection, Uses};
+pub use rows::{ResultMask, Results, Summary};
 pub use session::{End, Session};
+pub use told::Told;
 pub use wire::{Fault, Wire};
 
 /// How a connection is relayed, apart from its engines.
@@ -19,6 +37,8 @@ pub struct Options {
     pub max_message: usize,
     /// What of the rows of a result is recorded.
     pub rows: Rows,
+    /// The columns whose values nobody gets.
+    pub protected: Protected,
 }
 
 /// What of the rows of a result is recorded. Whatever it is, columns, count and bytes are.
@@ -40,6 +60,7 @@ impl Default for Options {
         Self {
             max_message: 64 << 20,
             rows: Rows::default(),
+            protected: Protected::default(),
         }
     }
 }
