@@ -140,7 +140,7 @@ where
         } = self;
         let mut revoked = mem::replace(&mut caller.revoked, Watch::never());
         let settings = Settings {
-            protected_columns: options.protected_columns.clone(),
+            protected_columns: options.protected.names(),
             harmless_functions: options.harmless_functions.clone(),
             ..Settings::default()
         };
