@@ -58,10 +58,10 @@ async fn a_text_of_several_statements_is_one_exchange() {
     assert_eq!(
         lines(first),
         [
-            json!({"columns": [{"name": "a", "type": 23}, {"name": "b", "type": 25}]}),
+            json!({"columns": [{"name": "a", "type": "int4"}, {"name": "b", "type": "text"}]}),
             json!(["1", "x"]),
             json!({"command": "SELECT 1"}),
-            json!({"columns": [{"name": "c", "type": 25}]}),
+            json!({"columns": [{"name": "c", "type": "text"}]}),
             json!([null]),
             json!({"command": "SELECT 1"}),
         ]
