@@ -321,6 +321,9 @@ where
         if text.may_change_meaning() {
             state.may_change();
         }
+        if text.may_move_names() && !self.options.protected.is_empty() {
+            state.may_move();
+        }
         state.names.end_series();
         drop(state);
         let run = Run {
@@ -431,7 +434,10 @@ where
         if text.may_change_meaning() {
             state.may_change();
         }
-        let before = (!portal.is_described()).then(|| {
+        if text.may_move_names() && !self.options.protected.is_empty() {
+            state.may_move();
+        }
+        let before = (!portal.is_described(state.trusts_descriptions())).then(|| {
             portal.described.store(true, Ordering::Relaxed);
             let of = Of {
                 describes: Described::Portal(Arc::clone(&portal)),
