@@ -136,25 +136,16 @@ impl Capabilities {
         Ok(self.shared(wanted))
     }
 
-    /// What holds with a client that asks for these where `offered` was offered.
+    /// What holds with a client that asks for these where `offered` was offered: what both name.
+    /// Some clients ask for all that they know, whatever is offered.
     ///
     /// # Errors
     ///
-    /// [`Error::Version`] for a client from before MySQL 5.5, and [`Error::Code`] for one that asks
-    /// for another form of what it sends or gets than was offered.
+    /// [`Error::Version`] for a client from before MySQL 5.5.
     pub fn agreed(self, offered: Self) -> Result<Self, Error> {
-        if !self.has(Self::NEEDED) {
-            return Err(Error::Version);
-        }
-        let forms = Self::COMPRESS
-            .and(Self::COMPRESS_ZSTD)
-            .and(Self::SSL)
-            .and(Self::QUERY_ATTRIBUTES)
-            .and(Self::OPTIONAL_RESULTSET_METADATA)
-            .and(Self::MULTI_FACTOR);
-        match self.shared(forms).without(offered) {
-            Self(0) => Ok(self.shared(offered)),
-            _ => Err(Error::Code),
+        match self.has(Self::NEEDED) {
+            true => Ok(self.shared(offered)),
+            false => Err(Error::Version),
         }
     }
 }
@@ -211,11 +202,8 @@ mod tests {
     #[test]
     fn a_client_gets_no_form_that_was_not_offered() {
         let offered = Capabilities::OFFERED;
-        let local = offered | Capabilities::LOCAL_FILES | Capabilities::EXPIRED_PASSWORDS;
-        assert_eq!(local.agreed(offered), Ok(offered));
-        for form in [Capabilities::COMPRESS, Capabilities::QUERY_ATTRIBUTES] {
-            assert_eq!((offered | form).agreed(offered), Err(Error::Code));
-        }
+        let everything = Capabilities(u32::MAX);
+        assert_eq!(everything.agreed(offered), Ok(offered));
         let old = offered.without(Capabilities::SECURE_CONNECTION);
         assert_eq!(old.agreed(offered), Err(Error::Version));
     }

@@ -179,8 +179,8 @@ impl<'a> Done<'a> {
         let mut out = BytesMut::with_capacity(EOF_LENGTH);
         out.put_u8(END);
         out.put_u16_le(self.warnings);
-        // An EOF has no room for changes.
-        out.put_u16_le(self.status.without(Status::STATE_CHANGED).0);
+        // An EOF has no room for changes; servers leave the mark of them all the same.
+        out.put_u16_le(self.status.0);
         out.freeze()
     }
 

@@ -82,9 +82,9 @@ impl Greeting {
         let end: [u8; SCRAMBLE - 8] = cursor.array()?;
         cursor.byte()?;
         // MySQL before 5.5.10 has no zero byte behind the name.
-        let plugin = match cursor.rest().last() {
-            Some(0) => cursor.text()?,
-            _ => crate::cursor::utf8(cursor.take_rest())?,
+        let plugin = match memchr::memchr(0, cursor.rest()) {
+            Some(_) => cursor.text()?,
+            None => crate::cursor::utf8(cursor.take_rest())?,
         };
         cursor.end()?;
         let mut scramble = [0; SCRAMBLE];

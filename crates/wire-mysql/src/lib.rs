@@ -18,8 +18,8 @@
 //! The threat this answers is a client or a server that lies about lengths and counts: every number
 //! is checked against what is there before anything is allocated for it, nothing recurses, and what
 //! this crate does not know is an error and not a guess. What a gate could not look into, such as
-//! compression, is not offered ([`Capabilities::OFFERED`]). No error and no `Debug` output holds a
-//! byte of a message.
+//! compression, is not offered ([`Capabilities::OFFERED`]). No error holds a byte of a message, and no
+//! `Debug` output does but for what a server says of itself: its version, SQLSTATEs, names of plugins.
 //!
 //! A client and a server of one session may have agreed on different things. Commands, columns and
 //! rows are the same under all that is offered; ends are not, so they are read by what holds with

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{
-    Capabilities, Error, Packet, Proof,
+    Capabilities, Error, Packet, Plugin, Proof,
     cursor::{Cursor, put_counted, put_ended, put_number, utf8},
 };
 
@@ -180,7 +180,7 @@ impl fmt::Debug for SignIn {
         f.debug_struct("SignIn")
             .field("capabilities", &self.capabilities)
             .field("collation", &self.collation)
-            .field("plugin", &self.plugin)
+            .field("plugin", &Plugin::of(&self.plugin))
             .field("attributes", &self.attributes.len())
             .finish_non_exhaustive()
     }

@@ -126,7 +126,10 @@ pub(crate) fn answers(asked: Asked, agreed: u32, bodies: &[Vec<u8>]) -> Result<(
             break;
         };
         law(!before, "something comes when all has come")?;
-        shows_nothing(&format!("{said:?}"))?;
+        // An SQLSTATE is shown.
+        if !matches!(said, Said::Failed(_)) {
+            shows_nothing(&format!("{said:?}"))?;
+        }
         match said {
             Said::Row(row) => {
                 if let Ok(cells) = row.cells(answer.shapes()) {

@@ -1,5 +1,6 @@
 //! What holds for whatever comes over the wire.
 
+mod corpus;
 mod laws;
 
 use bytes::{Bytes, BytesMut};
