@@ -124,7 +124,7 @@ impl<'a> Command<'a> {
             },
             0x09 => Self::Statistics,
             0x0a => Self::Processes,
-            0x0c => Self::Kill {
+            KILL => Self::Kill {
                 connection: cursor.u32()?,
             },
             PING => Self::Ping,
@@ -200,6 +200,11 @@ pub fn close(statement: u32) -> Bytes {
     with(CLOSE, &statement.to_le_bytes())
 }
 
+/// A session to be ended, by the number of its connection at the server.
+pub fn kill(connection: u32) -> Bytes {
+    with(KILL, &connection.to_le_bytes())
+}
+
 /// Asks whether the server is there.
 pub fn ping() -> Bytes {
     with(PING, b"")
@@ -253,6 +258,7 @@ impl fmt::Debug for Command<'_> {
 const QUIT: u8 = 0x01;
 const USE_DATABASE: u8 = 0x02;
 const QUERY: u8 = 0x03;
+const KILL: u8 = 0x0c;
 const PING: u8 = 0x0e;
 const PREPARE: u8 = 0x16;
 const CLOSE: u8 = 0x19;
@@ -303,6 +309,7 @@ mod tests {
             (prepare(b"SELECT ?"), "Prepare"),
             (use_database("orders"), "UseDatabase"),
             (close(9), "Close"),
+            (kill(9), "Kill"),
             (ping(), "Ping"),
             (reset_connection(), "ResetConnection"),
             (quit(), "Quit"),

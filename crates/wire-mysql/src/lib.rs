@@ -75,7 +75,9 @@ pub use answer::{Answer, Asked, Prepared, Said};
 pub use authentication::{Authentication, more, switch};
 pub use capabilities::Capabilities;
 pub use column::{Column, Kind, Shape};
-pub use command::{Command, close, ping, prepare, query, quit, reset_connection, use_database};
+pub use command::{
+    Command, close, kill, ping, prepare, query, quit, reset_connection, use_database,
+};
 pub use done::{Change, Done, Status};
 pub use error::Error;
 pub use execute::{Execute, Parameter, Parameters};

@@ -1,5 +1,11 @@
 //! What holds for whatever comes over the wire.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
 mod corpus;
 mod laws;
 
