@@ -263,9 +263,8 @@ impl<A: Authenticate> Gate<A> {
         if let Some(refusal) = tollbook_policy::refusal(&decision) {
             return Err(refusal);
         }
-        let ask = tollbook_budget::Ask::new(&caller.principal, &parts.name)
-            .session(Some(caller.session))
-            .action(&open.asked.action);
+        let ask =
+            tollbook_budget::Ask::new(&caller.principal, &parts.name).session(Some(caller.session));
         let admission = parts.budgets.check(&ask)?;
         open.exchange()
             .afterwards(move |draft| admission.conclude(draft));
@@ -358,6 +357,12 @@ impl Open {
     /// Notes a piece of the answer as it may be kept.
     pub fn answered(&self, bytes: Masked<Bytes>) {
         self.exchange().answered(bytes);
+    }
+
+    /// Whether something of the answer was noted and not handed to the writer of the book.
+    pub fn has_said(&self) -> bool {
+        self.exchange()
+            .draft(|draft| !draft.response.parts.is_empty())
     }
 
     /// Notes that the gate refuses it, and closes it.
