@@ -209,3 +209,30 @@ async fn a_credential_that_ends_lets_what_runs_end() {
     let all = world.exchanges(1).await;
     assert_eq!((all.len(), &all[0]["outcome"]), (1, &"complete".into()));
 }
+
+#[tokio::test]
+async fn what_is_copied_in_does_not_gather_in_memory() {
+    let Some(_server) = server() else {
+        return;
+    };
+    let world = World::with(support::Choice {
+        release: None,
+        ..support::Choice::default()
+    });
+    let mut client = world.client().await;
+    client.query("CREATE TEMP TABLE much (text text)").await;
+    client.send([query("COPY much FROM STDIN")]).await;
+    while client.next().await.unwrap().tag != b'G' {}
+    let line = format!("{}\n", "x ".repeat(2000));
+    let before = resident();
+    let mut most = 0;
+    for _ in 0..100 {
+        let piece = (0..40).map(|_| Frame::new(b'd', line.clone()));
+        client.send(piece).await;
+        most = most.max(resident().saturating_sub(before));
+    }
+    client.send([Frame::new(b'c', &b""[..])]).await;
+    assert_eq!(told(&client.until_ready(1).await)[0], "C COPY 4000");
+    assert!(most < 8 << 20, "{most} bytes for 16 MB that were copied");
+    client.end().await;
+}

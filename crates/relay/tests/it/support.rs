@@ -342,7 +342,7 @@ impl Client {
         };
         tokio::time::timeout(Duration::from_secs(20), next)
             .await
-            .expect("nothing comes")
+            .unwrap_or_else(|_| panic!("nothing comes"))
     }
 
     /// What comes until the server is ready so many times, without settings.

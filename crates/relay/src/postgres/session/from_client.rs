@@ -68,7 +68,7 @@ pub(super) struct Step {
 }
 
 /// How the client ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Left {
     /// It said so: what it sent before runs still.
     Said,
@@ -76,6 +76,8 @@ pub(super) enum Left {
     Gone,
     /// It may begin nothing any more, and nothing runs.
     Stopped,
+    /// What it copies cannot be recorded further.
+    Refused(Refusal),
 }
 
 /// Something that may wait for people.
@@ -113,6 +115,11 @@ where
                 self.server.put(&refused::flush());
             }
             self.server.flush().await?;
+            if let Some(open) = self.is_full()
+                && let Err(refusal) = open.page().keep().await
+            {
+                return Ok(Left::Refused(refusal));
+            }
             if self.ends() {
                 return Ok(Left::Stopped);
             }
@@ -175,6 +182,17 @@ where
                 Ok(false)
             }
         }
+    }
+
+    /// What is copied to the server, if so much of it has gathered that the writer of the book has to take
+    /// it before more is read.
+    fn is_full(&self) -> Option<Arc<Open>> {
+        let mut state = self.lock();
+        if !state.queue.copying() {
+            return None;
+        }
+        let run = state.queue.first()?.of.run.as_ref()?;
+        run.open.page().is_full().then(|| Arc::clone(&run.open))
     }
 
     fn has_room(&self) -> bool {

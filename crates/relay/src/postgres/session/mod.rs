@@ -208,6 +208,7 @@ where
                         }
                         Ok(Left::Gone) => Over::Left,
                         Ok(Left::Stopped) => Over::Stopped,
+                        Ok(Left::Refused(refusal)) => Over::Refused(refusal),
                         Err(Fault::Broken(_)) => {
                             // The server may have said why it does not take any more.
                             match timeout(LAST_WORDS, down).await {
