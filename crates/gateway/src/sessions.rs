@@ -18,8 +18,7 @@ use tollbook_exchange::Draft;
 use tollbook_identity::Authenticate;
 use tollbook_proxy::{CommandCredential, Credential, ProvideCredential};
 use tollbook_relay::postgres::{
-    Door, Front, NoPassword, Options, PasswordFuture, Protected, Protection, ProvidePassword, Rows,
-    Upstream,
+    Door, Front, NoPassword, Options, PasswordFuture, Protected, ProvidePassword, Rows, Upstream,
 };
 use zeroize::Zeroizing;
 
@@ -60,7 +59,8 @@ impl PostgresPlan {
             RowsConfig::None => Rows::None,
         };
         let protected = config.protected_columns.iter().cloned();
-        options.protected = Protected::new(protected.map(|column| (column, Protection::default())));
+        options.protected =
+            Protected::new(protected).deny_expressions(config.deny_protected_expressions);
         options.harmless_functions = config.harmless_functions.iter().cloned().collect();
         options
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::Uri;
-use tollbook_relay::postgres::is_local;
+use tollbook_relay::postgres::{Protection, is_local};
 
 use super::{
     super::{
@@ -50,8 +50,10 @@ pub struct PostgresConfig {
     pub rows: RowsConfig,
     /// The longest message, in bytes.
     pub max_message: usize,
-    /// Columns that policies look out for.
-    pub protected_columns: Vec<String>,
+    /// Columns that policies look out for, and what becomes of their values.
+    pub protected_columns: Vec<(String, Protection)>,
+    /// Whether an expression over one of them is refused, and not masked.
+    pub deny_protected_expressions: bool,
     /// Functions of the operator's that only compute.
     pub harmless_functions: Vec<String>,
     /// How a statement waits for its approval.
@@ -135,7 +137,9 @@ impl PostgresConfig {
             oauth: oauth(section),
             rows: rows(section),
             max_message: section.size("max_message").unwrap_or(Self::MAX_MESSAGE),
-            protected_columns: section.values("protected_columns"),
+            protected_columns: protected(section),
+            deny_protected_expressions: section.word("protected_expressions", &["mask", "deny"])
+                == Some("deny"),
             harmless_functions: section.values("harmless_functions"),
             approvals: waiting(section),
         };
@@ -224,6 +228,31 @@ impl PostgresConfig {
         self.listen
             .is_some_and(|address| address.ip().is_loopback())
     }
+}
+
+/// `users.ssn`, or with an operator `users.ssn:partial`.
+fn protected(section: &Section<'_>) -> Vec<(String, Protection)> {
+    let texts = section.texts("protected_columns").unwrap_or_default();
+    let columns = texts.into_iter().filter_map(|text| {
+        let (name, operator) = match text.value.rsplit_once(':') {
+            Some((name, operator)) => (name, operator),
+            None => (&*text.value, "redact"),
+        };
+        let protection = match operator {
+            "redact" => Protection::Redact,
+            "null" => Protection::Null,
+            "hash" => Protection::Hash,
+            "partial" => Protection::Partial,
+            _ => {
+                let message =
+                    "`protected_columns` has redact, null, hash or partial behind the colon";
+                text.wrong(section.notes(), message);
+                return None;
+            }
+        };
+        Some((name.to_owned(), protection))
+    });
+    columns.collect()
 }
 
 fn rows(section: &Section<'_>) -> RowsConfig {
@@ -384,7 +413,7 @@ mod tests {
         let (own, mistakes) = with(
             DB,
             "credential = { file = \"pw\", cert = \"c\", key = \"k\" }\nrows = { first = 7 }\n\
-             tls = \"optional\"\nmax_message = \"1MiB\"\nprotected_columns = [\"a.b\"]\n\
+             tls = \"optional\"\nmax_message = \"1MiB\"\nprotected_columns = [\"a.b\", \"c:partial\"]\n\
              approvals = { hold = \"5s\", notice = \"1s\", mode = \"fail_fast\" }\n\
              oauth = { issuer = \"https://issuer.example\" }",
         );
@@ -395,7 +424,13 @@ mod tests {
         );
         assert_eq!(
             (own.max_message, &*own.protected_columns),
-            (1 << 20, &["a.b".to_owned()][..])
+            (
+                1 << 20,
+                &[
+                    ("a.b".to_owned(), Protection::Redact),
+                    ("c".to_owned(), Protection::Partial)
+                ][..]
+            )
         );
         let wait = &own.approvals;
         assert_eq!(

@@ -1,17 +1,21 @@
 //! What is recorded of an answer: one exchange that runs, and the lines of its body.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, mem, sync::Arc};
 
 use aws_lc_rs::hmac;
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tollbook_approvals::Payload;
 use tollbook_exchange::{Masked, Outcome};
 use tollbook_identity::Authenticate;
 use tollbook_masking::Masker;
-use tollbook_wire_postgres::{Field, Fields, Frame};
+use tollbook_wire_postgres::{CopyFormat, Error, Field, Fields, Format, Frame};
 
-use super::{columns::ColumnOf, names::Portal, rows::ResultMask};
-use crate::{Gate, Masks, Open, postgres::Rows};
+use super::{columns::ColumnOf, names::Portal};
+use crate::{
+    Gate, Open,
+    postgres::{CopyMask, ResultMask, Results, Rows, Summary, Uses},
+};
 
 /// An exchange whose statement was forwarded and whose answer is recorded.
 #[derive(Debug)]
@@ -20,9 +24,12 @@ pub(super) struct Running {
     pub(super) open: Arc<Open>,
     /// What it runs, if that is a portal.
     pub(super) portal: Option<Arc<Portal>>,
-    masks: Masks,
-    keep: Rows,
+    results: Arc<Results>,
+    uses: Uses,
     result: Option<ResultMask>,
+    /// What is copied out and masked.
+    copy: Option<CopyMask>,
+    copies: VecDeque<tollbook_sql::Copied>,
     columns: Vec<String>,
     tags: Vec<Value>,
     rows: u64,
@@ -53,10 +60,12 @@ impl Running {
     pub(super) fn new<A: Authenticate>(
         open: Open,
         portal: Option<Arc<Portal>>,
-        masks: &Masks,
-        keep: Rows,
+        results: &Arc<Results>,
+        mut uses: Uses,
         gate: &Gate<A>,
     ) -> Self {
+        let copies = mem::take(&mut uses.copies).into();
+        let keep = results.level;
         let digest = (keep == Rows::Digest).then(|| {
             let id = open.exchange().id();
             // Digests of approvals are keyed by a secret of the gate; this one keys that of the rows.
@@ -72,9 +81,11 @@ impl Running {
         Self {
             open: Arc::new(open),
             portal,
-            masks: masks.clone(),
-            keep,
+            results: Arc::clone(results),
+            uses,
             result: None,
+            copy: None,
+            copies,
             columns: Vec::new(),
             tags: Vec::new(),
             rows: 0,
@@ -94,52 +105,40 @@ impl Running {
 
     /// A result with these columns begins.
     pub(super) fn begins(&mut self, columns: &[ColumnOf]) {
-        self.result = Some(ResultMask::new(&self.masks, columns));
-        let all: Vec<Value> = columns.iter().map(column).collect();
-        self.line(&json!({ "columns": all }));
+        let result = self.results.rows(columns, &self.uses);
+        self.open.answered(result.columns());
+        self.result = Some(result);
         self.columns = columns.iter().map(|column| column.name.clone()).collect();
     }
 
-    /// Rows come. Gives those that the client gets, in their order.
+    /// Rows come. Puts what the client gets in their place.
     ///
     /// # Errors
     ///
     /// When one of them is no row of this result.
-    pub(super) fn rows(
-        &mut self,
-        rows: &[Frame],
-        send: &mut impl FnMut(&Frame),
-    ) -> Result<(), tollbook_wire_postgres::Error> {
+    pub(super) fn rows(&mut self, rows: &mut [Frame]) -> Result<(), Error> {
         if self.result.is_none() {
             let described = self.portal.as_ref().and_then(|portal| portal.columns());
             // Where nobody described it, the server was asked: there is no row without columns.
-            let columns = described.ok_or(tollbook_wire_postgres::Error::Unexpected(b'D'))?;
+            let columns = described.ok_or(Error::Unexpected(b'D'))?;
             self.begins(&columns);
         }
         self.first.get_or_insert(self.open.exchange().elapsed());
         let Some(result) = &mut self.result else {
             return Ok(());
         };
-        let kept = match self.keep {
-            Rows::All => rows.len(),
-            Rows::First(most) => {
-                let left = usize::try_from(most.saturating_sub(self.rows)).unwrap_or(usize::MAX);
-                left.min(rows.len())
-            }
-            Rows::None | Rows::Digest => 0,
-        };
         let mut bytes = 0;
-        for row in rows {
+        for row in &*rows {
             bytes += row.body.len() as u64;
             if let Some(digest) = &mut self.digest {
                 digest.update(&(row.body.len() as u64).to_be_bytes());
                 digest.update(&row.body);
             }
         }
-        let record = result.rows(rows, kept, send)?;
+        let record = result.rows(rows)?;
         self.rows += rows.len() as u64;
         self.bytes += bytes;
-        if !record.as_inner().is_empty() {
+        if let Some(record) = record {
             self.open.answered(record);
         }
         Ok(())
@@ -149,6 +148,10 @@ impl Running {
     pub(super) fn ended(&mut self, tag: &str) {
         self.end_copy();
         self.end_result();
+        let changes = ["CREATE", "ALTER", "DROP", "IMPORT"];
+        if changes.iter().any(|word| tag.starts_with(word)) {
+            self.results.tables_changed();
+        }
         self.tags.push(json!(tag));
         self.line(&json!({ "command": tag }));
     }
@@ -159,27 +162,74 @@ impl Running {
         self.line(&json!({ "command": word }));
     }
 
-    /// Something failed.
-    pub(super) fn failed(&mut self, fields: &Fields<'_>) {
+    /// Something failed. Gives what the client gets, if it is another than came.
+    pub(super) fn failed(&mut self, fields: &Fields<'_>) -> Result<Option<Frame>, Error> {
         self.end_copy();
         self.end_result();
         if self.sqlstate.is_none() {
             self.sqlstate = fields.field(Field::CODE).map(str::to_owned);
         }
-        self.line(&json!({ "error": told(fields) }));
+        let (frame, line) = self.results.error(fields, &self.uses)?;
+        self.open.answered(line);
         self.open.exchange().conclude(Outcome::UpstreamError);
+        Ok(frame)
+    }
+
+    /// What it has to do with protected columns.
+    pub(super) const fn uses(&self) -> &Uses {
+        &self.uses
     }
 
     /// The server says something on its own.
-    pub(super) fn said(&mut self, line: &Value) {
-        self.line(line);
+    pub(super) fn said(&mut self, line: Masked<Bytes>) {
+        self.first.get_or_insert(self.open.exchange().elapsed());
+        self.open.answered(line);
     }
 
-    /// What a function gave.
-    pub(super) fn returned(&mut self, value: Option<&[u8]>) {
-        let value = value
-            .map(|value| super::document::told(0, tollbook_wire_postgres::Format::Binary, value));
-        self.line(&json!({ "returned": value }));
+    /// What a function gave. Gives what the client gets, if it is another than came.
+    pub(super) fn returned(&mut self, value: Option<&[u8]>) -> Option<Frame> {
+        let (frame, line) = self.results.result_of_call(value);
+        self.said(line);
+        frame
+    }
+
+    /// The server copies to the client.
+    ///
+    /// # Errors
+    ///
+    /// When it has to be masked, and nobody knows how it is written.
+    pub(super) fn copies_out(&mut self, format: CopyFormat<'_>) -> Result<(), Error> {
+        let copied = self.copies.pop_front();
+        let limit = tollbook_sql::Settings::MAX_BYTES.max(LONGEST_ROW);
+        match self.results.copy(format, copied.as_ref(), limit) {
+            Ok(mask) => self.copy = Some(mask),
+            Err(error) if self.results.changes_what_is_sent() => return Err(error),
+            Err(_) => {}
+        }
+        self.copies("out", format.format == Format::Text);
+        Ok(())
+    }
+
+    /// A piece of what the server copies. Gives what the client gets, if it is another than came.
+    ///
+    /// # Errors
+    ///
+    /// When it is not written as its statement says.
+    pub(super) fn copied_out(&mut self, data: &[u8]) -> Result<Option<Bytes>, Error> {
+        let Some(mask) = &mut self.copy else {
+            self.copy(data);
+            return Ok(None);
+        };
+        self.first.get_or_insert(self.open.exchange().elapsed());
+        if let Some(digest) = &mut self.digest {
+            digest.update(data);
+        }
+        self.bytes += data.len() as u64;
+        let piece = mask.data(data)?;
+        if let Some(lines) = piece.lines {
+            self.open.answered(lines);
+        }
+        Ok(piece.wire)
     }
 
     /// Copying begins.
@@ -212,7 +262,7 @@ impl Running {
         }
         let before = copied.lines;
         copied.lines += memchr::memchr_iter(b'\n', data).count() as u64;
-        let keeps = match self.keep {
+        let keeps = match self.results.level {
             Rows::All => true,
             Rows::First(most) => before < most,
             Rows::None | Rows::Digest => false,
@@ -240,6 +290,15 @@ impl Running {
     }
 
     fn end_copy(&mut self) {
+        if let Some(mask) = self.copy.take() {
+            self.copied = None;
+            // What was cut off in the middle of a row ends here all the same.
+            let (line, summary) = mask.finish();
+            self.open.answered(line);
+            self.rows += summary.rows;
+            self.summed(summary);
+            return;
+        }
         let rest = match &mut self.copied {
             Some(copied) => std::mem::take(&mut copied.begun),
             None => return,
@@ -279,7 +338,7 @@ impl Running {
             "timings".to_owned(),
             json!({ "forwarded": self.forwarded, "first": self.first, "complete": complete }),
         );
-        note(&self.masks.answers, &self.open, result);
+        note(&self.results.masks.answers, &self.open, result);
         exchange.draft(|draft| {
             draft.response.bytes = self.bytes;
             draft.response.first_byte = self.first;
@@ -292,14 +351,20 @@ impl Running {
         self.open.exchange().conclude(Outcome::UpstreamError);
         let mut result = Map::new();
         result.insert("skipped".to_owned(), json!(true));
-        note(&self.masks.answers, &self.open, result);
+        note(&self.results.masks.answers, &self.open, result);
     }
 
     fn end_result(&mut self) {
         let Some(result) = self.result.take() else {
             return;
         };
-        let (found, coverage) = result.finish();
+        self.summed(result.finish());
+    }
+
+    fn summed(&self, summary: Summary) {
+        let Summary {
+            found, coverage, ..
+        } = summary;
         let exchange = self.open.exchange();
         exchange.found(found);
         exchange.draft(|draft| {
@@ -313,7 +378,7 @@ impl Running {
     /// A line of the record.
     fn line(&mut self, line: &Value) {
         self.first.get_or_insert(self.open.exchange().elapsed());
-        line_of(&self.masks.answers, &self.open, line);
+        line_of(&self.results.masks.answers, &self.open, line);
     }
 }
 
@@ -345,40 +410,7 @@ pub(super) fn note(masker: &Masker, open: &Open, result: Map<String, Value>) {
     });
 }
 
-fn column(column: &ColumnOf) -> Value {
-    let mut told = Map::new();
-    told.insert("name".to_owned(), json!(column.name));
-    told.insert("type".to_owned(), json!(column.kind));
-    if column.table != 0 {
-        told.insert("table".to_owned(), json!(column.table));
-        told.insert("column".to_owned(), json!(column.attribute));
-    }
-    Value::Object(told)
-}
-
-/// The fields of an error or a notice, by their names.
-pub(super) fn told(fields: &Fields<'_>) -> Value {
-    let mut told = Map::new();
-    for (field, text) in fields.iter() {
-        let name = match field {
-            Field::SEVERITY_PLAIN => "severity",
-            Field::CODE => "code",
-            Field::MESSAGE => "message",
-            Field::DETAIL => "detail",
-            Field::HINT => "hint",
-            Field::POSITION => "position",
-            Field::WHERE => "where",
-            Field::SCHEMA => "schema",
-            Field::TABLE => "table",
-            Field::COLUMN => "column",
-            Field::TYPE => "type",
-            Field::CONSTRAINT => "constraint",
-            _ => continue,
-        };
-        told.insert(name.to_owned(), json!(text));
-    }
-    Value::Object(told)
-}
-
+/// The longest row of what is copied out.
+const LONGEST_ROW: usize = 64 << 20;
 /// A longer line is recorded in pieces.
 const LINE: usize = 256 << 10;

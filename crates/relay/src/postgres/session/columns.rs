@@ -4,30 +4,35 @@ use std::sync::Arc;
 
 use tollbook_wire_postgres::{Columns, Format, Frame, Frontend};
 
+use crate::postgres::{
+    catalog::{NoAnswer, Relation},
+    rows::Origins,
+};
+
 /// A column of a result.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ColumnOf {
+#[derive(Clone, Debug)]
+pub(in crate::postgres) struct ColumnOf {
     /// Its name, which a query can choose.
-    pub(super) name: String,
-    /// The table it comes from, or zero.
-    pub(super) table: u32,
+    pub(in crate::postgres) name: String,
     /// Its number in the table, or zero.
-    pub(super) attribute: i16,
+    pub(in crate::postgres) attribute: i16,
     /// Its type.
-    pub(super) kind: u32,
+    pub(in crate::postgres) kind: u32,
     /// The format it comes in.
-    pub(super) format: Format,
+    pub(in crate::postgres) format: Format,
+    /// What the table is, where it matters.
+    pub(in crate::postgres) origin: Result<Option<Arc<Relation>>, NoAnswer>,
 }
 
 impl ColumnOf {
     /// The columns of a description.
-    pub(super) fn all(columns: Columns<'_>) -> Arc<[Self]> {
+    pub(in crate::postgres) fn all(columns: Columns<'_>, origins: &Origins) -> Arc<[Self]> {
         let of = columns.iter().map(|column| Self {
             name: column.name.to_owned(),
-            table: column.table,
             attribute: column.attribute,
             kind: column.kind,
             format: column.format,
+            origin: origins.of(column.table),
         });
         of.collect()
     }

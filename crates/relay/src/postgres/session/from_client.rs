@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tollbook_exchange::{Action, ExchangeId, Verdict};
+use tollbook_exchange::{Action, ExchangeId, Refusal, Verdict};
 use tollbook_identity::Authenticate;
 use tollbook_wire_postgres::{Error, Frame, Frontend, Target};
 
@@ -31,7 +31,7 @@ use super::{
 use crate::{
     Asked, Caller, Gate, Open, Waiting,
     postgres::{
-        Fault, Options,
+        Fault, Options, Results, Uses,
         wire::{Incoming, Outgoing},
     },
 };
@@ -42,6 +42,7 @@ pub(super) struct FromClient<'a, A, C, S> {
     pub(super) caller: &'a Caller,
     pub(super) database: &'a str,
     pub(super) options: &'a Options,
+    pub(super) results: &'a Arc<Results>,
     pub(super) state: &'a Mutex<State>,
     pub(super) bell: &'a Bell,
     pub(super) cancelled: &'a Notify,
@@ -96,6 +97,8 @@ struct Run {
     portal: Option<Arc<Portal>>,
     undo: Undo,
     before: Option<(Frame, Of)>,
+    uses: Uses,
+    unmaskable: Option<Refusal>,
 }
 
 /// How it went with one message of the client.
@@ -128,6 +131,10 @@ where
                 if self.server.is_full() {
                     self.server.flush().await?;
                 }
+            }
+            if self.lock().queue.len() >= OWED && !std::mem::replace(&mut self.hurried, true) {
+                // It keeps answers to itself until it has many or is asked.
+                self.server.put(&refused::flush());
             }
             self.server.flush().await?;
             if self.ends() {
@@ -278,6 +285,8 @@ where
                     portal: None,
                     undo: Undo::Nothing,
                     before: None,
+                    uses: self.options.protected.doubted(Uses::default()),
+                    unmaskable: None,
                 };
                 self.exchange(frame, run);
             }
@@ -317,6 +326,8 @@ where
         let run = Run {
             method: "QUERY",
             document: document::of_query(&text),
+            uses: text.uses(&self.options.protected),
+            unmaskable: text.unmaskable(&self.options.protected),
             action: text.action,
             kind: Kind::Query,
             portal: None,
@@ -336,7 +347,8 @@ where
         let decision = self.gate.decide(self.caller, &action, &scan.found);
         let undo = state.names.parse(name, Arc::clone(&text), given);
         drop(state);
-        if decision.verdict == Verdict::Deny || scan.blocked {
+        let unmaskable = text.unmaskable(&self.options.protected);
+        if decision.verdict == Verdict::Deny || scan.blocked || unmaskable.is_some() {
             // Refused before it is prepared, as it would be when it runs.
             let run = Run {
                 method: "PARSE",
@@ -346,6 +358,8 @@ where
                 portal: None,
                 undo,
                 before: None,
+                uses: Uses::default(),
+                unmaskable,
             };
             return self.exchange(frame, run);
         }
@@ -434,6 +448,8 @@ where
             portal: Some(Arc::clone(&portal)),
             undo,
             before,
+            uses: text.uses(&self.options.protected),
+            unmaskable: text.unmaskable(&self.options.protected),
         };
         drop(state);
         self.exchange(frame, run);
@@ -486,7 +502,7 @@ where
         };
         let (waiting, cancel) = (held.waiting.clone(), held.cancel.clone());
         let size = frame.wire_len();
-        let (gate, caller, keep) = (self.gate, self.caller, self.options.rows);
+        let (gate, caller, results) = (self.gate, self.caller, self.results);
         let asked = Asked {
             method: run.method,
             target: self.database.to_owned(),
@@ -496,7 +512,7 @@ where
         let step = async move {
             let id = ExchangeId::generate();
             let passed = tokio::select! {
-                passed = pass(gate, caller, id, asked, &waiting) => passed,
+                passed = pass(gate, caller, id, asked, run.unmaskable, &waiting) => passed,
                 () = cancel.cancelled() => Err(Why::Cancelled),
             };
             let mut of = Of {
@@ -505,7 +521,7 @@ where
             };
             match passed {
                 Ok(open) => {
-                    let running = Running::new(open, run.portal, &caller.masks, keep, gate);
+                    let running = Running::new(open, run.portal, results, run.uses, gate);
                     of.run = Some(running);
                 }
                 Err(why) => {
@@ -649,10 +665,14 @@ async fn pass<A: Authenticate>(
     caller: &Caller,
     id: ExchangeId,
     asked: Asked,
+    unmaskable: Option<Refusal>,
     waiting: &Waiting,
 ) -> Result<Open, Why> {
     let open = gate.open(id, Some(caller), asked).await;
     let open = open.map_err(Why::Refused)?;
+    if let Some(refusal) = unmaskable {
+        return Err(Why::Refused(open.refuse(refusal)));
+    }
     match gate.pass(caller, &open, waiting).await {
         Ok(_permit) => Ok(open),
         Err(refusal) => {

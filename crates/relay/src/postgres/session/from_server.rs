@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
-use tollbook_exchange::{Action, ExchangeId, Outcome, Refusal};
+use tollbook_exchange::{Action, ExchangeId, Masked, Outcome, Refusal};
 use tollbook_identity::Authenticate;
 use tollbook_wire_postgres::{Backend, Error, Field, Fields, Format, Frame};
 
@@ -19,7 +20,8 @@ use super::{
 use crate::{
     Asked, Caller, Gate, Open,
     postgres::{
-        Fault,
+        Fault, Results, Uses,
+        rows::Origins,
         wire::{Incoming, Outgoing},
     },
 };
@@ -29,6 +31,7 @@ pub(super) struct FromServer<'a, A, C, S> {
     pub(super) gate: &'a Gate<A>,
     pub(super) caller: &'a Caller,
     pub(super) database: &'a str,
+    pub(super) results: &'a Arc<Results>,
     pub(super) state: &'a Mutex<State>,
     pub(super) bell: &'a Bell,
     pub(super) server: Incoming<ReadHalf<S>>,
@@ -156,15 +159,15 @@ where
         if self.rows.is_empty() {
             return Ok(());
         }
-        let rows = std::mem::take(&mut self.rows);
+        let mut rows = std::mem::take(&mut self.rows);
         self.bytes = 0;
         let mut state = self.lock();
         // Each is judged by itself, though one answer goes for all.
         state.queue.heard(b'D')?;
         let run = state.queue.first().and_then(|first| first.of.run.as_mut());
         let run = run.ok_or(Error::Unexpected(b'D'))?;
-        let client = &mut self.client;
-        run.rows(&rows, &mut |row| client.put(row))?;
+        run.rows(&mut rows)?;
+        rows.iter().for_each(|row| self.client.put(row));
         says(&mut self.unsent, &run.open);
         Ok(())
     }
@@ -175,23 +178,34 @@ where
         match &message {
             Backend::ParameterStatus { name, value } => self.lock().set(name, value),
             Backend::Notice(fields) => {
-                let line = json!({ "notice": answer::told(fields) });
-                self.beside("NOTICE", &line, false).await?;
+                let (other, line) = self.results.notice(fields, &self.uses())?;
+                self.beside("NOTICE", line, None).await?;
+                self.client.put(other.as_ref().unwrap_or(&frame));
+                return Ok(());
             }
             Backend::Notification {
-                channel, payload, ..
+                process,
+                channel,
+                payload,
             } => {
-                let told = json!({ "channel": channel, "payload": payload });
-                let line = json!({ "notification": told });
-                self.beside("NOTIFICATION", &line, false).await?;
+                let (other, line) = self.results.notification(*process, channel, payload);
+                self.beside("NOTIFICATION", line, None).await?;
+                self.client.put(other.as_ref().unwrap_or(&frame));
+                return Ok(());
             }
             Backend::Error(fields) if is_fatal(fields) => {
                 self.is_fatal = true;
-                let line = json!({ "error": answer::told(fields) });
-                self.beside("NOTICE", &line, true).await?;
+                let (other, line) = self.results.error(fields, &self.uses())?;
+                self.beside("NOTICE", line, Some(fields)).await?;
+                self.client.put(other.as_ref().unwrap_or(&frame));
+                return Ok(());
             }
             message => {
-                let (becomes, failed) = self.answer(frame.tag, message)?;
+                let origins = match message {
+                    Backend::RowDescription(columns) => self.results.look_up(*columns).await,
+                    _ => Origins::default(),
+                };
+                let (becomes, failed) = self.answer(frame.tag, message, &origins)?;
                 self.bell.answered.notify_one();
                 if let (Some(failed), Backend::Error(fields)) = (failed, message) {
                     self.note_failed(failed, fields).await?;
@@ -215,16 +229,19 @@ where
         &mut self,
         tag: u8,
         message: &Backend<'_>,
+        origins: &Origins,
     ) -> Result<(Becomes, Option<Failed>), Error> {
         let mut state = self.lock();
         let state = &mut *state;
         let mut becomes = Becomes::Passes;
+        let mut was_denied = false;
         if let Some(first) = state.queue.first() {
             let (kind, of) = (first.kind, &mut first.of);
             match (message, &of.denied) {
                 (Backend::Error(_), Some(denied)) => {
                     becomes = Becomes::Replaced(denied.error()?);
                     of.denied = None;
+                    was_denied = true;
                 }
                 // What was certain to fail did not.
                 (_, Some(_)) => return Err(Error::Unexpected(tag)),
@@ -232,15 +249,21 @@ where
                     if of.is_ours {
                         becomes = Becomes::Swallowed;
                     }
-                    describe(of, message);
+                    describe(of, message, origins);
                     let run = match kind {
                         // What fails at the end of a series is what ran last.
                         Kind::Sync => state.last.as_mut(),
                         _ => of.run.as_mut(),
                     };
                     if let Some(run) = run {
-                        tell(run, kind, message);
+                        if let Some(told) = tell(run, kind, message, origins)? {
+                            becomes = told;
+                        }
                         says(&mut self.unsent, &run.open);
+                    } else if let Backend::Error(fields) = message {
+                        // The client hears of it even if the gate has asked: what follows does not run.
+                        let (other, _) = self.results.error(fields, &Uses::default())?;
+                        becomes = other.map_or(Becomes::Passes, Becomes::Replaced);
                     }
                 }
             }
@@ -255,10 +278,9 @@ where
             }
             Heard::Ended(expected) => self.ended(state, expected, message),
             Heard::Failed(first, skipped) => {
-                if first.of.is_ours {
-                    becomes = Becomes::Passes;
-                }
-                failed = self.failed(state, first, skipped, message);
+                let told = self.failed(state, first, skipped, message, was_denied);
+                // What was refused has its exchange.
+                failed = told.filter(|_| !was_denied);
             }
         }
         Ok((becomes, failed))
@@ -291,9 +313,10 @@ where
         first: Expected<Of>,
         skipped: Vec<Expected<Of>>,
         message: &Backend<'_>,
+        was_denied: bool,
     ) -> Option<Failed> {
         let kind = first.kind;
-        let was_refused = matches!(message, Backend::Error(_)) && first.of.run.is_none();
+        let runs_later = first.of.run.is_none();
         let failed = match (kind, &first.of.undo) {
             (Kind::Parse, Undo::Statement { made, .. }) => Failed {
                 method: "PARSE",
@@ -315,16 +338,18 @@ where
         let runs = state.undo(all.map(|expected| expected.of).collect());
         // They come in the order in which they are undone.
         let mut runs = runs.into_iter().rev();
-        let mut told = None;
-        if let (Some(mut run), Backend::Error(fields)) = (runs.next(), message) {
-            if was_refused {
+        let mut told = Some(failed);
+        if !was_denied
+            && let Backend::Error(fields) = message
+            && let Some(mut run) = runs.next()
+        {
+            if runs_later {
                 // What it was for: a portal that was not made, a result that was not described.
-                run.failed(fields);
+                drop(run.failed(fields));
             }
             let open = run.finish(Outcome::UpstreamError);
             says(&mut self.unsent, &open);
-        } else {
-            told = Some(failed);
+            told = None;
         }
         runs.for_each(Running::skip);
         told
@@ -332,9 +357,9 @@ where
 
     /// Notes an error that belongs to nothing that runs.
     async fn note_failed(&mut self, failed: Failed, fields: &Fields<'_>) -> Result<(), Broken> {
-        let line = json!({ "error": answer::told(fields) });
+        let (_, line) = self.results.error(fields, &Uses::default())?;
         let sqlstate = fields.field(Field::CODE).unwrap_or_default();
-        let open = self.aside(failed, &line).await?;
+        let open = self.aside(failed, line).await?;
         let result = [("sqlstate".to_owned(), json!(sqlstate))];
         answer::note(
             &self.caller.masks.answers,
@@ -349,17 +374,17 @@ where
     async fn beside(
         &mut self,
         method: &'static str,
-        line: &serde_json::Value,
-        is_end: bool,
+        line: Masked<Bytes>,
+        error: Option<&Fields<'_>>,
     ) -> Result<(), Broken> {
         {
             let mut state = self.lock();
             let state = &mut *state;
             let run = state.queue.first().and_then(|first| first.of.run.as_mut());
             if let Some(run) = run.or(state.last.as_mut()) {
-                run.said(line);
-                if is_end {
-                    run.open.exchange().conclude(Outcome::UpstreamError);
+                match error {
+                    Some(error) => drop(run.failed(error)?),
+                    None => run.said(line),
                 }
                 says(&mut self.unsent, &run.open);
                 return Ok(());
@@ -376,11 +401,7 @@ where
     }
 
     /// An exchange for something that the server says and that nothing which runs has asked for.
-    async fn aside(
-        &mut self,
-        failed: Failed,
-        line: &serde_json::Value,
-    ) -> Result<Arc<Open>, Broken> {
+    async fn aside(&mut self, failed: Failed, line: Masked<Bytes>) -> Result<Arc<Open>, Broken> {
         let asked = Asked {
             method: failed.method,
             target: self.database.to_owned(),
@@ -390,9 +411,18 @@ where
         let id = ExchangeId::generate();
         let open = self.gate.open(id, Some(self.caller), asked).await?;
         let open = Arc::new(open);
-        answer::line_of(&self.caller.masks.answers, &open, line);
+        open.answered(line);
         says(&mut self.unsent, &open);
         Ok(open)
+    }
+
+    /// What runs, or ran last, has to do with protected columns.
+    fn uses(&self) -> Uses {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let run = state.queue.first().and_then(|first| first.of.run.as_mut());
+        let run = run.or(state.last.as_mut());
+        run.map(|run| run.uses().clone()).unwrap_or_default()
     }
 
     fn lock(&self) -> MutexGuard<'a, State> {
@@ -408,9 +438,9 @@ fn says(unsent: &mut Vec<Arc<Open>>, open: &Arc<Open>) {
 }
 
 /// Keeps what a description tells.
-fn describe(of: &Of, message: &Backend<'_>) {
+fn describe(of: &Of, message: &Backend<'_>, origins: &Origins) {
     let columns = match message {
-        Backend::RowDescription(columns) => ColumnOf::all(*columns),
+        Backend::RowDescription(columns) => ColumnOf::all(*columns, origins),
         Backend::NoData => Arc::default(),
         Backend::ParameterDescription(types) => {
             if let Described::Statement(statement) = &of.describes {
@@ -433,22 +463,33 @@ fn describe(of: &Of, message: &Backend<'_>) {
     }
 }
 
-/// Adds what a message says to the record of what runs.
-fn tell(run: &mut Running, kind: Kind, message: &Backend<'_>) {
+/// Adds what a message says to the record of what runs. Gives what becomes of it, if it is masked.
+fn tell(
+    run: &mut Running,
+    kind: Kind,
+    message: &Backend<'_>,
+    origins: &Origins,
+) -> Result<Option<Becomes>, Error> {
     match message {
         Backend::RowDescription(columns) if kind == Kind::Query => {
-            run.begins(&ColumnOf::all(*columns));
+            run.begins(&ColumnOf::all(*columns, origins));
         }
         Backend::CommandComplete { tag } => run.ended(tag),
         Backend::EmptyQuery => run.paused(""),
         Backend::PortalSuspended => run.paused("suspended"),
-        Backend::Error(fields) => run.failed(fields),
+        Backend::Error(fields) => return Ok(run.failed(fields)?.map(Becomes::Replaced)),
         Backend::CopyIn(format) => run.copies("in", format.format == Format::Text),
-        Backend::CopyOut(format) => run.copies("out", format.format == Format::Text),
-        Backend::CopyData(data) => run.copy(data),
-        Backend::FunctionCall(value) => run.returned(*value),
+        Backend::CopyOut(format) => run.copies_out(*format)?,
+        Backend::CopyData(data) => {
+            return Ok(run.copied_out(data)?.map(|other| match other.is_empty() {
+                true => Becomes::Swallowed,
+                false => Becomes::Replaced(Frame::new(b'd', other)),
+            }));
+        }
+        Backend::FunctionCall(value) => return Ok(run.returned(*value).map(Becomes::Replaced)),
         _ => {}
     }
+    Ok(None)
 }
 
 /// Whether an error ends the session.

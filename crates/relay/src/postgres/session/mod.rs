@@ -10,7 +10,7 @@
 //! | `from_server` | the pump to the client: recorded, masked, let go |
 //! | `document` | what is asked, as JSON |
 //! | `answer` | what is recorded of an answer |
-//! | `columns`, `rows` | the columns of a result, and its rows |
+//! | `columns` | the columns of a result |
 //! | `refused` | refusing by letting the server fail |
 //!
 //! Both pumps run in one task and share the state behind a lock that is held for moments. Neither keeps
@@ -25,9 +25,10 @@ mod from_client;
 mod from_server;
 mod names;
 mod refused;
-mod rows;
 mod state;
 mod text;
+
+pub(super) use columns::ColumnOf;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -55,7 +56,7 @@ use self::{
     state::{Bell, State},
 };
 
-use super::{Fault, Options, Wire};
+use super::{Fault, Options, Wire, rows::Results};
 use crate::{Caller, Gate};
 
 /// A session that was signed in on both sides.
@@ -144,6 +145,12 @@ where
             harmless_functions: options.harmless_functions.clone(),
             ..Settings::default()
         };
+        let results = Arc::new(Results::new(
+            &caller.masks,
+            options.rows,
+            options.protected.clone(),
+            options.catalog.clone(),
+        ));
         let state = Mutex::new(State::new(settings, &parameters));
         let (bell, closing) = (Bell::default(), CancellationToken::new());
         let mut from_client = FromClient {
@@ -151,6 +158,7 @@ where
             caller: &caller,
             database: &database,
             options: &options,
+            results: &results,
             state: &state,
             bell: &bell,
             cancelled: &cancelled,
@@ -167,6 +175,7 @@ where
             gate: &gate,
             caller: &caller,
             database: &database,
+            results: &results,
             state: &state,
             bell: &bell,
             server: server.incoming,

@@ -1,9 +1,10 @@
 //! The text of a statement, and what is known of it.
 
-use tollbook_exchange::Action;
+use tollbook_exchange::{Action, Refusal};
 use tollbook_sql::{Class, Dialect, Settings, Statement, StatementKind, Statements};
 
 use super::names::Names;
+use crate::postgres::{Protected, Uses};
 
 /// A text, and what it does as far as it says.
 #[derive(Debug)]
@@ -15,6 +16,10 @@ pub(super) struct Text {
     /// The facts, as policies judge them.
     pub(super) action: Action,
     statements: Statements,
+    /// Those that run, where they are others.
+    run: Option<Statements>,
+    /// Whether nobody knows what they mean.
+    doubted: bool,
 }
 
 /// How texts are read in the state that the session is in.
@@ -46,12 +51,11 @@ impl Text {
     pub(super) fn read(text: &str, reading: &Reading, names: &Names) -> Self {
         let statements = Statements::read(Dialect::Postgres, text, &reading.settings);
         let resolved = resolved(text, &statements, names);
-        let facts = match &resolved {
-            Some(resolved) => &Statements::read(Dialect::Postgres, resolved, &reading.settings),
-            None => &statements,
-        };
-        let mut action = facts.action();
-        if !reading.is_sure_of(text, &statements) {
+        let run = (resolved.as_ref())
+            .map(|resolved| Statements::read(Dialect::Postgres, resolved, &reading.settings));
+        let mut action = run.as_ref().unwrap_or(&statements).action();
+        let doubted = !reading.is_sure_of(text, &statements);
+        if doubted {
             action = unknown(action, "after_setting");
         }
         Self {
@@ -59,7 +63,23 @@ impl Text {
             resolved,
             action,
             statements,
+            run,
+            doubted,
         }
+    }
+
+    /// What it has to do with protected columns.
+    pub(super) fn uses(&self, protected: &Protected) -> Uses {
+        let uses = protected.uses(self.run.as_ref().unwrap_or(&self.statements));
+        match self.doubted {
+            true => protected.doubted(uses),
+            false => uses,
+        }
+    }
+
+    /// Why its answer could not be masked, if so.
+    pub(super) fn unmaskable(&self, protected: &Protected) -> Option<Refusal> {
+        protected.refusal(self.run.as_ref().unwrap_or(&self.statements))
     }
 
     /// What is said of a statement that nobody here has seen.
@@ -71,6 +91,8 @@ impl Text {
             resolved: None,
             action,
             statements,
+            run: None,
+            doubted: true,
         }
     }
 
