@@ -18,7 +18,7 @@ use tollbook_exchange::Draft;
 use tollbook_identity::Authenticate;
 use tollbook_proxy::{CommandCredential, Credential, ProvideCredential};
 use tollbook_relay::postgres::{
-    Door, Front, NoPassword, Options, PasswordFuture, ProvidePassword, Rows, Upstream,
+    Door, Front, NoPassword, Options, PasswordFuture, Protected, ProvidePassword, Rows, Upstream,
 };
 use zeroize::Zeroizing;
 
@@ -58,7 +58,8 @@ impl PostgresPlan {
             RowsConfig::Digest => Rows::Digest,
             RowsConfig::None => Rows::None,
         };
-        options.protected_columns = config.protected_columns.iter().cloned().collect();
+        options.protected = Protected::new(config.protected_columns.iter().cloned())
+            .deny_expressions(config.deny_expressions);
         options.harmless_functions = config.harmless_functions.iter().cloned().collect();
         options
     }

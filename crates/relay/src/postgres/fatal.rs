@@ -15,7 +15,7 @@ pub(super) fn state_of(refusal: &Refusal) -> &'static str {
         Code::MalformedRequest => "08P01",
         Code::BudgetExceeded | Code::LoopDetected | Code::TooManyApprovals => "53400",
         Code::UpstreamUnreachable | Code::UpstreamInvalid | Code::UpstreamTimeout => "08006",
-        Code::NotRecordable => "58030",
+        Code::NotRecordable => "53100",
         Code::Misassembled => "XX000",
         _ => "42501",
     }

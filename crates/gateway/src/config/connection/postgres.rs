@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::Uri;
-use tollbook_relay::postgres::is_local;
+use tollbook_relay::postgres::{Protection, is_local};
 
 use super::{
     super::{
@@ -50,8 +50,10 @@ pub struct PostgresConfig {
     pub rows: RowsConfig,
     /// The longest message, in bytes.
     pub max_message: usize,
-    /// Columns that policies look out for.
-    pub protected_columns: Vec<String>,
+    /// Columns whose values nobody gets, and what becomes of them.
+    pub protected_columns: Vec<(String, Protection)>,
+    /// Whether an expression over one of them is refused, and not masked.
+    pub deny_expressions: bool,
     /// Functions of the operator's that only compute.
     pub harmless_functions: Vec<String>,
     /// How a statement waits for its approval.
@@ -135,7 +137,9 @@ impl PostgresConfig {
             oauth: oauth(section),
             rows: rows(section),
             max_message: section.size("max_message").unwrap_or(Self::MAX_MESSAGE),
-            protected_columns: section.values("protected_columns"),
+            protected_columns: protected(section),
+            deny_expressions: section.word("protected_expressions", &["mask", "deny"])
+                == Some("deny"),
             harmless_functions: section.values("harmless_functions"),
             approvals: waiting(section),
         };
@@ -241,6 +245,34 @@ fn rows(section: &Section<'_>) -> RowsConfig {
     }
     table.finish();
     first.map_or(RowsConfig::All, RowsConfig::First)
+}
+
+/// A list of columns, or a table that says what becomes of each.
+fn protected(section: &Section<'_>) -> Vec<(String, Protection)> {
+    const KEY: &str = "protected_columns";
+    if !section.is_table(KEY) {
+        let columns = section.values(KEY).into_iter();
+        return columns
+            .map(|column| (column, Protection::default()))
+            .collect();
+    }
+    let columns = section.pairs(KEY).into_iter();
+    let columns = columns.filter_map(|(column, words)| {
+        let protection = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["redact"] => Protection::Redact,
+            ["hash"] => Protection::Hash,
+            ["partial"] => Protection::Partial,
+            ["null"] => Protection::Null,
+            _ => {
+                section.wrong(format!(
+                    "protected column `{column}`: it is one of redact, hash, partial, null"
+                ));
+                return None;
+            }
+        };
+        Some((column, protection))
+    });
+    columns.collect()
 }
 
 fn oauth(section: &Section<'_>) -> Option<OAuthConfig> {
@@ -393,9 +425,19 @@ mod tests {
             (own.rows, own.tls),
             (RowsConfig::First(7), Some(ClientTls::Optional))
         );
+        assert_eq!(own.max_message, 1 << 20);
+        let column = |name: &str, protection| (name.to_owned(), protection);
+        assert_eq!(own.protected_columns, [column("a.b", Protection::Redact)]);
+        let lines = "protected_columns = { \"a.b\" = \"hash\", c = \"null\" }\nprotected_expressions = \"deny\"";
+        let (own, mistakes) = with(DB, lines);
+        assert_eq!(mistakes, [""; 0]);
+        let expected = [
+            column("a.b", Protection::Hash),
+            column("c", Protection::Null),
+        ];
         assert_eq!(
-            (own.max_message, &*own.protected_columns),
-            (1 << 20, &["a.b".to_owned()][..])
+            (&*own.protected_columns, own.deny_expressions),
+            (&expected[..], true)
         );
         let wait = &own.approvals;
         assert_eq!(
@@ -421,6 +463,10 @@ mod tests {
             ("max_message = \"1KiB\"", "64KiB"),
             ("oauth = { issuer = \"http://issuer\" }", "https://"),
             ("approvals = { quiet = \"5s\" }", "unknown key `quiet`"),
+            (
+                "protected_columns = { a = \"hide\" }",
+                "redact, hash, partial, null",
+            ),
             ("tools = \"judge\"", "unknown key `tools`"),
         ] {
             let (_, mistakes) = with(DB, lines);
