@@ -41,6 +41,7 @@ mod facts;
 mod index;
 pub mod query;
 mod saved;
+mod sql;
 mod trail;
 mod words;
 
@@ -51,4 +52,5 @@ pub use facts::Facts;
 pub use index::{Caught, Hit, Index, Page, Session, Snippet};
 pub use query::{Clock, Field, FieldKind, Query, QueryError, fields};
 pub use saved::SavedSearches;
+pub use sql::{Sql, SqlResult};
 pub use trail::{Cause, Step, Trail};

@@ -85,5 +85,5 @@ mod statements;
 pub use dialect::{Dialect, Settings};
 pub use fingerprint::{Fingerprint, fingerprint, literals, normalized};
 pub use functions::side_effect;
-pub use statement::{Class, ColumnUse, Place, Prepared, Statement, StatementKind, Unknown};
+pub use statement::{Class, ColumnUse, Copied, Place, Prepared, Statement, StatementKind, Unknown};
 pub use statements::Statements;

@@ -222,6 +222,8 @@ impl Show {
         let tool = part.tool.as_deref().map(inert).unwrap_or_default();
         match part.kind {
             "prompt" => field("user", &text),
+            "statement" => field("sql", &text),
+            "rows" => field("gave", &text),
             "answer" => field("model", &text),
             "thinking" => field("thinking", &tone(&text, Tone::Aside)),
             "call" => {

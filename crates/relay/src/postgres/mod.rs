@@ -14,27 +14,45 @@
 //! | `link` | a stream that may be inside TLS |
 //! | `wire` | frames over a stream, bounded both ways |
 //! | `session` | a session that was signed in: what goes each way, statement by statement |
+//! | `protected` | columns that an operator protects, and what statements have to do with them |
+//! | `catalog` | which table's column stands behind a number |
+//! | `rows` | results: what the caller gets of them, and what the record keeps |
+//! | `columns`, `arrays` | cells between the wire, the masking engine and the record |
+//! | `copy` | what `COPY … TO STDOUT` sends |
+//! | `told` | errors, notices, notifications, results of calls |
 
+mod arrays;
 mod cancel;
+mod catalog;
+mod columns;
+mod copy;
 mod fatal;
 mod front;
 mod greet;
 mod link;
+mod protected;
+mod rows;
 mod scram;
 mod session;
 mod settings;
 mod sign_in;
+mod told;
 mod tunnel;
 mod upstream;
 mod wire;
 
 use std::collections::BTreeSet;
 
+pub use catalog::{Catalog, Lookup, LookupFuture, NoAnswer, Relation, ask};
+pub use copy::{CopyMask, Piece};
 pub use front::{Door, Front};
 pub use greet::ALPN;
 pub use link::{Begun, Link};
+pub use protected::{Protected, Protection, Uses};
+pub use rows::{ResultMask, Results, Summary};
 pub use session::{End, Session};
 pub use sign_in::SignIn;
+pub use told::Told;
 pub use tunnel::{Tunnel, TunnelError};
 pub use upstream::{
     BuildError, NoPassword, Password, PasswordFuture, ProvidePassword, Server, Upstream,
@@ -50,9 +68,8 @@ pub struct Options {
     pub max_message: usize,
     /// What of the rows of a result is recorded.
     pub rows: Rows,
-    /// Columns that policies and masking look out for, as `column`, `table.column` or
-    /// `schema.table.column`.
-    pub protected_columns: BTreeSet<String>,
+    /// Columns that policies and masking look out for.
+    pub protected: Protected,
     /// Functions of the operator's that only compute.
     pub harmless_functions: BTreeSet<String>,
 }
@@ -76,7 +93,7 @@ impl Default for Options {
         Self {
             max_message: 64 << 20,
             rows: Rows::default(),
-            protected_columns: BTreeSet::new(),
+            protected: Protected::default(),
             harmless_functions: BTreeSet::new(),
         }
     }

@@ -142,7 +142,7 @@ fn version(connection: &Connection) -> rusqlite::Result<i32> {
 
 /// Another process takes in some thousand entries at a time.
 const BUSY: Duration = Duration::from_secs(60);
-const VERSION: i32 = 4;
+const VERSION: i32 = 5;
 /// "find".
 const APPLICATION: i32 = 0x6669_6e64;
 
