@@ -15,6 +15,7 @@
 //! | `wire` | frames over a stream, bounded both ways |
 //! | `session` | a session that was signed in: what goes each way, statement by statement |
 //! | `protected` | columns that an operator protects, and what statements have to do with them |
+//! | `lookup` | asking an upstream's catalog on a session of the gate's own |
 //! | `catalog` | which table's column stands behind a number |
 //! | `rows` | results: what the caller gets of them, and what the record keeps |
 //! | `columns`, `arrays` | cells between the wire, the masking engine and the record |
@@ -30,6 +31,7 @@ mod fatal;
 mod front;
 mod greet;
 mod link;
+mod lookup;
 mod protected;
 mod rows;
 mod scram;
