@@ -23,11 +23,15 @@ pub struct Patience {
 
 impl Approvals {
     /// Waits until people have decided about a request whose decision is *approve*, then judges it
-    /// again with `judge`, because time has passed. Gives the decision that lets it pass.
+    /// again with `judge`, because time has passed. Gives the decision that lets it pass. Leave is used up
+    /// by being given: it is for this one request.
+    ///
+    /// This is also the entry for what is no HTTP request of its own, such as a tool call.
     ///
     /// # Errors
     ///
-    /// What the caller is to be told: what [`hold`](Self::hold) says, or that it is denied now.
+    /// What the caller is to be told: that it was or is now denied, that nobody decided in time, that
+    /// too many are open, or that the store or the book failed.
     pub async fn clear(
         &self,
         ask: Ask,

@@ -58,8 +58,9 @@ impl PostgresPlan {
             RowsConfig::Digest => Rows::Digest,
             RowsConfig::None => Rows::None,
         };
-        options.protected = Protected::new(config.protected_columns.iter().cloned())
-            .deny_expressions(config.deny_expressions);
+        let protected = config.protected_columns.iter().cloned();
+        options.protected =
+            Protected::new(protected).deny_expressions(config.deny_protected_expressions);
         options.harmless_functions = config.harmless_functions.iter().cloned().collect();
         options
     }

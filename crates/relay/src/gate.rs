@@ -360,6 +360,12 @@ impl Open {
         self.exchange().answered(bytes);
     }
 
+    /// Whether something of the answer was noted and not handed to the writer of the book.
+    pub fn has_said(&self) -> bool {
+        self.exchange()
+            .draft(|draft| !draft.response.parts.is_empty())
+    }
+
     /// Notes that the gate refuses it, and closes it.
     pub fn refuse(self, refusal: Refusal) -> Refusal {
         self.refuse_ref(refusal)

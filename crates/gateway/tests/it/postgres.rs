@@ -101,7 +101,10 @@ async fn a_session_begins_with_a_token_and_is_recorded() {
     let other = "not-a-".to_owned() + "token";
     let (told, complaint) = said(&psql(&stage, &other, "", script).await);
     assert_eq!(told, "");
-    assert!(complaint.contains("no acceptable credential"), "{complaint}");
+    assert!(
+        complaint.contains("no acceptable credential"),
+        "{complaint}"
+    );
     let (_, complaint) = said(&psql(&stage, &token, "dbname=other", script).await);
     assert!(complaint.contains("and no other"), "{complaint}");
     assert!(complaint.contains("`postgres`"), "{complaint}");
@@ -212,7 +215,10 @@ async fn the_gate_signs_in_in_every_way_that_a_server_asks_for() {
     // no database, and the record why.
     let other = certified(server.folder(), "other").0;
     let nobody = "postgres://scram@127.0.0.1:1/postgres".to_owned();
-    let (refused, none) = ("cannot sign in to the database", "database cannot be reached");
+    let (refused, none) = (
+        "cannot sign in to the database",
+        "database cannot be reached",
+    );
     for (upstream, lines, why, state, message) in [
         (
             local(&server, "scram"),
@@ -228,7 +234,13 @@ async fn the_gate_signs_in_in_every_way_that_a_server_asks_for() {
             Value::Null,
             none,
         ),
-        (nobody, String::new(), "upstream_unreachable", Value::Null, none),
+        (
+            nobody,
+            String::new(),
+            "upstream_unreachable",
+            Value::Null,
+            none,
+        ),
     ] {
         let lines = format!("credential = {{ env = \"ORDERS_PASSWORD\" }}\n{lines}");
         let scene = Scene::default().more(&connection(&upstream, &lines));

@@ -2,14 +2,14 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fmt,
+    fmt, io,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tollbook_wire_postgres::{Backend, query};
+use tollbook_wire_postgres::{Backend, Field, query};
 
 use super::{Fault, Wire};
 
@@ -108,7 +108,7 @@ impl fmt::Debug for Catalog {
 ///
 /// # Errors
 ///
-/// When the connection breaks. What the server refuses is a relation that it does not know.
+/// When the connection breaks, or the catalog cannot be read.
 pub async fn ask<S>(wire: &mut Wire<S>, number: u32) -> Result<Option<Relation>, Fault>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -147,13 +147,17 @@ where
                     _ => {}
                 }
             }
+            // The server ends the session, or has another protocol than is known here.
+            Backend::Error(fields) if fields.field(Field::CODE) != Some("42P01") => {
+                return Err(io::Error::other("the catalog cannot be read").into());
+            }
             Backend::Ready(_) => {
                 return Ok((!relation.names.is_empty()).then_some(relation));
             }
             _ => {}
         }
     }
-    Ok(None)
+    Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())
 }
 
 /// How long a relation is known.

@@ -81,12 +81,18 @@ mod tests {
         ] {
             let id = ExchangeId::generate();
             let mut wire = fatal(&refusal, Some("ask\0"), Some(id));
-            let frame = Frames::of_servers(1 << 10).next(&mut wire).unwrap().unwrap();
+            let frame = Frames::of_servers(1 << 10)
+                .next(&mut wire)
+                .unwrap()
+                .unwrap();
             let Ok(Backend::Error(told)) = Backend::read(&frame) else {
                 panic!("no error");
             };
             let severity = told.field(Field::SEVERITY_PLAIN);
-            assert_eq!((severity, told.field(Field::CODE)), (Some("FATAL"), Some(state)));
+            assert_eq!(
+                (severity, told.field(Field::CODE)),
+                (Some("FATAL"), Some(state))
+            );
             assert!(told.field(Field::DETAIL).unwrap().contains(&id.to_string()));
             assert_eq!(told.field(Field::HINT), Some("ask"));
         }

@@ -20,11 +20,12 @@ use tollbook_wire_postgres::{
 };
 
 use super::{
-    End, Fault, Options, Session, SignIn, Upstream, Wire,
+    Catalog, End, Fault, Options, Session, SignIn, Upstream, Wire,
     cancel::{Cancels, Registered},
     fatal::fatal,
     greet::{Greeted, Wants, greet},
     link::{Begun, Link},
+    lookup::Aside,
     settings::{Wanted, spoken},
     sign_in::{Shown, ask},
     upstream::Connected,
@@ -79,7 +80,11 @@ impl fmt::Debug for Door {
 
 impl<A: Authenticate> Front<A> {
     /// What stands before the sessions of `gate` with `upstream`.
-    pub fn new(gate: Gate<A>, door: Door, upstream: Upstream, options: Options) -> Self {
+    pub fn new(gate: Gate<A>, door: Door, upstream: Upstream, mut options: Options) -> Self {
+        if !options.protected.is_empty() && options.catalog.is_none() {
+            let aside = Aside::new(upstream.clone(), options.max_message);
+            options.catalog = Some(Catalog::new(aside));
+        }
         Self(Arc::new(Parts {
             gate,
             door,

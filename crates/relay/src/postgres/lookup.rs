@@ -1,74 +1,67 @@
-//! Asking an upstream's catalog on a session of the gate's own.
+//! Asking the upstream's catalog on a session of the gate's own.
 
 use std::{fmt, time::Duration};
 
-use tokio::{net::TcpStream, sync::Mutex, time::timeout};
-use tollbook_wire_postgres::Frames;
+use tokio::{sync::Mutex, time::timeout};
 
 use super::{
-    Upstream, Wire,
-    catalog::{Catalog, Lookup, LookupFuture, NoAnswer, Relation, ask},
-    link::Link,
+    Lookup, LookupFuture, NoAnswer, Relation, Upstream, catalog::ask, upstream::Connected,
 };
 
-/// One session with the upstream, begun when something is asked and kept for what is asked next. One
-/// question at a time: answers are known for a while.
-struct OwnSession {
+/// A session of the gate's own with an upstream, begun when it is first needed and again when it broke.
+pub(super) struct Aside {
     upstream: Upstream,
-    wire: Mutex<Option<Wire<Link<TcpStream>>>>,
+    max_message: usize,
+    begun: Mutex<Option<Connected>>,
 }
 
-impl Upstream {
-    /// What is known of its relations.
-    pub fn catalog(&self) -> Catalog {
-        Catalog::new(OwnSession {
-            upstream: self.clone(),
-            wire: Mutex::new(None),
-        })
-    }
-}
-
-impl OwnSession {
-    async fn relation(&self, number: u32) -> Result<Option<Relation>, NoAnswer> {
-        let mut kept = self.wire.lock().await;
-        // Taken out, so that one that is left in the middle of an answer is not used again.
-        if let Some(mut wire) = kept.take()
-            && let Ok(relation) = ask(&mut wire, number).await
-        {
-            *kept = Some(wire);
-            return Ok(relation);
+impl Aside {
+    pub(super) fn new(upstream: Upstream, max_message: usize) -> Self {
+        Self {
+            upstream,
+            max_message,
+            begun: Mutex::new(None),
         }
-        // The server may have ended a session that rested.
-        let connected = self.upstream.connect(NAME, &[], Frames::SMALL).await;
-        let mut wire = match connected {
-            Ok(connected) => connected.wire,
-            Err(fault) => {
-                tracing::warn!(%fault, "the catalog of an upstream cannot be asked");
-                return Err(NoAnswer);
+    }
+
+    async fn ask(&self, number: u32) -> Result<Option<Relation>, NoAnswer> {
+        let mut begun = self.begun.lock().await;
+        // One that has been begun before may have broken meanwhile, a new one has not.
+        for is_last in [begun.is_none(), true] {
+            let mut session = match begun.take() {
+                Some(session) => session,
+                None => {
+                    let connected = self.upstream.connect(NAME, &[], self.max_message).await;
+                    connected.map_err(|_| NoAnswer)?
+                }
+            };
+            // Left in the middle of an answer, it would give the next one this one's.
+            match timeout(PATIENCE, ask(&mut session.wire, number)).await {
+                Ok(Ok(relation)) => {
+                    *begun = Some(session);
+                    return Ok(relation);
+                }
+                _ if is_last => break,
+                _ => {}
             }
-        };
-        let relation = ask(&mut wire, number).await.map_err(|_| NoAnswer)?;
-        *kept = Some(wire);
-        Ok(relation)
+        }
+        Err(NoAnswer)
     }
 }
 
-impl Lookup for OwnSession {
+impl Lookup for Aside {
     fn relation(&self, number: u32) -> LookupFuture<'_> {
-        Box::pin(async move {
-            let asked = timeout(PATIENCE, self.relation(number)).await;
-            asked.map_err(|_| NoAnswer)?
-        })
+        Box::pin(self.ask(number))
     }
 }
 
-impl fmt::Debug for OwnSession {
+impl fmt::Debug for Aside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OwnSession").finish_non_exhaustive()
+        f.debug_struct("Aside").finish_non_exhaustive()
     }
 }
 
-/// What the server's own log calls it.
-const NAME: &str = "tollbook catalog";
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How the session calls itself.
+const NAME: &str = "tollbook";
+/// How long the catalog may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);

@@ -15,8 +15,7 @@
 //! | `wire` | frames over a stream, bounded both ways |
 //! | `session` | a session that was signed in: what goes each way, statement by statement |
 //! | `protected` | columns that an operator protects, and what statements have to do with them |
-//! | `lookup` | asking an upstream's catalog on a session of the gate's own |
-//! | `catalog` | which table's column stands behind a number |
+//! | `catalog`, `lookup` | which table's column stands behind a number |
 //! | `rows` | results: what the caller gets of them, and what the record keeps |
 //! | `columns`, `arrays` | cells between the wire, the masking engine and the record |
 //! | `copy` | what `COPY … TO STDOUT` sends |
@@ -72,6 +71,8 @@ pub struct Options {
     pub rows: Rows,
     /// Columns that policies and masking look out for.
     pub protected: Protected,
+    /// What tells which column of a table stands behind a number; none where no column is protected.
+    pub catalog: Option<Catalog>,
     /// Functions of the operator's that only compute.
     pub harmless_functions: BTreeSet<String>,
 }
@@ -96,6 +97,7 @@ impl Default for Options {
             max_message: 64 << 20,
             rows: Rows::default(),
             protected: Protected::default(),
+            catalog: None,
             harmless_functions: BTreeSet::new(),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tollbook_exchange::{Code, Operator, Refusal};
-use tollbook_sql::{Place, StatementKind, Statements};
+use tollbook_sql::{Copied, Place, StatementKind, Statements};
 
 /// What becomes of the values of a protected column, for the caller as for the record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +34,8 @@ pub struct Uses {
     pub(super) expressions: Option<Protection>,
     /// Whether a protected column is used at all, or nobody knows.
     pub(super) any: bool,
+    /// What is copied out, in the order of the statements.
+    pub(super) copies: Vec<Copied>,
 }
 
 impl Protected {
@@ -94,7 +96,14 @@ impl Protected {
 
     /// What these statements have to do with them.
     pub fn uses(&self, statements: &Statements) -> Uses {
-        let mut uses = Uses::default();
+        let copies = statements.iter();
+        let copies = copies.filter(|statement| statement.kind == StatementKind::CopyOut);
+        let mut uses = Uses {
+            copies: copies
+                .filter_map(|statement| statement.copy.clone())
+                .collect(),
+            ..Uses::default()
+        };
         if self.is_empty() {
             return uses;
         }
@@ -122,6 +131,16 @@ impl Protected {
             }
         }
         uses
+    }
+
+    /// The same for statements of which nobody can say what they do.
+    #[must_use]
+    pub fn doubted(&self, uses: Uses) -> Uses {
+        Uses {
+            expressions: self.weightiest(),
+            any: !self.is_empty(),
+            ..uses
+        }
     }
 
     /// Why these statements cannot be answered masked, if so: before anything of them is forwarded.

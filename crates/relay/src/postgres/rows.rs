@@ -1,8 +1,7 @@
 //! Results: what the caller gets of them, and what the record keeps.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 
-use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tollbook_exchange::{Coverage, Finding, Gap, Masked, Operator, Redact};
@@ -10,14 +9,15 @@ use tollbook_masking::{
     Masker,
     view::{Cell, Column as Named, ColumnKind, RowMasker},
 };
-use tollbook_wire_postgres::{Backend, Columns, Error, Format, Formats, Frame, RowWriter, text_of};
+use tollbook_wire_postgres::{Backend, Columns, Error, Format, Frame, RowWriter, text_of};
 
 use super::{
     Rows,
     arrays::{self, Element},
-    catalog::Catalog,
+    catalog::{Catalog, NoAnswer, Relation},
     columns::{Column, Form, LABEL, type_name},
     protected::{Protected, Protection, Uses},
+    session::ColumnOf,
 };
 use crate::Masks;
 
@@ -44,7 +44,6 @@ pub struct ResultMask {
     alike: bool,
     level: Rows,
     rows: u64,
-    digest: Option<Salted>,
     concealed: Vec<u32>,
     coverage: Coverage,
 }
@@ -55,26 +54,21 @@ pub struct ResultMask {
 pub struct Summary {
     /// Rows that came.
     pub rows: u64,
-    /// A salted digest of their lines, where the record is to have one: `sha256:SALT:DIGEST`, in
-    /// hexadecimal. Without the salt, a digest of few possible rows could be turned back by trying.
-    pub digest: Option<String>,
     /// What was found. Places are columns, as in `rows:note`.
     pub found: Vec<Finding>,
     /// How much of the cells was looked at.
     pub coverage: Coverage,
 }
 
+/// Where columns come from, by the numbers of tables.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Origins(BTreeMap<u32, Result<Option<Arc<Relation>>, NoAnswer>>);
+
 /// One masker, and what it knows of the columns.
 struct Side {
     flat: RowMasker,
     /// For elements of those that are arrays.
     elements: Vec<Option<RowMasker>>,
-}
-
-/// A digest with its salt.
-struct Salted {
-    salt: [u8; 16],
-    context: Context,
 }
 
 /// What becomes of a cell.
@@ -98,51 +92,72 @@ impl Results {
         }
     }
 
-    /// The mask of a result with these columns, which come in these formats; without formats, in those
-    /// that the columns say. `uses` is what [`Protected::uses`] says of the statements.
-    pub async fn rows(
+    /// Forgets what is known of tables.
+    pub(super) fn tables_changed(&self) {
+        if let Some(catalog) = &self.catalog {
+            catalog.forget();
+        }
+    }
+
+    /// Whether anything of what the caller gets may be masked.
+    pub(super) fn changes_what_is_sent(&self) -> bool {
+        self.masks.wire.is_some() || !self.protected.is_empty()
+    }
+
+    /// Where the columns come from, as far as it matters and the server's catalog tells.
+    pub(super) async fn look_up(&self, columns: Columns<'_>) -> Origins {
+        let mut origins = Origins::default();
+        if self.protected.is_empty() {
+            return origins;
+        }
+        for column in columns.iter().filter(|column| column.table != 0) {
+            if origins.0.contains_key(&column.table) {
+                continue;
+            }
+            let relation = match &self.catalog {
+                Some(catalog) => catalog.relation(column.table).await,
+                None => Err(NoAnswer),
+            };
+            if relation.is_err() {
+                tracing::warn!("the catalog does not answer: columns are masked as if protected");
+            }
+            origins.0.insert(column.table, relation);
+        }
+        origins
+    }
+
+    /// The mask of a result with these columns. `uses` is what [`Protected::uses`] says of the statements.
+    pub(super) fn rows<'c>(
         &self,
-        columns: Columns<'_>,
-        formats: Option<Formats<'_>>,
+        columns: impl IntoIterator<Item = &'c ColumnOf>,
         uses: &Uses,
     ) -> ResultMask {
-        let mut known = Vec::with_capacity(columns.len());
-        for (index, column) in columns.iter().enumerate() {
-            let format = formats.and_then(|formats| formats.of(index));
-            let (table, attribute) = (column.table, column.attribute);
+        let columns = columns.into_iter().map(|told| {
             let mut column = Column {
-                name: column.name.to_owned(),
-                kind: column.kind,
-                format: format.unwrap_or(column.format),
-                form: Form::of(column.kind),
+                name: told.name.clone(),
+                kind: told.kind,
+                format: told.format,
+                form: Form::of(told.kind),
                 protection: None,
                 origin: None,
             };
-            self.protect(&mut column, table, attribute, uses).await;
-            known.push(column);
-        }
-        ResultMask::new(self, known)
+            self.protect(&mut column, told, uses);
+            column
+        });
+        ResultMask::new(self, columns.collect())
     }
 
     /// By where the column comes from: a table's column, whatever it is called in the result; or an
     /// expression, in which a protected column may be.
-    async fn protect(&self, column: &mut Column, table: u32, attribute: i16, uses: &Uses) {
+    fn protect(&self, column: &mut Column, told: &ColumnOf, uses: &Uses) {
         if self.protected.is_empty() {
             return;
         }
-        if table == 0 {
-            column.protection = uses.expressions.max(self.protected.named(&column.name));
-            return;
-        }
-        let relation = match &self.catalog {
-            Some(catalog) => catalog.relation(table).await.ok(),
-            None => None,
-        };
-        column.protection = match relation {
-            // A transaction has just made it, or it is gone.
-            Some(None) => uses.expressions.max(self.protected.named(&column.name)),
-            Some(Some(relation)) => {
-                let name = relation.columns.get(&attribute);
+        column.protection = match &told.origin {
+            // An expression; or a table that a transaction has just made, or that is gone.
+            Ok(None) => uses.expressions.max(self.protected.named(&column.name)),
+            Ok(Some(relation)) => {
+                let name = relation.columns.get(&told.attribute);
                 let name = name.map_or(&*column.name, String::as_str);
                 if let Some((schema, table)) = relation.names.first() {
                     column.origin = Some((schema.clone(), table.clone(), name.to_owned()));
@@ -153,18 +168,22 @@ impl Results {
                     false => self.protected.of(&relation.names, name),
                 }
             }
-            None => {
-                tracing::warn!("the catalog does not answer: columns are masked as if protected");
-                self.protected.weightiest()
-            }
+            Err(NoAnswer) => self.protected.weightiest(),
         };
+    }
+}
+
+impl Origins {
+    /// What is known of a table; zero stands for none.
+    pub(super) fn of(&self, table: u32) -> Result<Option<Arc<Relation>>, NoAnswer> {
+        self.0.get(&table).cloned().unwrap_or(Ok(None))
     }
 }
 
 impl ResultMask {
     pub(super) fn new(results: &Results, columns: Vec<Column>) -> Self {
         let Masks { answers, wire, .. } = &results.masks;
-        let recorded = results.level != Rows::None;
+        let recorded = !matches!(results.level, Rows::None | Rows::Digest);
         let alike = wire
             .as_ref()
             .is_some_and(|wire| recorded && wire.is_like(answers));
@@ -175,7 +194,6 @@ impl ResultMask {
             answers: answers.clone(),
             level: results.level,
             rows: 0,
-            digest: (results.level == Rows::Digest).then(Salted::new).flatten(),
             concealed: vec![0; columns.len()],
             coverage: Coverage::default(),
             columns,
@@ -204,7 +222,7 @@ impl ResultMask {
     /// When one is no row of this result. Nothing may be passed on then.
     pub fn rows(&mut self, frames: &mut [Frame]) -> Result<Option<Masked<Bytes>>, Error> {
         let told = self.told(frames.len());
-        let scanned = self.digest.is_some() || told > 0;
+        let scanned = told > 0;
         let mut cells: Vec<Option<&[u8]>> = Vec::with_capacity(frames.len() * self.columns.len());
         for frame in &*frames {
             match Backend::read(frame)? {
@@ -262,16 +280,11 @@ impl ResultMask {
                     self.coverage.skip(Gap::Opaque, cell.len() as u64);
                 }
             }
-            if index < told || self.digest.is_some() {
-                let start = lines.len();
+            if index < told {
                 row.line(
                     record.get(from..from + width).unwrap_or_default(),
                     &mut lines,
                 );
-                if let Some(digest) = &mut self.digest {
-                    digest.context.update(&lines[start..]);
-                    lines.truncate(start);
-                }
             }
         }
         for (frame, changed) in frames.iter_mut().zip(changed) {
@@ -303,7 +316,6 @@ impl ResultMask {
                 Finding::merge(&mut summary.found, [finding]);
             }
         }
-        summary.digest = self.digest.map(Salted::finish);
         summary
     }
 
@@ -484,24 +496,6 @@ fn array(elements: &mut RowMasker, column: &Column, raw: &[u8], plain: &[u8]) ->
     }
 }
 
-impl Salted {
-    /// None where the system has no random numbers.
-    fn new() -> Option<Self> {
-        let mut salt = [0; 16];
-        getrandom::fill(&mut salt).ok()?;
-        let mut context = Context::new(&SHA256);
-        context.update(&salt);
-        Some(Self { salt, context })
-    }
-
-    fn finish(self) -> String {
-        let hex =
-            |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
-        let digest = self.context.finish();
-        format!("sha256:{}:{}", hex(&self.salt), hex(digest.as_ref()))
-    }
-}
-
 impl fmt::Debug for ResultMask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResultMask")
@@ -605,7 +599,8 @@ mod tests {
         };
         let read = Statements::read(Dialect::Postgres, statement, &settings);
         let uses = results.protected.uses(&read);
-        results.rows(columns, None, &uses).await
+        let origins = results.look_up(columns).await;
+        results.rows(&*ColumnOf::all(columns, &origins), &uses)
     }
 
     fn cells(frame: &Frame) -> Vec<Option<String>> {
@@ -777,11 +772,6 @@ mod tests {
             assert_eq!(lines.lines().count(), expected, "{level:?}");
             let summary = mask.finish();
             assert_eq!(summary.rows, 3);
-            let digest = summary.digest.map(|digest| digest.len());
-            assert_eq!(
-                digest,
-                (level == Rows::Digest).then_some("sha256::".len() + 32 + 64)
-            );
         }
     }
 

@@ -84,7 +84,8 @@ impl Results {
         // What is said of values that do not fit, and of rows that may not be, has them in it.
         let values =
             !self.protected.is_empty() && (code.starts_with("22") || code.starts_with("23"));
-        let conceals = values || uses.any;
+        // What does not exist or is not allowed is named in quotes, and is no value.
+        let conceals = values || uses.any && !code.starts_with("42");
         let hide = |field: Field, text: &str| match field {
             Field::DETAIL | Field::WHERE | Field::INNER_QUERY if conceals => {
                 format!("[REDACTED:{LABEL}]")

@@ -101,6 +101,16 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
         self.buffer.len() >= WRITE
     }
 
+    /// How many bytes wait for the next flush.
+    pub fn waits(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Forgets what waits for the next flush. The last flush must have come to its end.
+    pub fn discard(&mut self) {
+        self.buffer.clear();
+    }
+
     /// Sends what waits. Dropping the future loses nothing: the rest goes with the next flush.
     ///
     /// # Errors

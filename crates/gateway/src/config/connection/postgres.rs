@@ -50,10 +50,10 @@ pub struct PostgresConfig {
     pub rows: RowsConfig,
     /// The longest message, in bytes.
     pub max_message: usize,
-    /// Columns whose values nobody gets, and what becomes of them.
+    /// Columns that policies look out for, and what becomes of their values.
     pub protected_columns: Vec<(String, Protection)>,
     /// Whether an expression over one of them is refused, and not masked.
-    pub deny_expressions: bool,
+    pub deny_protected_expressions: bool,
     /// Functions of the operator's that only compute.
     pub harmless_functions: Vec<String>,
     /// How a statement waits for its approval.
@@ -138,7 +138,7 @@ impl PostgresConfig {
             rows: rows(section),
             max_message: section.size("max_message").unwrap_or(Self::MAX_MESSAGE),
             protected_columns: protected(section),
-            deny_expressions: section.word("protected_expressions", &["mask", "deny"])
+            deny_protected_expressions: section.word("protected_expressions", &["mask", "deny"])
                 == Some("deny"),
             harmless_functions: section.values("harmless_functions"),
             approvals: waiting(section),
@@ -230,6 +230,31 @@ impl PostgresConfig {
     }
 }
 
+/// `users.ssn`, or with an operator `users.ssn:partial`.
+fn protected(section: &Section<'_>) -> Vec<(String, Protection)> {
+    let texts = section.texts("protected_columns").unwrap_or_default();
+    let columns = texts.into_iter().filter_map(|text| {
+        let (name, operator) = match text.value.rsplit_once(':') {
+            Some((name, operator)) => (name, operator),
+            None => (&*text.value, "redact"),
+        };
+        let protection = match operator {
+            "redact" => Protection::Redact,
+            "null" => Protection::Null,
+            "hash" => Protection::Hash,
+            "partial" => Protection::Partial,
+            _ => {
+                let message =
+                    "`protected_columns` has redact, null, hash or partial behind the colon";
+                text.wrong(section.notes(), message);
+                return None;
+            }
+        };
+        Some((name.to_owned(), protection))
+    });
+    columns.collect()
+}
+
 fn rows(section: &Section<'_>) -> RowsConfig {
     if !section.is_table("rows") {
         return match section.word("rows", &["all", "digest", "none"]) {
@@ -245,34 +270,6 @@ fn rows(section: &Section<'_>) -> RowsConfig {
     }
     table.finish();
     first.map_or(RowsConfig::All, RowsConfig::First)
-}
-
-/// A list of columns, or a table that says what becomes of each.
-fn protected(section: &Section<'_>) -> Vec<(String, Protection)> {
-    const KEY: &str = "protected_columns";
-    if !section.is_table(KEY) {
-        let columns = section.values(KEY).into_iter();
-        return columns
-            .map(|column| (column, Protection::default()))
-            .collect();
-    }
-    let columns = section.pairs(KEY).into_iter();
-    let columns = columns.filter_map(|(column, words)| {
-        let protection = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["redact"] => Protection::Redact,
-            ["hash"] => Protection::Hash,
-            ["partial"] => Protection::Partial,
-            ["null"] => Protection::Null,
-            _ => {
-                section.wrong(format!(
-                    "protected column `{column}`: it is one of redact, hash, partial, null"
-                ));
-                return None;
-            }
-        };
-        Some((column, protection))
-    });
-    columns.collect()
 }
 
 fn oauth(section: &Section<'_>) -> Option<OAuthConfig> {
@@ -416,7 +413,7 @@ mod tests {
         let (own, mistakes) = with(
             DB,
             "credential = { file = \"pw\", cert = \"c\", key = \"k\" }\nrows = { first = 7 }\n\
-             tls = \"optional\"\nmax_message = \"1MiB\"\nprotected_columns = [\"a.b\"]\n\
+             tls = \"optional\"\nmax_message = \"1MiB\"\nprotected_columns = [\"a.b\", \"c:partial\"]\n\
              approvals = { hold = \"5s\", notice = \"1s\", mode = \"fail_fast\" }\n\
              oauth = { issuer = \"https://issuer.example\" }",
         );
@@ -425,19 +422,15 @@ mod tests {
             (own.rows, own.tls),
             (RowsConfig::First(7), Some(ClientTls::Optional))
         );
-        assert_eq!(own.max_message, 1 << 20);
-        let column = |name: &str, protection| (name.to_owned(), protection);
-        assert_eq!(own.protected_columns, [column("a.b", Protection::Redact)]);
-        let lines = "protected_columns = { \"a.b\" = \"hash\", c = \"null\" }\nprotected_expressions = \"deny\"";
-        let (own, mistakes) = with(DB, lines);
-        assert_eq!(mistakes, [""; 0]);
-        let expected = [
-            column("a.b", Protection::Hash),
-            column("c", Protection::Null),
-        ];
         assert_eq!(
-            (&*own.protected_columns, own.deny_expressions),
-            (&expected[..], true)
+            (own.max_message, &*own.protected_columns),
+            (
+                1 << 20,
+                &[
+                    ("a.b".to_owned(), Protection::Redact),
+                    ("c".to_owned(), Protection::Partial)
+                ][..]
+            )
         );
         let wait = &own.approvals;
         assert_eq!(
@@ -463,10 +456,6 @@ mod tests {
             ("max_message = \"1KiB\"", "64KiB"),
             ("oauth = { issuer = \"http://issuer\" }", "https://"),
             ("approvals = { quiet = \"5s\" }", "unknown key `quiet`"),
-            (
-                "protected_columns = { a = \"hide\" }",
-                "redact, hash, partial, null",
-            ),
             ("tools = \"judge\"", "unknown key `tools`"),
         ] {
             let (_, mistakes) = with(DB, lines);
