@@ -218,7 +218,8 @@ impl Gateway {
         tasks.spawn(keeping);
         if plan_config.search.index {
             let (folder, keys) = (config.data.clone(), plan_config.keys.clone());
-            tasks.spawn(index::follow(folder, keys, prices.clone()));
+            let retention = Arc::clone(&retention);
+            tasks.spawn(index::follow(folder, keys, prices.clone(), retention));
         }
         match Listening::at(&config.data) {
             Ok(socket) => {

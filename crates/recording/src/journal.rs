@@ -25,7 +25,7 @@ use crate::{
     erasure::{self, empty},
     folder::Folder,
     keys::{KeyId, Keyring},
-    opener::{Content, Opener},
+    opener::{Content, Opener, answer_key},
     queue::{Chunk, Entry, Job, StoredPack},
     scopes::{NewScope, Scopes, piece_id},
     sessions::Sessions,
@@ -337,7 +337,8 @@ impl Journal {
         getrandom::fill(&mut salt).map_err(|_| ErrorKind::Random)?;
         let mut digest = ContentDigest::new(&salt);
         let mut shape = ResponseShape::Body;
-        let body = opener.answer(id, key, &mut |kind, parts| {
+        let answered = answer_key(&self.connection, intent)?;
+        let body = opener.answer(id, answered, &mut |kind, parts| {
             shape = shape_of(kind);
             parts.iter().for_each(|(at, data)| digest.part(*at, data));
             Ok(())

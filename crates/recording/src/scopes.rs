@@ -269,6 +269,7 @@ impl Scopes {
                 key(Class::Metadata)?,
                 key(Class::Request)?,
                 key(Class::Answer)?,
+                key(Class::Rows)?,
             ],
         ))
     }

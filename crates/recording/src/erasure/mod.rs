@@ -314,7 +314,7 @@ impl Recorder {
                     classes: going(*class).to_vec(),
                 };
                 let cause = Cause {
-                    exchanges: count(some),
+                    exchanges: count(some, *class),
                     ..cause.clone()
                 };
                 job.entries.push(tombstone.entry(&cause)?);
@@ -468,18 +468,15 @@ impl Whom {
             .partition(|scope| scope.is_own());
         let holds = survey.holds.iter();
         let holds = holds.filter(|hold| found.iter().any(|scope| scope.is_under(hold)));
-        let until = found
-            .iter()
-            .map(|scope| retention.kept_until(&Class::ALL, scope.connections(), scope.last))
-            .max();
+        let until = found.iter().map(|scope| scope.kept_until(retention)).max();
         let now = Timestamp::now();
         let sessions: HashSet<_> = found.iter().map(|scope| scope.session).collect();
         let told = Erased {
             sessions: sessions.len() as u64,
-            exchanges: count(&found),
+            exchanges: count(&found, Class::Metadata),
             from: found.iter().map(|scope| scope.first).min(),
             to: found.iter().map(|scope| scope.last).max(),
-            kept: count(&own),
+            kept: count(&own, Class::Metadata),
             holds: holds.map(|hold| hold.id).collect(),
             kept_until: until.filter(|until| *until > now),
             tombstones: Vec::new(),
@@ -501,10 +498,12 @@ fn expired<'a>(
     let mut gone: HashSet<KeyId> = HashSet::new();
     for class in Class::ALL {
         let there = survey.scopes.iter();
-        let there = there.filter(|scope| scope.erased & class.bit() == 0 && !scope.open);
+        let there = there.filter(|scope| {
+            scope.erased & class.bit() == 0 && !scope.open && scope.count(class) > 0
+        });
         let (mut going, mut held, mut next) = (Vec::new(), Vec::new(), None::<Timestamp>);
         for scope in there {
-            match retention.expires(class, scope.connections(), scope.last) {
+            match scope.expires(class, retention) {
                 None => {}
                 Some(at) if at > now => next = Some(next.map_or(at, |next| next.min(at))),
                 Some(_) if survey.holds.iter().any(|hold| scope.is_under(hold)) => held.push(scope),
@@ -514,10 +513,10 @@ fn expired<'a>(
         }
         told.classes.push(ExpiredClass {
             class: class.as_str(),
-            exchanges: count(&going),
+            exchanges: count(&going, class),
             from: going.iter().map(|scope| scope.first).min(),
             to: going.iter().map(|scope| scope.last).max(),
-            held: count(&held),
+            held: count(&held, class),
             next,
         });
         // With the metadata all of it goes already.
@@ -538,6 +537,7 @@ const fn going(class: Class) -> &'static [Class] {
         Class::Metadata => &Class::ALL,
         Class::Request => &[Class::Request],
         Class::Answer => &[Class::Answer],
+        Class::Rows => &[Class::Rows],
     }
 }
 
@@ -586,11 +586,9 @@ fn keys_of(doomed: &[(Class, Vec<&Scope>)]) -> HashSet<KeyId> {
     scopes.map(|scope| scope.key).collect()
 }
 
-fn count(scopes: &[&Scope]) -> u64 {
-    scopes
-        .iter()
-        .map(|scope| scope.exchanges.len() as u64)
-        .sum()
+/// How many exchanges of these scopes have something of this class.
+fn count(scopes: &[&Scope], class: Class) -> u64 {
+    scopes.iter().map(|scope| scope.count(class)).sum()
 }
 
 fn hex(bytes: &[u8; 32]) -> String {
@@ -608,7 +606,7 @@ impl std::fmt::Debug for Whom {
 }
 
 /// The bits of all classes.
-const ALL: u8 = 0b111;
+const ALL: u8 = 0b1111;
 /// How many keys one tombstone names.
 const MAX_KEYS: usize = 4096;
 /// How often, ten milliseconds apart, a retention looks whether somebody is done with a scope.

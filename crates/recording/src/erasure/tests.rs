@@ -119,7 +119,10 @@ fn cut_off(folder: &Path, done: Done) {
     let intents = some.iter().flat_map(|scope| &scope.exchanges);
     let doomed = Doomed {
         exchanges: intents
-            .map(|intent| (*intent, Class::ALL.to_vec()))
+            .map(|(intent, _)| {
+                let (metadata, answer) = (true, true);
+                (*intent, doomed::Gone { metadata, answer })
+            })
             .collect(),
         told: std::sync::Arc::new(tombstone.keys.iter().copied().collect()),
         scopes: some.iter().map(|scope| scope.number).collect(),

@@ -212,10 +212,10 @@ impl Audit<'_> {
                 params![first, end],
             )?;
         } else {
-            let key = self.answered(header)?;
+            let answered = self.answered(header)?;
             self.stubs(
                 header,
-                (key, Class::Answer),
+                answered,
                 "SELECT 1 FROM part WHERE exchange = ?1 AND substr(data, 1, 1) = x'00'
                      AND length(data) = 33 LIMIT 1",
                 params![header.exchange],
@@ -308,7 +308,7 @@ impl Audit<'_> {
         salt: &[u8; 32],
         recorded: &Value,
     ) -> Result<(), Error> {
-        let key = self.answered(header)?;
+        let (key, class) = self.answered(header)?;
         // One that nobody could read when it was closed has no digest.
         if recorded["body"].is_null() {
             return Ok(());
@@ -318,7 +318,7 @@ impl Audit<'_> {
         let shape = recorded["shape"].as_str();
         let read = self.opener.answer(
             ExchangeId::from_bytes(header.exchange),
-            key,
+            (key, class),
             &mut |kind, parts| {
                 whole &= shape == Some(shape_name(shape_of(kind)));
                 parts.iter().for_each(|(at, bytes)| digest.part(*at, bytes));
@@ -328,7 +328,7 @@ impl Audit<'_> {
         let Some(read) = self.read(header, read)? else {
             return Ok(());
         };
-        if self.opened(header, key, Class::Answer, read)?.is_some()
+        if self.opened(header, key, class, read)?.is_some()
             && (!whole || recorded["body"] != content(&digest))
         {
             self.fault(Some(header.sequence), OTHER_BODY);
@@ -336,12 +336,13 @@ impl Audit<'_> {
         Ok(())
     }
 
-    /// The key of the answer: that of the exchange's scope. The outcome may have one of its own.
-    fn answered(&mut self, header: &Header) -> Result<KeyId, Error> {
+    /// The key of the answer, and its class: that of the exchange's scope. The outcome may have one of
+    /// its own.
+    fn answered(&mut self, header: &Header) -> Result<(KeyId, Class), Error> {
         // A key of another length is told at the intent.
         let own = KeyId(header.seal.key);
-        let key = opener::answer_key(self.book, header).unwrap_or(own);
-        if key != own {
+        let answered = opener::answer_key(self.book, header).unwrap_or((own, Class::Answer));
+        if answered.0 != own {
             self.apart += 1;
             let rows: i64 = self.book.query_row(
                 "SELECT count(*) FROM scope WHERE key = ?1 AND session = ?2 AND alone = 1
@@ -354,7 +355,7 @@ impl Audit<'_> {
                 self.fault(Some(header.sequence), what);
             }
         }
-        Ok(key)
+        Ok(answered)
     }
 
     /// What was read of a body; a fault if its key does not open it.

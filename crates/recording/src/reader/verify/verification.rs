@@ -61,7 +61,7 @@ pub struct Unread {
     pub entries: u64,
     /// Bodies of requests.
     pub requests: u64,
-    /// Bodies of answers.
+    /// Bodies of answers, rows among them.
     pub answers: u64,
 }
 
@@ -75,7 +75,7 @@ impl Unread {
         *match class {
             Class::Metadata => &mut self.entries,
             Class::Request => &mut self.requests,
-            Class::Answer => &mut self.answers,
+            Class::Answer | Class::Rows => &mut self.answers,
         } += 1;
     }
 }
