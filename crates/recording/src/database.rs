@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
 use crate::{Error, ErrorKind};
 
@@ -40,6 +40,7 @@ pub(crate) fn open(path: &Path, limit: Option<u64>) -> Result<Connection, Error>
 pub(crate) fn connect(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
+    keep_plans(&connection)?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "synchronous", SYNCHRONOUS)?;
     connection.execute_batch(
@@ -68,6 +69,7 @@ pub(crate) fn read(path: &Path) -> Result<Connection, Error> {
         }
         Err(error) => return Err(error),
     };
+    keep_plans(&connection)?;
     connection.busy_timeout(BUSY)?;
     connection.execute_batch(
         "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
@@ -76,6 +78,14 @@ pub(crate) fn read(path: &Path) -> Result<Connection, Error> {
         SCHEMA => Ok(connection),
         version => Err(ErrorKind::Schema(version).into()),
     }
+}
+
+/// Has a statement keep its plan whatever is bound to it. Otherwise SQLite parses and plans it anew at
+/// each use where a table has a partial index that a bound value might be held against.
+/// <https://sqlite.org/qpsg.html>
+pub(crate) fn keep_plans(connection: &Connection) -> Result<(), Error> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// Cuts the write-ahead log to nothing. Whether that could be: it cannot while somebody reads it.

@@ -71,6 +71,12 @@ impl Unread {
         *self == Self::default()
     }
 
+    pub(super) const fn add(&mut self, other: Self) {
+        self.entries += other.entries;
+        self.requests += other.requests;
+        self.answers += other.answers;
+    }
+
     pub(super) fn count(&mut self, class: Class) {
         *match class {
             Class::Metadata => &mut self.entries,
