@@ -29,7 +29,7 @@ use tollbook_state::State;
 use tollbook_witness::{Witness, witness_key};
 
 use crate::{
-    admin::{self, Admin},
+    admin::{self, Admin, BookTerms},
     approvals::BookWitness,
     claude,
     config::{ApprovalsConfig, ConnectionConfig, ToolCalls, WITNESS, WitnessService},
@@ -214,6 +214,10 @@ impl Gateway {
         ));
         let retention = Arc::new(plan_config.retention());
         let unfollowed = (!plan_config.search.index).then(|| (config.data.clone(), prices.clone()));
+        let book_terms = BookTerms {
+            retention: Arc::clone(&retention),
+            unfollowed: unfollowed.clone(),
+        };
         let keeping = retention::keep(recorder.clone(), Arc::clone(&retention), unfollowed);
         tasks.spawn(keeping);
         if plan_config.search.index {
@@ -320,6 +324,7 @@ impl Gateway {
                 .collect(),
             replies: replies.clone(),
             config: Arc::new(plan_config.admin.clone()),
+            book: book_terms,
         });
         let mask_key = match mask_key {
             Some(key) => key,

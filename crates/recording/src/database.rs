@@ -145,7 +145,7 @@ pub(crate) fn immutable(path: &Path) -> String {
 /// Only a checkpoint holds the database's lock besides the writer, and never for long.
 pub(crate) const BUSY: Duration = Duration::from_secs(10);
 const PAGE: u32 = 4 << 10;
-const SCHEMA: i32 = 3;
+const SCHEMA: i32 = 4;
 /// At FULL the write-ahead log is synced at each commit. A build that is told to sync less, which no
 /// release can be, is there to fail the power-cut test.
 const SYNCHRONOUS: &str = match option_env!("TEST_WEAKENED") {
@@ -173,7 +173,8 @@ const APPLICATION: i32 = 0x746f_6c6c;
 ///
 /// `pack.id` is the number of the scope in the upper half and that of the pack's first piece in the
 /// lower, so that a conversation lies together. `exchange.first` and `brought` are the pieces that the
-/// intent brought. `part.kind` is 1 for a response that is one body and 2 for one of events.
+/// intent brought. `clock.ahead` is by how many milliseconds the clock was found to have gone ahead, while
+/// that is so much that it is doubted. `part.kind` is 1 for a response that is one body and 2 for one of events.
 const TABLES: &str = "
     CREATE TABLE entry (
         seq INTEGER PRIMARY KEY,
@@ -211,6 +212,10 @@ const TABLES: &str = "
         one INTEGER PRIMARY KEY CHECK (one = 1),
         size INTEGER NOT NULL,
         frontier BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE clock (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        ahead INTEGER NOT NULL
     ) STRICT;
     CREATE TABLE exchange (
         intent INTEGER PRIMARY KEY,

@@ -252,6 +252,9 @@ async fn a_hold_beats_an_erasure_which_is_recorded() {
         let would = book.reader().would_erase(&whom, &Retention::default());
         assert_eq!(would.unwrap().holds, [hold.id]);
     }
+    // Asked for twice on one ground, it is one that waits.
+    let waits = &book.reader().holds().unwrap()[0].refused;
+    assert_eq!((waits.len(), &*waits[0].basis), (1, "request 17"));
     let due = Retention {
         terms: terms(None, Some(Duration::ZERO)),
         ..Retention::default()
@@ -269,7 +272,10 @@ async fn a_hold_beats_an_erasure_which_is_recorded() {
     assert!(release(hold.id + 1).await.unwrap().is_none());
     assert!(release(hold.id).await.unwrap().unwrap().released.is_some());
     assert!(release(hold.id).await.unwrap().is_none());
+    assert_eq!(book.reader().holds().unwrap()[0].refused.len(), 1);
     assert!(erase(&book.recorder, subject(ANA)).await.is_ok());
+    let none = &book.reader().holds().unwrap()[0].refused;
+    assert!(none.is_empty(), "it was done: {none:?}");
     assert!(book.reader().verify(None).unwrap().is_verified());
 }
 
