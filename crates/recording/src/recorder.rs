@@ -308,7 +308,6 @@ impl Recorder {
     }
 
     /// Why an exchange could not be begun, as far as that is still so.
-    #[cfg(feature = "tower")]
     pub(crate) fn unable(&self) -> Error {
         let shared = &self.0.shared;
         match shared.stopped() {

@@ -3,6 +3,7 @@
 pub(crate) mod approvals;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod connect;
 pub(crate) mod doctor;
 pub(crate) mod erase;
 pub(crate) mod exchanges;

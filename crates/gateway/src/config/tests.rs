@@ -102,7 +102,10 @@ fn a_whole_configuration_is_read() {
     assert_eq!(config.gateway.listen.port(), 9000);
     assert_eq!(config.gateway.data, PathBuf::from("/etc/tollbook/book"));
     assert_eq!(config.issuers[0].groups_claim.as_deref(), Some("groups"));
-    assert_eq!(config.connections[0].max_body, 1 << 20);
+    let ProtocolConfig::Claude(own) = &config.connections[0].protocol else {
+        panic!("no Claude");
+    };
+    assert_eq!(own.max_body, 1 << 20);
     assert_eq!(config.connections[0].allow, ["ci-payments"]);
     assert_eq!(
         config.policies,
@@ -163,7 +166,7 @@ credential = { header = "x-api-key" }
 
 [[connection]]
 name = "orders"
-protocol = "postgres"
+protocol = "mysql"
 upstream = "postgres://db"
 
 [[federation]]
@@ -190,7 +193,7 @@ repeated_tool_calls = -1
         "line 14: `protocol` cannot be `claud`; did you mean `claude`?",
         "line 16: `record` cannot be `relese`; did you mean `release`?",
         "line 17: a secret is named by one of `env`, `file` and `command`",
-        "line 21: `protocol` is not available in this version; `postgres` is to come, `claude` is here",
+        "line 21: `protocol` is not available in this version; `mysql` is to come, `claude` and `postgres` are here",
         "line 24: `issuer` is missing in federation.payments",
         "line 27: `client_certificates` needs the authorities in `client_ca`",
         "line 27: `cert` is missing in gateway.tls",
