@@ -122,13 +122,12 @@ impl Keywords {
     /// The rules with a keyword in the look-back of `at`.
     fn near(&self, seen: &mut Seen, window: &Window<'_>, at: usize) -> Bits {
         let mut near = [0; MAX_RULES / 64];
-        let first = at.saturating_sub(LOOK_BACK);
-        if seen.upto < first {
-            (seen.upto, seen.count) = (first, 0);
+        let look = LookBack::from(window, at, true)..at;
+        if seen.upto < look.start {
+            (seen.upto, seen.count) = (look.start, 0);
         }
-        let all = self.remember(seen, window.bytes, at, first);
+        let all = self.remember(seen, window.bytes, at, look.start);
         if seen.count > 0 || !all {
-            let look = LookBack::from(window, at, true)..at;
             if all {
                 for hit in &seen.words[..seen.count] {
                     self.count_in(&mut near, *hit, window, look.clone());
@@ -146,14 +145,15 @@ impl Keywords {
     }
 
     /// The words before `at`, also those that a decision may not look at; or none if they are too
-    /// many to tell.
+    /// many to tell. So many bytes before it are on the same line.
     pub(crate) fn seen_before<'s>(
         &self,
         seen: &'s mut Seen,
         bytes: &[u8],
         at: usize,
+        on_line: usize,
     ) -> Option<impl Iterator<Item = usize> + Clone + use<'s>> {
-        let first = at.saturating_sub(LOOK_BACK);
+        let first = at.saturating_sub(on_line.min(LOOK_BACK));
         if seen.upto < first {
             (seen.upto, seen.count) = (first, 0);
         }

@@ -47,7 +47,7 @@ impl Engine {
             let look = places.look(place, 0, rest.len(), end);
             self.values.may_begin(false, rest, end, look)
         });
-        places.hold_some(lanes, blocks, &list[..kept]);
+        places.hold_some(lanes, &list[..kept]);
 
         // Most that look like a value want a word before them, and there is none.
         let lanes = [Lane::Run, Lane::Digit, Lane::Upper, Lane::Hex];
@@ -57,13 +57,15 @@ impl Engine {
             let before = at.checked_sub(1).map_or(0, |before| bytes[before]);
             let look = places.look(place, before, bytes.len() - at, end);
             let lanes = places.lanes(usize::from(place / 64), u32::from(place % 64));
-            let words = self.keywords.seen_before(seen, bytes, at);
+            let words = self
+                .keywords
+                .seen_before(seen, bytes, at, places.on_line(place));
             words.is_none_or(|words| {
                 self.values
                     .may_stand((lanes, look), behind(place), end, words)
             })
         });
-        places.hold_some(lanes, blocks, &list[..kept]);
+        places.hold_some(lanes, &list[..kept]);
 
         let lanes = [Lane::Separator];
         let known = self.kernel.list(places, blocks, lanes, &mut list);
@@ -74,7 +76,7 @@ impl Engine {
             self.keys.may_stand_before(bytes, from + usize::from(place))
         });
         places.hold(Lane::Separator, &list[..kept]);
-        places.count_in(blocks);
+        places.count_in();
     }
 }
 

@@ -19,8 +19,7 @@ use std::arch::x86_64::{
 };
 
 use super::{
-    BLOCK, Block, FIRST, Fingerprint, KIND, KINDS, Lane, List, Masks, Places, Text, sweep,
-    write_down,
+    BLOCK, Block, FIRST, Fingerprint, KIND, KINDS, Lane, List, Places, Text, sweep, write_down,
 };
 
 /// For each ASCII byte the first eight kinds, and the other eight.
@@ -148,49 +147,60 @@ fn list_bits<const N: usize>(
 
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 fn sweep_avx2(text: Text<'_>, literals: &Fingerprint, places: &mut Places) -> usize {
-    sweep(text, places, |block| masks_avx2(block, literals))
+    sweep(
+        text,
+        places,
+        |block| kinds_avx2(block),
+        |block| halves_avx2(block, literals),
+    )
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,bmi2,lzcnt,popcnt")]
 fn sweep_avx512(text: Text<'_>, literals: &Fingerprint, places: &mut Places) -> usize {
-    sweep(text, places, |block| masks_avx512(block, literals))
+    sweep(
+        text,
+        places,
+        |block| kinds_avx512(block),
+        |block| {
+            let bytes = [0, 1, 2, 3].map(|offset| load_512(block, offset));
+            pairs_avx512(&bytes, literals)
+        },
+    )
 }
 
 #[target_feature(enable = "avx2")]
 #[inline]
-fn masks_avx2(block: &Block, literals: &Fingerprint) -> Masks {
+fn kinds_avx2(block: &Block) -> [u64; KINDS] {
     let high = twice_128(&HIGH);
-    let mut masks = Masks::default();
+    let mut masks = [0; KINDS];
     let halves = [0, 32].map(|from| {
         let bytes = load_256(block, from);
         let (below, above) = nibbles_256(bytes);
         (below, above, _mm256_shuffle_epi8(high, above))
     });
-    for (mask, table) in masks.kinds.iter_mut().zip(&LOW) {
+    for (mask, table) in masks.iter_mut().zip(&LOW) {
         let table = twice_128(table);
         for ((below, _, bit), shift) in halves.into_iter().zip([0, 32]) {
             let known = _mm256_and_si256(_mm256_shuffle_epi8(table, below), bit);
             *mask |= u64::from(nonzero_256(known)) << shift;
         }
     }
-    masks.literal = halves_avx2(block, literals);
     masks
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 #[inline]
-fn masks_avx512(block: &Block, literals: &Fingerprint) -> Masks {
-    let bytes: [__m512i; FIRST] = [0, 1, 2, 3].map(|offset| load_512(block, offset));
-    let ascii: __mmask64 = !_mm512_movepi8_mask(bytes[0]);
-    let mut masks = Masks::default();
-    for (table, eight) in BITS.iter().zip(masks.kinds.chunks_exact_mut(8)) {
+fn kinds_avx512(block: &Block) -> [u64; KINDS] {
+    let bytes = load_512(block, 0);
+    let ascii: __mmask64 = !_mm512_movepi8_mask(bytes);
+    let mut masks = [0; KINDS];
+    for (table, eight) in BITS.iter().zip(masks.chunks_exact_mut(8)) {
         let [low, high] = table_512(table);
-        let kinds = _mm512_maskz_permutex2var_epi8(ascii, low, bytes[0], high);
+        let kinds = _mm512_maskz_permutex2var_epi8(ascii, low, bytes, high);
         for (bit, mask) in [1, 2, 4, 8, 16, 32, 64, -128].into_iter().zip(eight) {
             *mask = _mm512_test_epi8_mask(kinds, _mm512_set1_epi8(bit));
         }
     }
-    masks.literal = pairs_avx512(&bytes, literals);
     masks
 }
 

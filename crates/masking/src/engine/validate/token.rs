@@ -19,12 +19,14 @@ pub(super) fn is_jwt_header(body: &[u8]) -> bool {
     }
     let coded = b"eyJ".iter().chain(&body[..header.unwrap_or(body.len())]);
     let plain = Decoded::of(coded);
-    let member = |name: &[u8]| memchr::memmem::find(plain.bytes(), name).is_some();
+    let plain = plain.bytes();
+    let is_named = |at: usize| {
+        [&b"\"alg\""[..], b"\"typ\"", b"\"enc\"", b"\"kid\""]
+            .iter()
+            .any(|name| plain[at..].starts_with(name))
+    };
     let signed = header.is_some_and(|dot| body.len() > dot + 4);
-    (signed || header.is_none())
-        && [&b"\"alg\""[..], b"\"typ\"", b"\"enc\"", b"\"kid\""]
-            .into_iter()
-            .any(member)
+    (signed || header.is_none()) && memchr::memchr_iter(b'"', plain).any(is_named)
 }
 
 /// Whether it is the base64 form of `user:password` (RFC 7617 §2).
