@@ -14,10 +14,10 @@ pub(crate) struct Literals {
     /// For the last bytes of what has come, while there are fewer than three.
     by_first: Vec<Range<usize>>,
     /// The hashes of the first three bytes of all literals.
-    known: Bits,
+    known: Bits<THREES>,
     /// Those of the first four bytes, and of three for literals of three bytes.
-    fours: Bits,
-    threes: Bits,
+    fours: Bits<FOURS>,
+    threes: Bits<THREES>,
     /// For the literals that the run lane does not find.
     pub fingerprint: Fingerprint,
     /// Literals whose first three bytes have the same hash, by its lower bits.
@@ -96,7 +96,7 @@ impl Literals {
     }
 
     /// Whether a literal may stand at the place.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn may_stand_at(&self, bytes: &[u8], at: usize) -> bool {
         let Some(four) = bytes.get(at..).and_then(<[u8]>::first_chunk) else {
             return true;
@@ -106,6 +106,7 @@ impl Literals {
     }
 
     /// The same, by all bytes of the literals. What has been masked counts as if it had not.
+    #[inline(always)]
     pub(crate) fn stands_at(&self, bytes: &[u8], at: usize) -> bool {
         let (before, rest) = bytes.split_at(at);
         let [a, b, c, ..] = rest else {
@@ -113,16 +114,22 @@ impl Literals {
         };
         let bucket = &self.buckets[hash(*a, *b, *c) % BUCKETS];
         let (first, known) = first_eight(rest);
-        bucket.iter().any(|beginning| {
+        for beginning in bucket {
             // What has not come may be anything.
-            (first ^ beginning.bytes) & beginning.mask & known == 0 && {
-                let Literal { ahead, behind, .. } = &self.literals[beginning.literal];
-                let known = ahead.len().min(rest.len());
-                // Behind a match the end of a placeholder is seen.
-                ahead[..known] == rest[..known]
-                    && (behind.contains(&b']') || before.ends_with(behind))
+            if (first ^ beginning.bytes) & beginning.mask & known == 0
+                && Self::goes_on(&self.literals[beginning.literal], before, rest)
+            {
+                return true;
             }
-        })
+        }
+        false
+    }
+
+    fn goes_on(literal: &Literal, before: &[u8], rest: &[u8]) -> bool {
+        let Literal { ahead, behind, .. } = literal;
+        let known = ahead.len().min(rest.len());
+        // Behind a match the end of a placeholder is seen.
+        ahead[..known] == rest[..known] && (behind.contains(&b']') || before.ends_with(behind))
     }
 
     /// The literals that `bytes` begin with, or that may yet come to stand there: the second of the
@@ -202,22 +209,27 @@ fn hash_four(four: [u8; 4]) -> usize {
     (u32::from_le_bytes(four).wrapping_mul(0x9e37_79b1) >> 16) as usize
 }
 
-/// A set of hashes; it stays in the first-level cache.
-struct Bits(Box<[u64; 1 << 10]>);
+/// Few hashes of three bytes, and more of four: small sets stay in the first-level cache beside all
+/// the others.
+const THREES: usize = 1 << 7;
+const FOURS: usize = 1 << 9;
 
-impl Default for Bits {
+/// A set of hashes, as so many words of bits.
+struct Bits<const WORDS: usize>(Box<[u64; WORDS]>);
+
+impl<const WORDS: usize> Default for Bits<WORDS> {
     fn default() -> Self {
-        Self(Box::new([0; 1 << 10]))
+        Self(Box::new([0; WORDS]))
     }
 }
 
-impl Bits {
+impl<const WORDS: usize> Bits<WORDS> {
     #[inline]
     fn has(&self, hash: usize) -> bool {
-        self.0[hash >> 6 & 0x3ff] & (1 << (hash & 63)) != 0
+        self.0[hash / 64 % WORDS] & (1 << (hash % 64)) != 0
     }
 
     fn set(&mut self, hash: usize) {
-        self.0[hash >> 6 & 0x3ff] |= 1 << (hash & 63);
+        self.0[hash / 64 % WORDS] |= 1 << (hash % 64);
     }
 }

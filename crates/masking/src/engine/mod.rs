@@ -455,21 +455,22 @@ impl Engine {
     ) -> Verdict {
         let mut verdict = Verdict::No;
         let mut context = Context::new(&self.keywords, window, at, seen);
-        self.values.each(known, window, at, |index| {
-            let rule = &self.rules[index];
-            let is_open = matches!(verdict, Verdict::NotYet);
-            if !is_open && on.has(index) && wanted(rule) && context.admits(index, rule) {
-                let found = value::value((index, rule), window, at);
-                verdict = match (verdict, found) {
-                    // Of two equally long ones, the rule that comes first.
-                    (Verdict::Match(known), Verdict::Match(_)) if index < known.rule => {
-                        found.or_longer(verdict)
-                    }
-                    (_, Verdict::No) => return,
-                    _ => verdict.or_longer(found),
-                };
-            }
-        });
+        self.values
+            .each(known, window, at, &mut context, |index, context| {
+                let rule = &self.rules[index];
+                let is_open = matches!(verdict, Verdict::NotYet);
+                if !is_open && on.has(index) && wanted(rule) && context.admits(index, rule) {
+                    let found = value::value((index, rule), window, at);
+                    verdict = match (verdict, found) {
+                        // Of two equally long ones, the rule that comes first.
+                        (Verdict::Match(known), Verdict::Match(_)) if index < known.rule => {
+                            found.or_longer(verdict)
+                        }
+                        (_, Verdict::No) => return,
+                        _ => verdict.or_longer(found),
+                    };
+                }
+            });
         verdict
     }
 

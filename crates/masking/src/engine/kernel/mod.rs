@@ -152,7 +152,7 @@ impl Places {
     }
 
     /// What stands at a place behind the byte `before`, with `known` bytes to the end of what has come.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn look(&self, place: u16, before: u8, known: usize, end: bool) -> Look {
         let (block, bit) = (usize::from(place / 64) % BLOCKS, place % 64);
         let [words, tokens, digits, upper] = [WORD, TOKEN, DIGIT, UPPER].map(|kind| {
@@ -172,7 +172,7 @@ impl Places {
     }
 
     /// How many of the bytes right before a place are on its line, no more than a block.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn on_line(&self, place: u16) -> usize {
         let (block, bit) = (usize::from(place / 64) % BLOCKS, place % 64);
         let ends = &self.kinds[LINE_END];
@@ -190,12 +190,12 @@ impl Places {
     }
 
     /// The lanes of a place.
+    #[inline(always)]
     pub(crate) fn lanes(&self, block: usize, bit: u32) -> Lanes {
         let mut lanes = Lanes::default();
         for lane in Lane::ALL {
-            if self.lanes[lane as usize][block] >> bit & 1 != 0 {
-                lanes = lanes.and(lane);
-            }
+            let is_in = self.lanes[lane as usize][block] >> bit & 1 != 0;
+            lanes = lanes.and_if(lane, is_in);
         }
         lanes
     }
@@ -224,6 +224,12 @@ pub(crate) struct Text<'a> {
 pub(crate) type List = [u16; BLOCKS * BLOCK + BLOCK];
 /// A list to begin with.
 pub(crate) const NO_PLACES: List = [0; BLOCKS * BLOCK + BLOCK];
+
+/// Work that is done faster with the instructions that a kernel needs. What is inlined in it is
+/// compiled for them.
+pub(crate) trait Task {
+    fn run(self);
+}
 
 /// How masks are made on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,6 +274,18 @@ impl Kernel {
 }
 
 impl Kernel {
+    /// Does the work with the instructions for bits that this machine has.
+    #[inline]
+    pub(crate) fn run(self, task: impl Task) {
+        match self {
+            Self::Portable => task.run(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(has) => has.run(task),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(has) => has.run(task),
+        }
+    }
+
     /// Where words may begin in a block, upper or lower case; the fingerprint has their letters with
     /// the bit for lower case. It may take other bytes for a word, and never misses one.
     pub(crate) fn beginnings(self, block: &Block, words: &Fingerprint) -> u64 {
@@ -378,8 +396,8 @@ fn sweep(
         let rest = bytes.get(from + block * BLOCK..).unwrap_or_default();
         if let Some(whole) = rest.first_chunk() {
             note(&mut places.kinds, block + 1, kinds(whole));
-            if block < blocks {
-                literal[block] = literals(whole);
+            if let Some(literal) = literal[..blocks].get_mut(block) {
+                *literal = literals(whole);
             }
             continue;
         }
@@ -389,9 +407,9 @@ fn sweep(
         let unknown = |from: usize| if text.end { 0 } else { behind(from) };
         let of_kinds = kinds(&padded).map(|mask| mask | unknown(known));
         note(&mut places.kinds, block + 1, of_kinds);
-        if block < blocks {
+        if let Some(literal) = literal[..blocks].get_mut(block) {
             let found = literals(&padded) | unknown((known + 1).saturating_sub(FIRST));
-            literal[block] = found & !behind(known);
+            *literal = found & !behind(known);
         }
     }
     let inside = behind_all(bytes.len() - from);
