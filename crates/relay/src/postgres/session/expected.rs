@@ -251,3 +251,163 @@ impl Kind {
         matches!(self, Self::Query | Self::Call | Self::Sync)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A server that answers as the documentation says, and skips as it does.
+    #[derive(Default)]
+    struct Server {
+        skips: bool,
+    }
+
+    impl Server {
+        /// The tags of its answer to a message; `fails` says whether it fails.
+        fn answer(&mut self, kind: Kind, fails: bool) -> Vec<u8> {
+            if kind == Kind::Sync {
+                self.skips = false;
+                return if fails { b"EZ".to_vec() } else { b"Z".to_vec() };
+            }
+            if self.skips {
+                return Vec::new();
+            }
+            self.skips = fails && !kind.ends_series();
+            match (kind, fails) {
+                (Kind::Query, true) => b"TDCTDEZ".to_vec(),
+                (Kind::Query, false) => b"TDDCIHddcCZ".to_vec(),
+                (Kind::Call, true) => b"EZ".to_vec(),
+                (Kind::Call, false) => b"VZ".to_vec(),
+                (Kind::DescribeStatement, true) => b"tE".to_vec(),
+                (Kind::Execute, true) => b"DE".to_vec(),
+                (_, true) => b"E".to_vec(),
+                (Kind::Parse, _) => b"1".to_vec(),
+                (Kind::Bind, _) => b"2".to_vec(),
+                (Kind::Close, _) => b"3".to_vec(),
+                (Kind::DescribeStatement, _) => b"tT".to_vec(),
+                (Kind::DescribePortal, _) => b"n".to_vec(),
+                (Kind::Execute, _) => b"DDs".to_vec(),
+                (Kind::Sync, _) => Vec::new(),
+            }
+        }
+    }
+
+    fn kind() -> impl Strategy<Value = Kind> {
+        prop_oneof![
+            Just(Kind::Query),
+            Just(Kind::Parse),
+            Just(Kind::Bind),
+            Just(Kind::Close),
+            Just(Kind::DescribeStatement),
+            Just(Kind::DescribePortal),
+            Just(Kind::Execute),
+            Just(Kind::Call),
+            Just(Kind::Sync),
+        ]
+    }
+
+    proptest! {
+        /// However the sending and the answering take turns, each message gets its own answer, once.
+        #[test]
+        fn every_message_is_answered_or_skipped_once(
+            sent in proptest::collection::vec((kind(), any::<bool>(), 0usize..4), 0..60),
+        ) {
+            let mut queue = Queue::default();
+            let mut server = Server::default();
+            let mut wire = VecDeque::new();
+            let mut over = Vec::new();
+            let mut skips = Vec::new();
+            let hear = |queue: &mut Queue<usize>, tag: u8, over: &mut Vec<usize>, skips: &mut Vec<usize>| {
+                match queue.heard(tag) {
+                    Ok(Heard::More) => {}
+                    Ok(Heard::Ended(expected)) => over.push(expected.of),
+                    Ok(Heard::Failed(first, rest)) => {
+                        over.push(first.of);
+                        skips.extend(rest.into_iter().map(|expected| expected.of));
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            };
+            let mut answered = Vec::new();
+            for (index, (kind, fails, listen)) in sent.iter().enumerate() {
+                let pushed = queue.push(*kind, index);
+                let answer = match pushed {
+                    // It was not sent.
+                    Err(index) => {
+                        skips.push(index);
+                        Vec::new()
+                    }
+                    Ok(()) => server.answer(*kind, *fails),
+                };
+                if !answer.is_empty() {
+                    answered.push(index);
+                }
+                wire.extend(answer);
+                for _ in 0..*listen {
+                    if let Some(tag) = wire.pop_front() {
+                        hear(&mut queue, tag, &mut over, &mut skips);
+                    }
+                }
+            }
+            for tag in wire {
+                hear(&mut queue, tag, &mut over, &mut skips);
+            }
+            prop_assert_eq!(&over, &answered);
+            prop_assert!(queue.is_empty());
+            let mut all: Vec<_> = over.into_iter().chain(skips).collect();
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..sent.len()).collect::<Vec<_>>());
+        }
+
+        /// Whatever comes, nothing is answered that was not asked.
+        #[test]
+        fn garbage_answers_nothing_more_than_once(
+            sent in proptest::collection::vec(kind(), 0..10),
+            heard in proptest::collection::vec(any::<u8>(), 0..100),
+        ) {
+            let mut queue = Queue::default();
+            let mut left = sent.iter().filter(|kind| queue.push(**kind, ()).is_ok()).count();
+            for tag in heard {
+                match queue.heard(tag) {
+                    Ok(Heard::More) => {}
+                    Ok(Heard::Ended(_)) => left -= 1,
+                    Ok(Heard::Failed(_, rest)) => left -= 1 + rest.len(),
+                    Err(_) => break,
+                }
+            }
+            prop_assert!(queue.len() <= left);
+        }
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_an_error() {
+        let mut queue: Queue<()> = Queue::default();
+        assert_eq!(queue.heard(b'Z'), Err(Error::Unexpected(b'Z')));
+        queue.push(Kind::Parse, ()).unwrap();
+        assert_eq!(queue.heard(b'2'), Err(Error::Unexpected(b'2')));
+        // Copying in both directions is replication.
+        queue.push(Kind::Query, ()).unwrap();
+        assert_eq!(queue.heard(b'W'), Err(Error::Unexpected(b'W')));
+    }
+
+    #[test]
+    fn a_sync_that_the_server_overlooks_is_not_owed() {
+        let mut queue: Queue<u8> = Queue::default();
+        queue.push(Kind::Execute, 0).unwrap();
+        queue.push(Kind::Sync, 1).unwrap();
+        assert_eq!(queue.heard(b'G'), Ok(Heard::More));
+        assert!(queue.copying());
+        queue.copy_ends();
+        queue.push(Kind::Sync, 2).unwrap();
+        let Ok(Heard::Ended(first)) = queue.heard(b'C') else {
+            panic!("it goes on");
+        };
+        assert_eq!(first.of, 0);
+        let Ok(Heard::Ended(last)) = queue.heard(b'Z') else {
+            panic!("it goes on");
+        };
+        assert_eq!((last.of, queue.merged(), queue.len()), (2, 1, 0));
+    }
+}

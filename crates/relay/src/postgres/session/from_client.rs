@@ -132,6 +132,10 @@ where
                     self.server.flush().await?;
                 }
             }
+            if self.lock().queue.len() >= OWED && !std::mem::replace(&mut self.hurried, true) {
+                // It keeps answers to itself until it has many or is asked.
+                self.server.put(&refused::flush());
+            }
             self.server.flush().await?;
             if self.ends() {
                 return Ok(Left::Stopped);

@@ -179,7 +179,7 @@ where
             Backend::ParameterStatus { name, value } => self.lock().set(name, value),
             Backend::Notice(fields) => {
                 let (other, line) = self.results.notice(fields, &self.uses())?;
-                self.beside("NOTICE", line, false).await?;
+                self.beside("NOTICE", line, None).await?;
                 self.client.put(other.as_ref().unwrap_or(&frame));
                 return Ok(());
             }
@@ -189,14 +189,14 @@ where
                 payload,
             } => {
                 let (other, line) = self.results.notification(*process, channel, payload);
-                self.beside("NOTIFICATION", line, false).await?;
+                self.beside("NOTIFICATION", line, None).await?;
                 self.client.put(other.as_ref().unwrap_or(&frame));
                 return Ok(());
             }
             Backend::Error(fields) if is_fatal(fields) => {
                 self.is_fatal = true;
                 let (other, line) = self.results.error(fields, &self.uses())?;
-                self.beside("NOTICE", line, true).await?;
+                self.beside("NOTICE", line, Some(fields)).await?;
                 self.client.put(other.as_ref().unwrap_or(&frame));
                 return Ok(());
             }
@@ -234,12 +234,14 @@ where
         let mut state = self.lock();
         let state = &mut *state;
         let mut becomes = Becomes::Passes;
+        let mut was_denied = false;
         if let Some(first) = state.queue.first() {
             let (kind, of) = (first.kind, &mut first.of);
             match (message, &of.denied) {
                 (Backend::Error(_), Some(denied)) => {
                     becomes = Becomes::Replaced(denied.error()?);
                     of.denied = None;
+                    was_denied = true;
                 }
                 // What was certain to fail did not.
                 (_, Some(_)) => return Err(Error::Unexpected(tag)),
@@ -258,11 +260,10 @@ where
                             becomes = told;
                         }
                         says(&mut self.unsent, &run.open);
-                    } else if let Backend::Error(fields) = message
-                        && !of.is_ours
-                        && let (Some(other), _) = self.results.error(fields, &Uses::default())?
-                    {
-                        becomes = Becomes::Replaced(other);
+                    } else if let Backend::Error(fields) = message {
+                        // The client hears of it even if the gate has asked: what follows does not run.
+                        let (other, _) = self.results.error(fields, &Uses::default())?;
+                        becomes = other.map_or(Becomes::Passes, Becomes::Replaced);
                     }
                 }
             }
@@ -277,10 +278,9 @@ where
             }
             Heard::Ended(expected) => self.ended(state, expected, message),
             Heard::Failed(first, skipped) => {
-                if first.of.is_ours {
-                    becomes = Becomes::Passes;
-                }
-                failed = self.failed(state, first, skipped, message);
+                let told = self.failed(state, first, skipped, message, was_denied);
+                // What was refused has its exchange.
+                failed = told.filter(|_| !was_denied);
             }
         }
         Ok((becomes, failed))
@@ -313,9 +313,10 @@ where
         first: Expected<Of>,
         skipped: Vec<Expected<Of>>,
         message: &Backend<'_>,
+        was_denied: bool,
     ) -> Option<Failed> {
         let kind = first.kind;
-        let was_refused = matches!(message, Backend::Error(_)) && first.of.run.is_none();
+        let runs_later = first.of.run.is_none();
         let failed = match (kind, &first.of.undo) {
             (Kind::Parse, Undo::Statement { made, .. }) => Failed {
                 method: "PARSE",
@@ -337,16 +338,18 @@ where
         let runs = state.undo(all.map(|expected| expected.of).collect());
         // They come in the order in which they are undone.
         let mut runs = runs.into_iter().rev();
-        let mut told = None;
-        if let (Some(mut run), Backend::Error(fields)) = (runs.next(), message) {
-            if was_refused {
+        let mut told = Some(failed);
+        if !was_denied
+            && let Backend::Error(fields) = message
+            && let Some(mut run) = runs.next()
+        {
+            if runs_later {
                 // What it was for: a portal that was not made, a result that was not described.
                 drop(run.failed(fields));
             }
             let open = run.finish(Outcome::UpstreamError);
             says(&mut self.unsent, &open);
-        } else {
-            told = Some(failed);
+            told = None;
         }
         runs.for_each(Running::skip);
         told
@@ -372,16 +375,16 @@ where
         &mut self,
         method: &'static str,
         line: Masked<Bytes>,
-        is_end: bool,
+        error: Option<&Fields<'_>>,
     ) -> Result<(), Broken> {
         {
             let mut state = self.lock();
             let state = &mut *state;
             let run = state.queue.first().and_then(|first| first.of.run.as_mut());
             if let Some(run) = run.or(state.last.as_mut()) {
-                run.said(line);
-                if is_end {
-                    run.open.exchange().conclude(Outcome::UpstreamError);
+                match error {
+                    Some(error) => drop(run.failed(error)?),
+                    None => run.said(line),
                 }
                 says(&mut self.unsent, &run.open);
                 return Ok(());
