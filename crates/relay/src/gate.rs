@@ -263,9 +263,8 @@ impl<A: Authenticate> Gate<A> {
         if let Some(refusal) = tollbook_policy::refusal(&decision) {
             return Err(refusal);
         }
-        let ask = tollbook_budget::Ask::new(&caller.principal, &parts.name)
-            .session(Some(caller.session))
-            .action(&open.asked.action);
+        let ask =
+            tollbook_budget::Ask::new(&caller.principal, &parts.name).session(Some(caller.session));
         let admission = parts.budgets.check(&ask)?;
         open.exchange()
             .afterwards(move |draft| admission.conclude(draft));
