@@ -143,6 +143,10 @@ impl<A: Authenticate> Front<A> {
             Wants::Session(startup) => self.sign_in(client, &startup, from).await,
             Wants::Cancel(key) => {
                 self.cancel(&key, from).await;
+                // Nothing is answered, but inside TLS the end is said: clients take any other for
+                // a failure.
+                let mut client = client;
+                end(&mut client, &[]).await?;
                 Ok(None)
             }
         }

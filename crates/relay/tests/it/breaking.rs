@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tollbook_identity::Reason;
 use tollbook_recording::Release;
 use tollbook_relay::postgres::{End, Rows};
 use tollbook_wire_postgres::Frame;
@@ -182,4 +183,29 @@ async fn a_digest_of_the_rows_stands_for_them() {
     let digest = all[0]["rows_digest"].as_str().unwrap();
     assert!(digest.starts_with("hmac-sha256:"));
     assert_eq!(support::lines(&all[0]).len(), 2);
+}
+
+#[tokio::test]
+async fn a_credential_that_ends_lets_what_runs_end() {
+    let Some(_server) = server() else {
+        return;
+    };
+    let world = World::new();
+    let (ends, ended) = tokio::sync::oneshot::channel::<()>();
+    let (server, parameters) = direct().await;
+    let mut client = world.session_of(server, parameters, 64 << 10, async move {
+        drop(ended.await);
+        Reason::BadSignature.into()
+    });
+    client.send([query("SELECT pg_sleep(0.5), 1")]).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    ends.send(()).unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    client.send([query("SELECT 2")]).await;
+    let got = told(&client.until_ready(1).await);
+    assert_eq!(got[1], "D |1");
+    assert_eq!(told(&[client.next().await.unwrap()]), ["E FATAL 57P01"]);
+    assert!(matches!(client.ended().await, End::Stopped));
+    let all = world.exchanges(1).await;
+    assert_eq!((all.len(), &all[0]["outcome"]), (1, &"complete".into()));
 }

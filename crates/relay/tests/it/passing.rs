@@ -305,3 +305,105 @@ async fn a_name_means_what_it_means_to_the_server() {
     assert_eq!(all[2]["action"]["statement_class"], "read");
     assert_eq!(all[5]["action"]["statement_class"], "write", "{}", all[5]);
 }
+
+#[tokio::test]
+async fn what_a_name_means_is_not_guessed_while_it_is_open() {
+    let Some(_server) = server() else {
+        return;
+    };
+    let world = World::new();
+    let mut client = world.client().await;
+    // The Close is skipped, so `mine` is what it was, whatever a later series says.
+    client
+        .send([parse("mine", "DELETE FROM pg_class WHERE false"), sync()])
+        .await;
+    client.until_ready(1).await;
+    let frames = vec![
+        parse("", "SELEKT"),
+        close(b'S', "mine"),
+        sync(),
+        parse("mine", "SELECT 1"),
+        sync(),
+        bind("", "mine", &[]),
+        execute("", 0),
+        sync(),
+    ];
+    client.send(frames).await;
+    let got = told(&client.until_ready(3).await);
+    assert!(got.contains(&"C DELETE 0".to_owned()), "{got:?}");
+    client.end().await;
+    let all = world.exchanges(3).await;
+    let run = all.iter().find(|of| of["outcome"] == "complete").unwrap();
+    let class = run["action"]["statement_class"].as_str().unwrap();
+    assert!(["write", "unknown"].contains(&class), "{run}");
+}
+
+#[tokio::test]
+async fn a_string_is_not_read_by_a_setting_that_may_be_gone() {
+    let Some(_server) = server() else {
+        return;
+    };
+    let world = World::new();
+    let mut client = world.client().await;
+    let frames = [
+        query("SET standard_conforming_strings = off"),
+        query(r"SELECT '\'; DROP TABLE nothing; --'"),
+        query(r"SELECT 'a\\b'"),
+    ];
+    client.send(frames).await;
+    client.until_ready(3).await;
+    // It is known now, and read so.
+    client.query(r"SELECT '\'; DROP TABLE nothing; --'").await;
+    client.end().await;
+    let all = world.exchanges(4).await;
+    let class = |index: usize| all[index]["action"]["statement_class"].clone();
+    assert_eq!([class(1), class(2), class(3)], ["unknown", "read", "read"]);
+}
+
+#[tokio::test]
+async fn a_long_pipeline_without_an_end_does_not_stop() {
+    let Some(_server) = server() else {
+        return;
+    };
+    let world = World::new();
+    let mut client = world.client().await;
+    let mut frames = Vec::new();
+    for index in 0..1500 {
+        frames.push(parse(&format!("s{index}"), "SELECT 1"));
+    }
+    frames.push(sync());
+    client.send(frames).await;
+    let got = client.until_ready(1).await;
+    assert_eq!(got.len(), 1501);
+}
+
+#[tokio::test]
+async fn what_the_server_says_on_its_own_is_recorded() {
+    let Some(_server) = server() else {
+        return;
+    };
+    let world = World::new();
+    let mut client = world.client().await;
+    client.query("LISTEN news").await;
+    let mut other = Client::without().await;
+    other.query("NOTIFY news, 'hello'").await;
+    assert_eq!(client.next().await.unwrap().tag, b'A');
+    let got = told(
+        &client
+            .query("DO $$ BEGIN RAISE NOTICE 'mind this'; END $$")
+            .await,
+    );
+    assert_eq!(got[0], "N mind this");
+    // A function by its number: abs(integer).
+    let mut call = Vec::new();
+    call.extend(1397u32.to_be_bytes());
+    call.extend([0, 1, 0, 1, 0, 1, 0, 0, 0, 4, 255, 255, 255, 251, 0, 1]);
+    client.send([Frame::new(b'F', call)]).await;
+    assert_eq!(client.until_ready(1).await[0].tag, b'V');
+    client.end().await;
+    let all = world.exchanges(4).await;
+    assert_eq!(lines(&all[1])[0]["notification"]["payload"], "hello");
+    assert_eq!(lines(&all[2])[0]["notice"]["message"], "mind this");
+    assert_eq!(all[3]["action"]["name"], "sql.call");
+    assert_eq!(all[3]["outcome"], "complete");
+}

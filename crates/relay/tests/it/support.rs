@@ -177,6 +177,17 @@ impl World {
         parameters: BTreeMap<String, String>,
         buffer: usize,
     ) -> Client {
+        self.session_of(server, parameters, buffer, std::future::pending())
+    }
+
+    /// A session of a caller whose credential ends.
+    pub(crate) fn session_of(
+        &self,
+        server: TcpStream,
+        parameters: BTreeMap<String, String>,
+        buffer: usize,
+        revoked: impl Future<Output = Rejection> + Send + Sync + 'static,
+    ) -> Client {
         let (ours, theirs) = duplex(buffer);
         let stop = CancellationToken::new();
         let cancelled = Arc::new(Notify::new());
@@ -186,7 +197,7 @@ impl World {
                 principal: Principal::new(PrincipalKind::Ci, "ci", "repo:acme/pay"),
                 session: SessionId::alone(ExchangeId::generate()),
                 masks: self.masks.clone(),
-                revoked: Watch::never(),
+                revoked: Watch::new(revoked),
             },
             database: "test".to_owned(),
             version: Version::V3_0,

@@ -2,23 +2,22 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
-use tollbook_exchange::{Action, ExchangeId, Masked, Outcome, Refusal};
+use tollbook_exchange::{Action, Outcome, Refusal};
 use tollbook_identity::Authenticate;
 use tollbook_wire_postgres::{Backend, Error, Field, Fields, Format, Frame};
 
 use super::{
-    End, answer,
+    End,
     answer::Running,
+    aside::Failed,
     columns::ColumnOf,
     expected::{Expected, Heard, Kind},
     names::Undo,
     state::{Bell, Described, Of, State},
 };
 use crate::{
-    Asked, Caller, Gate, Open,
+    Caller, Gate, Open,
     postgres::{
         Fault, Results, Uses,
         rows::Origins,
@@ -54,13 +53,6 @@ enum Becomes {
     Replaced(Frame),
     /// The client gets nothing.
     Swallowed,
-}
-
-/// What the gate notes of an error that belongs to nothing that runs.
-struct Failed {
-    method: &'static str,
-    action: Action,
-    document: Vec<u8>,
 }
 
 /// Why the answer cannot go on.
@@ -355,67 +347,6 @@ where
         told
     }
 
-    /// Notes an error that belongs to nothing that runs.
-    async fn note_failed(&mut self, failed: Failed, fields: &Fields<'_>) -> Result<(), Broken> {
-        let (_, line) = self.results.error(fields, &Uses::default())?;
-        let sqlstate = fields.field(Field::CODE).unwrap_or_default();
-        let open = self.aside(failed, line).await?;
-        let result = [("sqlstate".to_owned(), json!(sqlstate))];
-        answer::note(
-            &self.caller.masks.answers,
-            &open,
-            result.into_iter().collect(),
-        );
-        open.exchange().conclude(Outcome::UpstreamError);
-        Ok(())
-    }
-
-    /// Notes what the server says on its own: with what runs, or with what ran last, or as an exchange.
-    async fn beside(
-        &mut self,
-        method: &'static str,
-        line: Masked<Bytes>,
-        error: Option<&Fields<'_>>,
-    ) -> Result<(), Broken> {
-        {
-            let mut state = self.lock();
-            let state = &mut *state;
-            let run = state.queue.first().and_then(|first| first.of.run.as_mut());
-            if let Some(run) = run.or(state.last.as_mut()) {
-                match error {
-                    Some(error) => drop(run.failed(error)?),
-                    None => run.said(line),
-                }
-                says(&mut self.unsent, &run.open);
-                return Ok(());
-            }
-        }
-        let failed = Failed {
-            method,
-            action: Action::new("sql.notice"),
-            document: b"{}".to_vec(),
-        };
-        let open = self.aside(failed, line).await?;
-        open.exchange().conclude(Outcome::Complete);
-        Ok(())
-    }
-
-    /// An exchange for something that the server says and that nothing which runs has asked for.
-    async fn aside(&mut self, failed: Failed, line: Masked<Bytes>) -> Result<Arc<Open>, Broken> {
-        let asked = Asked {
-            method: failed.method,
-            target: self.database.to_owned(),
-            action: failed.action,
-            document: failed.document,
-        };
-        let id = ExchangeId::generate();
-        let open = self.gate.open(id, Some(self.caller), asked).await?;
-        let open = Arc::new(open);
-        open.answered(line);
-        says(&mut self.unsent, &open);
-        Ok(open)
-    }
-
     /// What runs, or ran last, has to do with protected columns.
     fn uses(&self) -> Uses {
         let mut state = self.lock();
@@ -425,13 +356,13 @@ where
         run.map(|run| run.uses().clone()).unwrap_or_default()
     }
 
-    fn lock(&self) -> MutexGuard<'a, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'a, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Notes that something of an exchange's answer is to be sent.
-fn says(unsent: &mut Vec<Arc<Open>>, open: &Arc<Open>) {
+pub(super) fn says(unsent: &mut Vec<Arc<Open>>, open: &Arc<Open>) {
     if !unsent.last().is_some_and(|last| Arc::ptr_eq(last, open)) {
         unsent.push(Arc::clone(open));
     }

@@ -7,7 +7,9 @@
 //! | `text` | the text of a statement, and what is known of it |
 //! | `state` | all of that, with the settings: what both directions know |
 //! | `from_client` | the pump to the server: judged, held, made durable, forwarded |
+//! | `taking` | what each message of a client asks for |
 //! | `from_server` | the pump to the client: recorded, masked, let go |
+//! | `aside` | what the server says and nothing that runs has asked for |
 //! | `document` | what is asked, as JSON |
 //! | `answer` | what is recorded of an answer |
 //! | `columns` | the columns of a result |
@@ -18,6 +20,7 @@
 //! does not read stops the reading from the client.
 
 mod answer;
+mod aside;
 mod columns;
 mod document;
 mod expected;
@@ -26,6 +29,7 @@ mod from_server;
 mod names;
 mod refused;
 mod state;
+mod taking;
 mod text;
 
 pub(super) use columns::ColumnOf;

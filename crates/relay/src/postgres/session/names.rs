@@ -326,10 +326,11 @@ impl Portal {
         Some(ColumnOf::formatted(columns, &self.bind))
     }
 
-    /// Whether the server was asked for its columns or for its statement's.
-    pub(super) fn is_described(&self) -> bool {
+    /// Whether the server was asked for its columns, or for its statement's where those are `trusted` to be
+    /// the same.
+    pub(super) fn is_described(&self, trusted: bool) -> bool {
         let asked = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        let statement = self.statement.as_ref();
+        let statement = self.statement.as_ref().filter(|_| trusted);
         asked(&self.described) || statement.is_some_and(|of| asked(&of.described))
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct State {
     is_plain: bool,
     /// The last series in which something may change settings: until it is answered, they are not known.
     changed_in: Option<u64>,
+    /// Whether something ran that may move names from one table to another.
+    moved: bool,
 }
 
 /// What is known of a message that the server answers.
@@ -87,6 +89,7 @@ impl State {
             settings,
             is_plain: true,
             changed_in: None,
+            moved: false,
         };
         for (name, value) in parameters {
             state.set(name, value);
@@ -122,6 +125,17 @@ impl State {
     /// Something is sent that may change settings.
     pub(super) const fn may_change(&mut self) {
         self.changed_in = Some(self.names.series());
+    }
+
+    /// Something is sent that may move names from one table to another: the server makes the plan of a
+    /// statement anew then, and its columns may come from elsewhere.
+    pub(super) const fn may_move(&mut self) {
+        self.moved = true;
+    }
+
+    /// Whether the columns of a statement still come from where its description said.
+    pub(super) const fn trusts_descriptions(&self) -> bool {
+        !self.moved
     }
 
     /// The server is ready: it has said what the settings are.

@@ -101,6 +101,11 @@ impl Text {
         (self.statements.iter()).any(|of| of.changes_meaning || of.class == Class::Unknown)
     }
 
+    /// Whether a name may stand for another table behind it.
+    pub(super) fn may_move_names(&self) -> bool {
+        self.may_change_meaning() || self.statements.class() >= Class::Ddl
+    }
+
     /// Whether it runs nothing, or one statement.
     pub(super) fn is_alone(&self) -> bool {
         self.statements.len() <= 1
