@@ -49,6 +49,7 @@ enum Command {
     Policy(command::policy::Policy),
     #[command(subcommand)]
     Token(command::token::Token),
+    Connect(command::connect::Connect),
     Mask(command::mask::Mask),
     Doctor(command::doctor::Doctor),
     Verify(command::verify::Verify),
@@ -94,6 +95,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Approvals(approvals) => command::block_on(approvals.run()),
         Command::Policy(policy) => command::block_on(policy.run()),
         Command::Token(token) => command::block_on(token.run()),
+        Command::Connect(connect) => command::block_on(connect.run()),
         Command::Mask(mask) => mask.run(),
         Command::Doctor(doctor) => command::block_on(doctor.run()),
         Command::Verify(verify) => verify.run(),

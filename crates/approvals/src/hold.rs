@@ -32,7 +32,7 @@ impl Approvals {
     /// Asks, and waits at most so long for leave to pass. Leave is used up by being given: it is
     /// for this one request.
     ///
-    /// This is the entry for what is no HTTP request of its own, such as a tool call.
+    /// Whoever may have to be judged again by then uses [`clear`](Self::clear).
     ///
     /// # Errors
     ///

@@ -107,6 +107,7 @@ mod ask;
 mod builder;
 #[cfg(feature = "channels")]
 pub mod channel;
+mod clear;
 mod clock;
 mod decide;
 mod digest;
@@ -132,6 +133,7 @@ mod waiting;
 pub use approval::{Approval, Bind, Choice, Mode, State, Use, Vote};
 pub use ask::{Ask, Asked, Passed};
 pub use builder::{ApprovalsBuilder, Limits};
+pub use clear::Patience;
 pub use clock::{Clock, SystemClock};
 pub use decide::{Ballot, Via};
 pub use digest::{Digests, Key, Payload, Semantic};

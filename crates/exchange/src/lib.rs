@@ -48,6 +48,7 @@ mod masked;
 mod outcome;
 mod principal;
 mod refusal;
+mod session;
 mod time;
 
 pub use action::{Action, Fact};

@@ -47,6 +47,7 @@ mod plan;
 mod policies;
 mod retention;
 mod run;
+mod sessions;
 mod sinks;
 mod stack;
 mod tls;
@@ -58,6 +59,14 @@ pub use edge::EdgeError;
 pub use masks::ConnectionMasks;
 pub use plan::{Plan, Summary};
 pub use policies::PolicySource;
+
+/// What a caller's own machine needs to reach a connection of a database with native clients.
+pub mod tunnel {
+    pub use tollbook_relay::postgres::{
+        NoPassword, PasswordFuture, ProvidePassword, Server, Tunnel, TunnelError, Upstream,
+        UpstreamTls, is_local,
+    };
+}
 
 /// What commands about policies need of the policy engine.
 pub mod policy {

@@ -10,6 +10,7 @@ use tollbook_masking::{
     layer::{ChooseWire, Wire},
     vault::{Session, Vault, VaultLimits},
 };
+use tollbook_relay::ChooseMasks;
 
 /// What is masked on one connection: in the record always, on the wire where it is asked for. Who
 /// the caller is may make a difference.
@@ -142,6 +143,22 @@ impl ConnectionMasks {
 impl ChooseMasker for ConnectionMasks {
     fn choose(&self, principal: Option<&Principal>) -> RecordMaskers {
         self.masks(principal).record.clone()
+    }
+}
+
+/// Statements are not rewritten, so the wire is what comes back.
+impl ChooseMasks for ConnectionMasks {
+    fn choose(&self, principal: Option<&Principal>) -> tollbook_relay::Masks {
+        let Masks {
+            record,
+            wire_answers,
+            ..
+        } = self.masks(principal);
+        tollbook_relay::Masks {
+            requests: record.requests.clone(),
+            answers: record.answers.clone(),
+            wire: wire_answers.clone(),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A plan that runs.
 
 use std::{
+    collections::BTreeMap,
     io,
     net::SocketAddr,
     path::Path,
@@ -15,7 +16,7 @@ use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
-use tollbook_approvals::{ApprovalLayer, Approvals, Key, Limits, Notify};
+use tollbook_approvals::{ApprovalLayer, Approvals, Key, Limits, Mode, Notify};
 use tollbook_budget::Budgets;
 use tollbook_exchange::{Code, Refusal};
 use tollbook_identity::{GateAuthenticator, TokenExchange};
@@ -23,16 +24,18 @@ use tollbook_inspect::JudgeToolCall;
 use tollbook_ledger::WitnessKey;
 use tollbook_masking::MaskKey;
 use tollbook_policy::Decide;
-use tollbook_recording::{ErrorKind, Health, Recorder};
+use tollbook_proxy::Forward;
+use tollbook_recording::{Book, ErrorKind, Health, Recorder};
+use tollbook_relay::{Gate, Parts, Wait, postgres::Front};
 use tollbook_sinks::{Sinks, SystemClock};
 use tollbook_state::State;
 use tollbook_witness::{Witness, witness_key};
 
 use crate::{
-    admin::{self, Admin},
+    admin::{self, Admin, BookTerms},
     approvals::BookWitness,
     claude,
-    config::{ApprovalsConfig, ConnectionConfig, ToolCalls, WITNESS, WitnessService},
+    config::{ApprovalsConfig, ClaudeConfig, ConnectionConfig, ToolCalls, WITNESS, WitnessService},
     control::{self, Control, Listening},
     edge::{Edge, EdgeError},
     events::{Event, Events},
@@ -41,9 +44,10 @@ use crate::{
     monitor::{self, Alarm},
     mounts::{Mount, Mounts, OAUTH},
     oauth,
-    plan::{Channels, Plan},
+    plan::{Channels, Plan, PlannedConnection, Reached},
     policies::LivePolicies,
     retention,
+    sessions::{self, PostgresPlan, Sessions},
     sinks::SinkWitness,
     stack::{self, ClaudeConnection},
     tools::ToolGate,
@@ -89,8 +93,11 @@ pub struct Gateway {
     admin: SocketAddr,
     witness: Option<SocketAddr>,
     stop: CancellationToken,
-    /// The data plane. Shutdown waits for it, and for nothing else.
+    /// Where connections of databases are reached, by name.
+    databases: BTreeMap<String, SocketAddr>,
+    /// The data plane. Shutdown waits for it and for the sessions of databases, and for nothing else.
     edge: AbortOnDropHandle<()>,
+    sessions: Vec<AbortOnDropHandle<()>>,
     /// What else runs, owned here so that it ends with the gateway.
     tasks: JoinSet<()>,
     policies: LivePolicies,
@@ -169,6 +176,15 @@ impl Gateway {
             None => None,
         };
 
+        let mut listeners = Vec::new();
+        for connection in &plan.connections {
+            if let Reached::Postgres(PostgresPlan { config, .. }) = &connection.reached
+                && let Some(address) = config.listen
+            {
+                listeners.push(Sessions::bind(address).await?);
+            }
+        }
+
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let authenticator = plan.authenticator.clone();
@@ -214,11 +230,16 @@ impl Gateway {
         ));
         let retention = Arc::new(plan_config.retention());
         let unfollowed = (!plan_config.search.index).then(|| (config.data.clone(), prices.clone()));
+        let book_terms = BookTerms {
+            retention: Arc::clone(&retention),
+            unfollowed: unfollowed.clone(),
+        };
         let keeping = retention::keep(recorder.clone(), Arc::clone(&retention), unfollowed);
         tasks.spawn(keeping);
         if plan_config.search.index {
             let (folder, keys) = (config.data.clone(), plan_config.keys.clone());
-            tasks.spawn(index::follow(folder, keys, prices.clone()));
+            let retention = Arc::clone(&retention);
+            tasks.spawn(index::follow(folder, keys, prices.clone(), retention));
         }
         match Listening::at(&config.data) {
             Ok(socket) => {
@@ -315,10 +336,13 @@ impl Gateway {
             slack: channels.slack.clone(),
             connections: connections
                 .iter()
-                .map(|(config, ..)| (config.name.clone(), config.durability.clone()))
+                .map(|PlannedConnection { config, .. }| {
+                    (config.name.clone(), config.durability.clone())
+                })
                 .collect(),
             replies: replies.clone(),
             config: Arc::new(plan_config.admin.clone()),
+            book: book_terms,
         });
         let mask_key = match mask_key {
             Some(key) => key,
@@ -326,13 +350,36 @@ impl Gateway {
         };
         let digest_key = MaskKey::new(*state.key(DIGEST_KEY).map_err(StartError::State)?);
         let masks_of = |masks: ConnectionMasks| masks.keyed(&mask_key).digesting(&digest_key);
-        let connections: Vec<_> = connections
-            .into_iter()
-            .map(|(config, masks, forward)| (config, masks_of(masks), forward))
-            .collect();
-        let vaults = connections.iter().map(|(_, masks, _)| masks.clone());
-        tasks.spawn(forget(vaults.collect()));
-        let mounts = shared.mounts(connections, &masker, &detectors);
+        let (mut mounted, mut vaults, mut databases) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let mut listeners = listeners.into_iter();
+        let mut sessions = Vec::new();
+        for connection in connections {
+            let PlannedConnection {
+                config,
+                masks,
+                reached,
+            } = connection;
+            let masks = masks_of(masks);
+            vaults.push(masks.clone());
+            match reached {
+                Reached::Claude(own, forward) => mounted.push((config, own, masks, forward)),
+                Reached::Postgres(plan) => {
+                    if let Some(listener) = listeners.next() {
+                        let address = listener.address()?;
+                        tracing::info!(connection = config.name, %address, "a database's connection serves");
+                        databases.insert(config.name.clone(), address);
+                        sessions.push((listener, shared.front(&config, &plan, masks)));
+                    }
+                }
+            }
+        }
+        tasks.spawn(forget(vaults));
+        let mounts = shared.mounts(mounted, &masker, &detectors);
+        let sessions = sessions.into_iter().map(|(listener, front)| {
+            let served = listener.serve(front, stop.clone(), config.drain);
+            AbortOnDropHandle::new(tokio::spawn(served))
+        });
+        let sessions = sessions.collect();
         let edge =
             AbortOnDropHandle::new(tokio::spawn(edge.serve(mounts, stop.clone(), config.drain)));
         // Never told to stop: it answers until the last exchange is closed, and is cut then.
@@ -343,7 +390,9 @@ impl Gateway {
             admin,
             witness: witness_address,
             stop,
+            databases,
             edge,
+            sessions,
             tasks,
             policies: shared.policies,
             approvals,
@@ -364,6 +413,11 @@ impl Gateway {
     /// The address of the admin listener.
     pub const fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Where connections of databases are reached, by name.
+    pub const fn databases(&self) -> &BTreeMap<String, SocketAddr> {
+        &self.databases
     }
 
     /// The address where it is a witness of others' logs.
@@ -390,6 +444,9 @@ impl Gateway {
         tracing::info!("gateway drains");
         self.stop.cancel();
         drop((&mut self.edge).await);
+        for sessions in &mut self.sessions {
+            drop(sessions.await);
+        }
         self.tasks.shutdown().await;
         // What they have not sent by then is in the book, and goes out after the next start.
         self.sinks.close(FAREWELL).await;
@@ -440,7 +497,7 @@ impl Witnesses {
 impl Shared {
     fn mounts(
         &self,
-        connections: Vec<(ConnectionConfig, ConnectionMasks, tollbook_proxy::Forward)>,
+        connections: Vec<(ConnectionConfig, ClaudeConfig, ConnectionMasks, Forward)>,
         masker: &tollbook_masking::Masker,
         detectors: &tollbook_detection::Detectors,
     ) -> Mounts<Incoming> {
@@ -462,47 +519,53 @@ impl Shared {
                 connection,
             )
         };
-        let mounted = connections.into_iter().map(|(config, masks, forward)| {
-            let connection = ClaudeConnection {
-                name: config.name.clone(),
-                authenticate: self.gate.clone(),
-                decide: self.policies.handle().clone(),
-                masks,
-                max_body: config.max_body,
-                detectors: detectors.clone(),
-                tools: self.tools(&config),
-                budgets: self.budgets.clone(),
-                approvals: self.approvals(&config),
-                recorder: self.recorder.clone(),
-                durability: config.durability.clone(),
-                forward,
-            };
-            let mount = Mount {
-                stack: connection.stack(),
-                tokens: tokens(&config.name),
-            };
-            (config.name, mount)
-        });
+        let mounted = connections
+            .into_iter()
+            .map(|(config, own, masks, forward)| {
+                let connection = ClaudeConnection {
+                    name: config.name.clone(),
+                    authenticate: self.gate.clone(),
+                    decide: self.policies.handle().clone(),
+                    masks,
+                    max_body: own.max_body,
+                    detectors: detectors.clone(),
+                    tools: self.tools(&config, &own),
+                    budgets: self.budgets.clone(),
+                    approvals: self.approvals(&config, &own),
+                    recorder: self.recorder.clone(),
+                    durability: config.durability.clone(),
+                    forward,
+                };
+                let mount = Mount {
+                    stack: connection.stack(),
+                    tokens: tokens(&config.name),
+                };
+                (config.name, mount)
+            });
         Mounts::new(mounted, tokens(OAUTH), nowhere, ambiguous)
     }
 
     /// Who judges the tool calls of this connection's answers.
-    fn tools(&self, config: &ConnectionConfig) -> Option<Arc<dyn JudgeToolCall>> {
-        (config.tools != ToolCalls::Pass).then(|| {
+    fn tools(
+        &self,
+        config: &ConnectionConfig,
+        own: &ClaudeConfig,
+    ) -> Option<Arc<dyn JudgeToolCall>> {
+        (own.tools != ToolCalls::Pass).then(|| {
             Arc::new(ToolGate {
                 policies: self.policies.handle().clone(),
                 approvals: self.approvals.clone(),
                 connection: config.name.clone(),
                 upstream: config.upstream.clone(),
-                always: config.tools == ToolCalls::Judge,
-                hold: config.approvals.hold.unwrap_or(HOLD),
+                always: own.tools == ToolCalls::Judge,
+                hold: own.approvals.hold.unwrap_or(HOLD),
             }) as Arc<dyn JudgeToolCall>
         })
     }
 
     /// Who holds what people have to approve on this connection.
-    fn approvals(&self, config: &ConnectionConfig) -> ApprovalLayer {
-        let protocol = config.protocol;
+    fn approvals(&self, config: &ConnectionConfig, own: &ClaudeConfig) -> ApprovalLayer {
+        let protocol = config.protocol.name();
         let policies = self.policies.handle().clone();
         let connection = config.name.clone();
         let judge = move |principal: &_, action: &_, findings: &[_]| {
@@ -510,24 +573,58 @@ impl Shared {
         };
         let mut layer = ApprovalLayer::new(self.approvals.clone(), &*config.name, protocol, judge)
             .upstream(&*config.upstream)
-            .max_body(config.max_body)
+            .max_body(own.max_body)
             .meaning(claude::meaning)
             .streams(claude::ping(), claude::late_error)
             .bound_headers(BOUND.map(http::HeaderName::from_static))
-            .cancel_when_gone(config.approvals.cancel_when_gone);
-        if config.approvals.fail_fast {
+            .cancel_when_gone(own.approvals.cancel_when_gone);
+        if own.approvals.fail_fast {
             layer = layer.fail_fast();
         }
-        if let Some(time) = config.approvals.quiet {
+        if let Some(time) = own.approvals.quiet {
             layer = layer.quiet(time);
         }
-        if let Some(time) = config.approvals.hold {
+        if let Some(time) = own.approvals.hold {
             layer = layer.hold(time);
         }
-        if let Some(time) = config.approvals.ping {
+        if let Some(time) = own.approvals.ping {
             layer = layer.ping_every(time);
         }
         layer
+    }
+
+    /// What stands before the sessions of a database's connection.
+    fn front(
+        &self,
+        config: &ConnectionConfig,
+        plan: &PostgresPlan,
+        masks: ConnectionMasks,
+    ) -> Front<GateAuthenticator> {
+        let approvals = &plan.config.approvals;
+        let on_failure = Arc::clone(&config.durability.on_failure);
+        let gate = Gate::new(Parts {
+            name: config.name.clone(),
+            protocol: config.protocol.name(),
+            upstream: config.upstream.clone(),
+            authenticate: self.gate.clone(),
+            decide: Arc::new(self.policies.handle().clone()),
+            masks: Arc::new(masks),
+            budgets: self.budgets.clone(),
+            approvals: self.approvals.clone(),
+            wait: Wait {
+                mode: match approvals.fail_fast {
+                    true => Mode::FailFast,
+                    false => Mode::Hold,
+                },
+                hold: approvals.hold.unwrap_or(sessions::HOLD),
+                notice: approvals.notice.unwrap_or(sessions::NOTICE),
+                cancel_when_gone: approvals.cancel_when_gone,
+            },
+            book: Book::new(self.recorder.clone(), on_failure),
+            release: config.durability.release.clone(),
+        });
+        let (door, upstream) = (plan.door.clone(), plan.upstream.clone());
+        Front::new(gate, door, upstream, plan.options())
     }
 }
 

@@ -97,6 +97,13 @@ impl Tls {
     pub(crate) const fn acceptor(&self) -> &TlsAcceptor {
         &self.0
     }
+
+    /// The same for another protocol than HTTP.
+    pub(crate) fn speaking(&self, protocol: &[u8]) -> TlsAcceptor {
+        let mut config = ServerConfig::clone(self.0.config());
+        config.alpn_protocols = vec![protocol.to_vec()];
+        TlsAcceptor::from(Arc::new(config))
+    }
 }
 
 impl fmt::Debug for Tls {

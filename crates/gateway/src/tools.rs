@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use tollbook_approvals::{Approvals, Ask, Bind, Payload};
-use tollbook_exchange::{Code, Decision, Refusal, Verdict};
+use tokio::time::Instant;
+use tollbook_approvals::{Approvals, Ask, Bind, Patience, Payload};
+use tollbook_exchange::{Decision, Verdict};
 use tollbook_inspect::{JudgeToolCall, Judged, Judging, ToolCall};
 use tollbook_policy::{Decide, Policies, refusal};
 
@@ -82,28 +83,15 @@ impl ToolGate {
         .showing(call.view.clone())
         .in_exchange(call.exchange.as_ref().map(tollbook_exchange::Exchange::id))
         .bound(Bind::Exact);
-        let passed = match self.approvals.hold(ask, self.patience(call)).await {
-            Ok(passed) => passed,
-            Err(refusal) => return Judged::refuse(refusal),
+        let patience = Patience {
+            until: Some(Instant::now() + self.patience(call)),
+            ..Patience::default()
         };
-        // The policies may have changed while people thought; what denies now wins.
-        let now = self.decide(call);
-        let covered = match now.verdict {
-            Verdict::Allow => true,
-            Verdict::Approve => now.errors.is_empty() && passed.covers(&now.requires),
-            _ => false,
-        };
-        if covered {
-            return Judged::allow().with("approval", passed.by);
+        let judge = || self.decide(call);
+        match self.approvals.clear(ask, patience, judge).await {
+            Ok(decision) => Judged::allow().with("approval", decision.approval),
+            Err(refusal) => Judged::refuse(refusal),
         }
-        let changed = refusal(&now).unwrap_or_else(|| {
-            Refusal::new(
-                Code::PolicyDenied,
-                "tollbook_policy_denied: the policies changed and ask for another approval",
-            )
-            .because("requirements_changed")
-        });
-        Judged::refuse(changed).with("approval", passed.by)
     }
 
     /// A stream is kept alive for as long as people may take; anything else is held as a request

@@ -21,7 +21,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 pub use self::body::RevocableBody;
-use self::refusal::{refusal, unauthorized};
+use self::refusal::unauthorized;
 use crate::{
     Admitted, Authenticate, Credentials, PeerCertificate, Rejection, Watch, credentials::X_API_KEY,
 };
@@ -158,7 +158,7 @@ async fn unless<T>(revoked: &mut Watch, work: impl Future<Output = T>) -> Result
 
 /// The refusal, noted in the exchange.
 fn refused(exchange: Option<&Exchange>, rejection: &Rejection) -> Refusal {
-    let refusal = refusal(rejection);
+    let refusal = rejection.refusal();
     if let Some(exchange) = exchange {
         note(exchange, &refusal);
     }

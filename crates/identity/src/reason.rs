@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tollbook_exchange::{Code, Refusal};
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
         /// Why a credential was refused. The text form is stable: it is in records and in alerts.
@@ -164,6 +166,24 @@ impl Rejection {
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         self.reason
+    }
+
+    /// What the caller is told. The reason goes with it, for the record alone.
+    pub fn refusal(&self) -> Refusal {
+        // The one fault that a caller may be told: it can see for itself what it sent, and nothing
+        // was checked yet.
+        if self.reason == Reason::AmbiguousCredential.as_str() {
+            Refusal::new(
+                Code::MalformedRequest,
+                "The request carries two different credentials; send one.",
+            )
+        } else {
+            Refusal::new(
+                Code::AuthenticationFailed,
+                "The request carries no acceptable credential.",
+            )
+        }
+        .because(self.reason)
     }
 }
 

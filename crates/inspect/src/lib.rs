@@ -65,7 +65,6 @@ mod maskers;
 mod protocol;
 mod reading;
 mod request;
-mod session;
 mod tee;
 mod tools;
 

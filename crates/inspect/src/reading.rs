@@ -7,14 +7,14 @@ use http::{HeaderValue, header, request::Parts};
 use http_body::Body;
 use tollbook_detection::{Detected, Detectors};
 use tollbook_exchange::{
-    Action, Code, Coverage, Exchange, Finding, Findings, Gap, Masked, Principal, Refusal,
+    Action, Code, Coverage, Exchange, Finding, Findings, Gap, Masked, Principal, Refusal, SessionId,
 };
 use tollbook_masking::{Masker, view::BodyMasker};
 
 use crate::{
     Accepts, ChooseMasker, JudgeToolCall, Malformed, Protocol, RecordMaskers,
     detect::{self, Look},
-    request, session,
+    request,
     tools::Asker,
 };
 
@@ -67,7 +67,7 @@ impl<P: Protocol> Shared<P> {
             answers,
         } = self.maskers.choose(head.extensions.get::<Principal>());
         if let (Some(exchange), Some(principal)) = (&exchange, head.extensions.get::<Principal>()) {
-            let session = session::session(principal, self.protocol.session_label(head));
+            let session = SessionId::of(principal, self.protocol.session_label(head));
             exchange.draft(|draft| draft.session = session);
         }
         let Some(operation) = self.protocol.operation(head) else {

@@ -146,6 +146,7 @@
 //! | `positive`, `negative` | test vectors, at least one of each; a list of pieces is joined |
 
 mod batch;
+mod conceal;
 mod engine;
 mod find;
 mod json;

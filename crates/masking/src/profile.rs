@@ -89,6 +89,11 @@ impl Profile {
         }
     }
 
+    /// The key of hashes and surrogates.
+    pub(crate) const fn key(&self) -> Option<&MaskKey> {
+        self.key.as_ref()
+    }
+
     /// What is done with what a rule finds.
     pub(crate) fn operator(&self, rule: usize) -> Operator {
         self.operators

@@ -73,7 +73,9 @@
 //! cases that a set has to decide as they say, at load and in CI. [`PolicySet::explain`] tells
 //! what led to a decision; [`replay`] finds recorded exchanges that a candidate set would decide
 //! in another way. [`Policies`] lets one set take the place of another while questions go on. The
-//! folder `cookbook` of this crate has small examples, each with its tests.
+//! folder `cookbook` of this crate has small examples, each with its tests. Those for SQL (`sql-*.cedar`:
+//! read-only, no change of all rows, approval of what changes tables or rights or cannot be read, no
+//! searching by protected columns) only forbid: copied into the folder that `[policy] path` names, they are on.
 //!
 //! # Where the layer stands
 //!

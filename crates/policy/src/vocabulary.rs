@@ -204,6 +204,7 @@ mod tests {
         assert_eq!(within("tools"), ["tool.call"]);
         assert_eq!(within("models.list"), ["models.list"]);
         assert_eq!(within("claude").len(), 16);
+        assert_eq!(within("sql").len(), 4);
         assert!(vocabulary.action("messages").is_none());
         assert!(vocabulary.action_names().any(|name| name == "messages"));
     }

@@ -107,6 +107,12 @@ impl Credential {
         })
     }
 
+    /// The secret itself, without what stands before it in the header: for upstreams that do not speak
+    /// HTTP. Keep it out of everything that is written or shown.
+    pub fn expose(&self) -> &[u8] {
+        &self.secret
+    }
+
     pub(crate) const fn header(&self) -> &HeaderName {
         &self.header
     }

@@ -75,6 +75,7 @@ mod anchor;
 mod attested;
 mod blob;
 mod body;
+mod book;
 mod config;
 mod database;
 mod envelope;
@@ -103,8 +104,11 @@ mod spool;
 mod writer;
 
 pub use attested::{Attestations, Cosigned, Stamped};
+pub use book::{Book, Page};
 pub use config::Config;
-pub use erasure::{Erased, Erasure, Expired, ExpiredClass, Hold, Retention, Term, Terms, Whom};
+pub use erasure::{
+    Erased, Erasure, Expired, ExpiredClass, Hold, RefusedErasure, Retention, Term, Terms, Whom,
+};
 pub use error::{Error, ErrorKind};
 pub use evidence::{Evidence, EvidenceOptions};
 pub use failure::{Allow, OnFailure, Reads, Spool};

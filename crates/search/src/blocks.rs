@@ -4,7 +4,7 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::query::Place;
+use crate::{Sql, query::Place};
 
 /// One block of a conversation.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,6 +107,18 @@ impl Said {
 /// What an exchange says, in order: the setting and history, what is asked, and the answer.
 pub(crate) fn blocks(record: &Value) -> Vec<Block> {
     let mut all = Vec::new();
+    if let Some(sql) = Sql::of(record) {
+        let parameters = sql.parameters.iter().flatten();
+        let asked: Vec<&str> = std::iter::once(&sql.statement)
+            .chain(parameters)
+            .map(String::as_str)
+            .collect();
+        loose(Said::Prompt(asked.join("\n").trim().to_owned()), &mut all);
+        loose(Said::Answer(sql.words()), &mut all);
+        let told = record["refusal"]["message"].as_str().unwrap_or_default();
+        loose(Said::Error(told.to_owned()), &mut all);
+        return all;
+    }
     let body = &record["request"]["body"];
     let asked: Option<Value> = body
         .as_str()

@@ -8,7 +8,7 @@ use tollbook_exchange::ExchangeId;
 use tollbook_recording::Reader;
 
 use crate::{
-    Error, Index,
+    Error, Index, Sql,
     blocks::{Block, Said, blocks},
     facts::{Spent, masked_in},
 };
@@ -61,7 +61,7 @@ pub struct Turn {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Part {
-    /// `system`, `prompt`, `answer`, `thinking`, `call`, `result` or `other`.
+    /// `system`, `prompt`, `answer`, `thinking`, `call`, `result` or `other`; of SQL `statement` and `rows`.
     pub kind: &'static str,
     /// The masked text; the input of a call as JSON.
     pub text: String,
@@ -114,14 +114,26 @@ impl<'a> Conversation<'a> {
             return Ok(None);
         };
         let blocks = blocks(&record);
-        let thread = self.thread(&blocks);
+        let sql = Sql::of(&record);
+        // Statements are no conversation of their own.
+        let thread = match sql {
+            Some(_) => None,
+            None => self.thread(&blocks),
+        };
         let (mut said, mut repeated) = (Vec::new(), 0);
         for block in blocks {
             let is_new = self.seen.insert(block.mark());
             if !is_new && !block.brought {
                 repeated += 1;
             } else {
-                said.extend(self.part(block.said, &record));
+                let mut part = self.part(block.said, &record);
+                if let (Some(part), Some(sql)) = (&mut part, &sql) {
+                    match part.kind {
+                        "prompt" => part.kind = "statement",
+                        _ => (part.kind, part.text) = ("rows", sql.tables(ROWS)),
+                    }
+                }
+                said.extend(part);
             }
         }
         let mut masked: BTreeMap<String, u64> = BTreeMap::new();
@@ -235,6 +247,9 @@ impl Iterator for Conversation<'_> {
         }
     }
 }
+
+/// The most rows of a result of SQL that are told.
+const ROWS: usize = 20;
 
 pub(crate) fn dollars(micros: u64) -> f64 {
     micros as f64 / 1e6

@@ -8,8 +8,10 @@ use tollbook_exchange::Timestamp;
 use tollbook_recording::Summary;
 
 use crate::{
+    Sql,
     blocks::{Block, Said, blocks, spoken},
     query::{NumberField, Place},
+    sql,
 };
 
 /// The facts of one exchange, out of its JSON form.
@@ -37,6 +39,7 @@ impl Facts {
         facts.who(record);
         facts.what(record);
         facts.became(record);
+        facts.sql(record);
         facts.calls(record, &blocks);
         facts.took(record, prices);
         facts.blocks = blocks;
@@ -147,6 +150,25 @@ impl Facts {
         self.count(NumberField::Risk, &record["action"]["risk"]);
     }
 
+    fn sql(&mut self, record: &Value) {
+        let Some(sql) = Sql::of(record) else { return };
+        let action = &record["action"];
+        for (field, fact) in [
+            ("table", "tables_read"),
+            ("table", "tables_written"),
+            ("function", "functions"),
+            ("statement_class", "statement_classes"),
+            ("statement_kind", "statement_kinds"),
+        ] {
+            self.all(field, &action[fact]);
+        }
+        self.word("sqlstate", record.get("sqlstate"));
+        self.word("database", action.get("database"));
+        for statement in sql::fingerprints(&sql.statement) {
+            self.push("statement", &statement);
+        }
+    }
+
     fn became(&mut self, record: &Value) {
         match record["outcome"].as_str() {
             Some(_) => self.word("outcome", record.get("outcome")),
@@ -173,10 +195,15 @@ impl Facts {
         let mut calls = 0;
         for block in blocks.iter().filter(|block| block.brought) {
             match &block.said {
-                Said::Call { id, tool, .. } => {
+                Said::Call {
+                    id, tool, input, ..
+                } => {
                     calls += 1;
                     self.push("tool", tool);
                     self.push("tool.id", id);
+                    for statement in sql::in_input(input) {
+                        self.push("tool.statement", &statement);
+                    }
                 }
                 Said::Result { id, .. } => self.push("tool.id", id),
                 _ => {}

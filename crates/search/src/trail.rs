@@ -2,14 +2,20 @@
 //!
 //! A tool call in a recorded answer has an id, and the request that brings its result names that id.
 //! Where both belong to one session of one caller, the first made the second happen.
+//!
+//! A SQL statement names no call. It was made by the call of the same caller whose input holds it, apart
+//! from values, and that came last before it: in the same session if there is one, and otherwise within
+//! a quarter of an hour.
 
 use serde::Serialize;
 use serde_json::Value;
+use tollbook_exchange::Timestamp;
 use tollbook_recording::{Reader, Summary};
 
 use crate::{
-    Clock, Error, Index, Query,
+    Clock, Error, ErrorKind, Index, Query, Sql,
     blocks::{Said, blocks},
+    sql,
 };
 
 /// Why an exchange happened, and what it made happen.
@@ -94,6 +100,38 @@ impl Index {
                 }
             }
         }
+        for (call, tool, input) in &asked.calls {
+            for statement in sql::in_input(input) {
+                for later in self.near(
+                    book,
+                    &asked,
+                    "statement",
+                    &statement,
+                    Side::After,
+                    &mut left,
+                )? {
+                    // Another call may have come between.
+                    let own = self.cause_of_statement(book, &later, &mut left)?;
+                    let own = own.is_some_and(|(cause, _)| {
+                        (cause.exchange.summary.id, &cause.call) == (asked.step.summary.id, call)
+                    });
+                    let known = |cause: &Cause| cause.exchange.summary.id == later.step.summary.id;
+                    if !own || causes.iter().any(known) {
+                        continue;
+                    }
+                    if causes.len() >= forth {
+                        cut = true;
+                        break;
+                    }
+                    causes.push(Cause {
+                        exchange: later.step,
+                        tool: tool.clone(),
+                        call: call.clone(),
+                        input: input.clone(),
+                    });
+                }
+            }
+        }
         cut |= left == 0;
         causes.sort_by_key(|cause| cause.exchange.summary.index);
         left = back.saturating_mul(READ);
@@ -140,7 +178,98 @@ impl Index {
                 }
             }
         }
-        Ok(None)
+        self.cause_of_statement(book, of, left)
+    }
+
+    /// The exchange whose answer called a tool with these statements in its input, the last before them.
+    fn cause_of_statement(
+        &self,
+        book: &Reader,
+        of: &Told,
+        left: &mut usize,
+    ) -> Result<Option<(Cause, Told)>, Error> {
+        let mut nearest: Option<(Cause, Told)> = None;
+        let in_session = |told: &Told| told.step.summary.session == of.step.summary.session;
+        for statement in &of.statements {
+            for earlier in self.near(book, of, "tool.statement", statement, Side::Before, left)? {
+                let holds = |input: &Value| sql::in_input(input).contains(statement);
+                // Of two calls of one answer, the first.
+                let Some((call, tool, input)) =
+                    earlier.calls.iter().find(|(.., input)| holds(input))
+                else {
+                    continue;
+                };
+                let rank = |told: &Told| (in_session(told), told.step.summary.index);
+                if nearest
+                    .as_ref()
+                    .is_some_and(|(_, known)| rank(known) >= rank(&earlier))
+                {
+                    continue;
+                }
+                let cause = Cause {
+                    exchange: earlier.step.clone(),
+                    tool: tool.clone(),
+                    call: call.clone(),
+                    input: input.clone(),
+                };
+                nearest = Some((cause, earlier));
+            }
+        }
+        Ok(nearest)
+    }
+
+    /// The exchanges of the same caller with this statement, on one side of it: in the same session, or
+    /// not long before or after.
+    fn near(
+        &self,
+        book: &Reader,
+        of: &Told,
+        field: &str,
+        statement: &str,
+        side: Side,
+        left: &mut usize,
+    ) -> Result<Vec<Told>, Error> {
+        let summary = &of.step.summary;
+        let at = summary.started.as_micros();
+        let (from, before) = match side {
+            Side::Before => (at.saturating_sub(NEAR), at.saturating_add(1)),
+            Side::After => (at, at.saturating_add(NEAR)),
+        };
+        let [from, before] = [from, before].map(Timestamp::from_micros);
+        let near = format!("{field}:{statement} since:\"{from}\" until:\"{before}\"");
+        let near: Query = near.parse().map_err(|_| ErrorKind::Index)?;
+        let own = Query::all()
+            .with("session", &summary.session.to_string())
+            .with(field, statement);
+        let mut indexes = Vec::new();
+        for query in [own, near] {
+            indexes.extend(self.indexes(&query, &Clock::utc(), TIES, None)?);
+        }
+        indexes.sort_unstable();
+        indexes.dedup();
+        let mut all = Vec::new();
+        // The nearest first, so that what is left to be read goes to them.
+        let mut others = book.summaries(&indexes)?;
+        others.sort_unstable_by_key(|other| other.index.abs_diff(summary.index));
+        for other in others {
+            let same_caller =
+                (&other.issuer, &other.subject) == (&summary.issuer, &summary.subject);
+            let on_side = match side {
+                Side::Before => other.index < summary.index,
+                Side::After => other.index > summary.index,
+            };
+            if !same_caller || !on_side {
+                continue;
+            }
+            if *left == 0 {
+                break;
+            }
+            *left -= 1;
+            if let Some(record) = book.exchange(&other.id.to_string())? {
+                all.extend(Told::of(book, &record)?);
+            }
+        }
+        Ok(all)
     }
 
     /// The other exchanges of the same session and caller that bring this call or its result, as long
@@ -176,6 +305,15 @@ impl Index {
     }
 }
 
+/// Where an exchange stands to another.
+#[derive(Clone, Copy)]
+enum Side {
+    Before,
+    After,
+}
+
+/// How long after a tool call a statement of another session may come, in microseconds.
+const NEAR: i64 = 15 * 60 * 1_000_000;
 /// How many exchanges with one call are looked at: a call has one result, which may be sent again.
 const TIES: usize = 100;
 /// How many exchanges are read for each step that may be told, on the whole.
@@ -187,6 +325,8 @@ struct Told {
     step: Step,
     calls: Vec<(String, String, Value)>,
     results: Vec<String>,
+    /// Fingerprints of SQL that it ran.
+    statements: Vec<String>,
 }
 
 impl Told {
@@ -208,10 +348,12 @@ impl Told {
             }
         }
         let prompt = prompt.join("\n");
+        let statements = Sql::of(record).map(|sql| sql::fingerprints(&sql.statement));
         Ok(Some(Self {
             step: Step { summary, prompt },
             calls,
             results,
+            statements: statements.unwrap_or_default(),
         }))
     }
 }

@@ -7,6 +7,7 @@
 mod bounds;
 mod columns;
 mod convert;
+mod copy;
 mod kinds;
 mod names;
 mod walk;

@@ -36,8 +36,8 @@
 //!
 //! # Policies
 //!
-//! In Cedar, with the facts of [`Statements::action`] as context. The schema of `tollbook-policy` gets these
-//! names and the action with the relay that asks.
+//! In Cedar, with the facts of [`Statements::action`] as context. The schema of `tollbook-policy` has these
+//! names and the action; its cookbook has such policies with their tests.
 //!
 //! ```text
 //! // Read-only.
@@ -85,5 +85,5 @@ mod statements;
 pub use dialect::{Dialect, Settings};
 pub use fingerprint::{Fingerprint, fingerprint, literals, normalized};
 pub use functions::side_effect;
-pub use statement::{Class, ColumnUse, Place, Prepared, Statement, StatementKind, Unknown};
+pub use statement::{Class, ColumnUse, Copied, Place, Prepared, Statement, StatementKind, Unknown};
 pub use statements::Statements;

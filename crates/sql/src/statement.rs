@@ -48,6 +48,8 @@ pub struct Statement {
     pub changes_meaning: bool,
     /// Of `PREPARE`, `EXECUTE` and `DEALLOCATE`: the name, and the text that is prepared.
     pub prepared: Option<Prepared>,
+    /// Of `COPY`: what of, and in which form.
+    pub copy: Option<Copied>,
 }
 
 /// What a statement is.
@@ -273,6 +275,28 @@ impl Place {
             Self::Other => "other",
         }
     }
+}
+
+/// What `COPY` copies, and how it is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Copied {
+    /// The columns in their order, if the text names them. Without them it is all columns of a table,
+    /// or those of a query.
+    pub columns: Vec<String>,
+    /// Whether it is CSV. What is binary says so on the wire as well.
+    pub csv: bool,
+    /// Whether the first line is one of names.
+    pub header: bool,
+    /// What stands between cells.
+    pub delimiter: char,
+    /// What stands for null; none for what the form has for it.
+    #[serde(skip)]
+    pub null: Option<String>,
+    /// What stands around a cell of CSV.
+    pub quote: char,
+    /// What stands before a quote in a cell of CSV.
+    pub escape: char,
 }
 
 /// A statement that the SQL text itself prepares, runs or forgets by a name.

@@ -223,6 +223,7 @@ impl Statement {
             settings: BTreeSet::new(),
             changes_meaning: false,
             prepared: None,
+            copy: None,
         }
     }
 

@@ -62,6 +62,7 @@ pub use opening::{CancelKey, MAX_OPENING, Opening, Startup, Version, is_direct_t
 pub use row::RowWriter;
 pub use value::text_of;
 pub use write::{
-    authentication_ok, backend_key, cleartext_password, command_complete, error, negotiate, notice,
-    parameter_status, parse, query, ready, sasl, sasl_continue, sasl_final, startup, terminate,
+    authentication_ok, backend_key, cancel_request, cleartext_password, command_complete, error,
+    negotiate, notice, parameter_status, parse, query, ready, sasl, sasl_continue, sasl_final,
+    startup, terminate, tls_request,
 };

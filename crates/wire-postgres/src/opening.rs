@@ -190,9 +190,9 @@ impl fmt::Debug for Startup {
 
 /// A length and a code.
 const HEAD: usize = 8;
-const TLS: u32 = 80_877_103;
+pub(crate) const TLS: u32 = 80_877_103;
 const GSS: u32 = 80_877_104;
-const CANCEL: u32 = 80_877_102;
+pub(crate) const CANCEL: u32 = 80_877_102;
 /// The longest secret of version 3.2.
 const MAX_SECRET: usize = 256;
 

@@ -30,6 +30,32 @@ pub fn startup<'a>(
     Ok(out)
 }
 
+/// Asks whether TLS is spoken, which has no tag. The answer is one byte: `S` or `N`.
+pub fn tls_request() -> BytesMut {
+    let mut out = BytesMut::with_capacity(8);
+    out.put_u32(8);
+    out.put_u32(crate::opening::TLS);
+    out
+}
+
+/// Asks to cancel what a session is doing, which has no tag. Nothing is answered.
+///
+/// # Errors
+///
+/// [`Error::Length`] beyond the length that servers take.
+pub fn cancel_request(key: &CancelKey) -> Result<BytesMut, Error> {
+    let length = 12 + key.secret.len();
+    if length > crate::MAX_OPENING {
+        return Err(Error::Length);
+    }
+    let mut out = BytesMut::with_capacity(length);
+    out.put_u32(u32::try_from(length).map_err(|_| Error::Length)?);
+    out.put_u32(crate::opening::CANCEL);
+    out.put_u32(key.process);
+    out.extend_from_slice(&key.secret);
+    Ok(out)
+}
+
 /// A text to be run.
 ///
 /// # Errors
@@ -259,6 +285,19 @@ mod tests {
             startup(Version::V3_0, [("user", &*long)]),
             Err(Error::Length)
         );
+    }
+
+    #[test]
+    fn requests_without_a_tag_are_read_as_what_they_are() {
+        assert_eq!(opening(&mut tls_request()), Ok(Some(Opening::Tls)));
+        for length in [4, 256] {
+            let key = CancelKey {
+                process: 7,
+                secret: vec![9; length].into(),
+            };
+            let mut wire = cancel_request(&key).unwrap();
+            assert_eq!(opening(&mut wire), Ok(Some(Opening::Cancel(key))));
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ use tollbook_ledger::{
     evidence::{Indexes, Manifest, Opening, Selection, id_to_text},
     inclusion_proof, leaf_hash,
 };
+use tollbook_testkit::authority::{Authority, openssl};
 use tollbook_timestamp::Query;
 
 const NAME: &str = "audit.example/gw1";
@@ -323,82 +324,23 @@ fn witnesses_that_are_demanded_must_have_signed_what_all_records_are_under() {
     }
 }
 
-const AUTHORITY: &str = "
-[req]
-distinguished_name = name
-prompt = no
-[name]
-CN = a name
-[root]
-basicConstraints = critical,CA:true
-keyUsage = critical,keyCertSign
-[stamper]
-basicConstraints = critical,CA:false
-extendedKeyUsage = critical,timeStamping
-[tsa]
-default_tsa = it
-[it]
-serial = ./serial
-signer_cert = ./stamper.pem
-signer_key = ./stamper.key
-certs = ./root.pem
-signer_digest = sha256
-default_policy = 1.2.3.4.1
-digests = sha256
-";
-
-fn openssl(folder: &Path, line: &str) {
-    let done = Command::new("openssl")
-        .args(line.split_whitespace())
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "openssl {line}: {errors}");
-}
-
-/// An authority that `openssl ts` is, in this folder.
-fn authority(folder: &Path) {
-    fs::create_dir(folder).unwrap();
-    fs::write(folder.join("config"), AUTHORITY).unwrap();
-    fs::write(folder.join("serial"), "01\n").unwrap();
-    for line in [
-        "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out root.key",
-        "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out stamper.key",
-        "req -new -x509 -key root.key -out root.pem -config config -extensions root -subj /CN=root",
-        "req -new -key stamper.key -out stamper.csr -config config -subj /CN=stamper",
-        "x509 -req -in stamper.csr -CA root.pem -CAkey root.key -set_serial 7 -out stamper.pem \
-         -extfile config -extensions stamper",
-    ] {
-        openssl(folder, line);
-    }
-}
-
 #[test]
 fn a_time_stamp_that_is_demanded_must_be_one_of_what_all_records_are_under() {
     let folder = TempDir::new().unwrap();
     let (bundle, tsa) = (folder.path().join("b"), folder.path().join("tsa"));
     let older = evidence(&bundle);
-    authority(&tsa);
-    authority(&folder.path().join("stranger"));
+    let authority = Authority::new(&tsa).unwrap();
+    Authority::new(&folder.path().join("stranger")).unwrap();
     let demanded = ["b", "--tsa-roots", "tsa/root.pem"];
     let page = told(&run(folder.path(), &demanded), 1);
     assert!(page.contains("time stamp   NO"), "{page}");
 
     let stamp = |size: u64, note: &str| {
         let query = Query::new(note.as_bytes(), size);
-        fs::write(tsa.join("query"), query.to_bytes()).unwrap();
-        openssl(
-            &tsa,
-            "ts -reply -config config -queryfile query -out answer",
-        );
+        let answer = authority.answer(&query.to_bytes()).unwrap();
         fs::create_dir_all(bundle.join("attested")).unwrap();
         fs::write(bundle.join(format!("attested/{size}.stamped")), note).unwrap();
-        fs::copy(
-            tsa.join("answer"),
-            bundle.join(format!("attested/{size}.tsr")),
-        )
-        .unwrap();
+        fs::write(bundle.join(format!("attested/{size}.tsr")), answer).unwrap();
     };
     stamp(1, &older);
     told(&run(folder.path(), &demanded), 1);
@@ -419,7 +361,8 @@ fn a_time_stamp_that_is_demanded_must_be_one_of_what_all_records_are_under() {
     openssl(
         &bundle,
         "ts -verify -data attested/2.stamped -in attested/2.tsr -CAfile ../tsa/root.pem",
-    );
+    )
+    .unwrap();
     for name in ["attested/2.stamped", "attested/2.tsr"] {
         let file = bundle.join(name);
         let whole = fs::read(&file).unwrap();

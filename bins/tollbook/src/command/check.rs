@@ -121,10 +121,10 @@ fn page(file: &str, plan: &Summary) -> Vec<String> {
         line("sinks", list(&plan.sinks));
     }
     for connection in &plan.connections {
-        page.push(heading(&format!(
-            "{}://{}/{}",
-            scheme, plan.listen, connection.name
-        )));
+        page.push(heading(&match &connection.listen {
+            None => format!("{}://{}/{}", scheme, plan.listen, connection.name),
+            Some(listen) => format!("{}://{listen}/{}", connection.protocol, connection.name),
+        }));
         let mut line = |name: &str, value: String| page.push(field(name, &value));
         line(
             "upstream",
@@ -138,18 +138,25 @@ fn page(file: &str, plan: &Summary) -> Vec<String> {
             "the record"
         };
         line("masks", wire.to_owned());
-        let tools = if connection.judges_tools {
-            "judged before they are released"
+        let what = if let (Some(tls), Some(rows)) = (connection.tls, &connection.rows) {
+            line("clients", format!("TLS {tls}"));
+            line("rows", format!("{rows} in the record"));
+            "statements"
         } else {
-            "pass unjudged"
+            let tools = if connection.judges_tools {
+                "judged before they are released"
+            } else {
+                "pass unjudged"
+            };
+            line("tool calls", tools.to_owned());
+            "requests"
         };
-        line("tool calls", tools.to_owned());
         let asks = if connection.fail_fast {
-            "requests that need one are turned away until they have it"
+            "that need one are turned away until they have it"
         } else {
-            "requests that need one are held until people have decided"
+            "that need one are held until people have decided"
         };
-        line("approvals", asks.to_owned());
+        line("approvals", format!("{what} {asks}"));
     }
     page
 }

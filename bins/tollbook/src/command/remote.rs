@@ -1,6 +1,10 @@
 //! The admin API of a running gateway, for commands.
 
-use std::{env, path::PathBuf, time::Duration};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 use reqwest::{Method, StatusCode, Url};
@@ -115,20 +119,24 @@ impl Remote {
     }
 
     fn token(&self) -> Result<String, Failure> {
-        let text = match &self.token_file {
-            Some(file) => std::fs::read_to_string(file).map_err(|error| {
-                Failure::usage(format!("cannot read {}: {error}", file.display()))
-            })?,
-            None => env::var(TOKEN).map_err(|_| {
-                Failure::usage(format!(
-                    "who are you? show a token of yours with --token-file, or in ${TOKEN}"
-                ))
-            })?,
-        };
-        match text.trim() {
-            "" => Err(Failure::usage("the token is empty")),
-            token => Ok(token.to_owned()),
-        }
+        token(self.token_file.as_deref())
+    }
+}
+
+/// The caller's token, from this file or else from the environment.
+pub(crate) fn token(file: Option<&Path>) -> Result<String, Failure> {
+    let text = match file {
+        Some(file) => std::fs::read_to_string(file)
+            .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?,
+        None => env::var(TOKEN).map_err(|_| {
+            Failure::usage(format!(
+                "who are you? show a token of yours with --token-file, or in ${TOKEN}"
+            ))
+        })?,
+    };
+    match text.trim() {
+        "" => Err(Failure::usage("the token is empty")),
+        token => Ok(token.to_owned()),
     }
 }
 

@@ -42,6 +42,7 @@ impl Serve {
             print::json(&json!({
                 "listen": gateway.address().to_string(),
                 "admin": gateway.admin().to_string(),
+                "databases": gateway.databases(),
                 "witness": gateway.witness().map(|address| address.to_string()),
             }))?;
         }

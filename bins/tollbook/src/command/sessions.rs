@@ -12,7 +12,7 @@ use crate::{
     command::{
         Book, Form,
         exchanges::{hint, since},
-        search::{clock, query},
+        search::{clock, query, tell_forgotten},
         search_failed,
     },
     exit::Failure,
@@ -92,6 +92,7 @@ impl List {
             asked = asked.since(since);
         }
         let (book, index) = self.book.search(false)?;
+        tell_forgotten(&index, &asked)?;
         let found = index
             .sessions(&book, &asked, &clock(), self.limit, self.cursor)
             .map_err(search_failed)?;
@@ -222,6 +223,8 @@ impl Show {
         let tool = part.tool.as_deref().map(inert).unwrap_or_default();
         match part.kind {
             "prompt" => field("user", &text),
+            "statement" => field("sql", &text),
+            "rows" => field("gave", &text),
             "answer" => field("model", &text),
             "thinking" => field("thinking", &tone(&text, Tone::Aside)),
             "call" => {

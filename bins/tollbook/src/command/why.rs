@@ -21,7 +21,8 @@ const STEPS: usize = 10;
 /// happen in turn.
 ///
 /// A tool call in a recorded answer and the request that brings its result carry the same id; where
-/// both belong to one session of one caller, the first caused the second.
+/// both belong to one session of one caller, the first caused the second. A SQL statement was caused by
+/// the last tool call of the same caller whose input holds it, apart from values.
 #[derive(Debug, Args)]
 pub(crate) struct Why {
     #[command(flatten)]

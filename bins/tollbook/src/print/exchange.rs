@@ -1,11 +1,14 @@
 //! One exchange on a page.
 
 use serde_json::Value;
+use tollbook_search::Sql;
 
 use super::{Tone, field, heading, inert, local, tone};
 
 /// The most characters of a prompt or an answer on the page; `--json` has all of them.
 const TEXT: usize = 2_000;
+/// The most rows of a result of SQL on the page.
+const ROWS: usize = 20;
 /// The connections under which the gate notes what it does itself and what it is told to do.
 const OWN: [&str; 2] = ["(gate)", "(admin)"];
 
@@ -44,6 +47,13 @@ pub(crate) fn exchange(record: &Value, steps: &[Value]) -> Vec<String> {
     );
     line("error", error(record));
     line("masked", masked(record));
+    if let Some(sql) = Sql::of(record) {
+        line("statement", Some(cut(&inert(&sql.statement))));
+        let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "∅".to_owned());
+        let values: Vec<String> = sql.parameters.iter().map(value).collect();
+        line("values", Some(cut(&inert(&values.join(", ")))));
+        line("result", Some(cut(&inert(&sql.tables(ROWS)))));
+    }
     line("prompt", prompt(record).map(|prompt| cut(&inert(&prompt))));
     line("answer", answer(record).map(|answer| cut(&inert(&answer))));
     line("tools", tools(record));

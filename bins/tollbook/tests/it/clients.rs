@@ -17,6 +17,8 @@ const READERS: [&str; 4] = [
     "opentelemetry-proto==1.45.2",
     "pyarrow==26.0.1",
 ];
+/// What holds exports against the schemas of HAR, none of it ours.
+const HAR_VALIDATOR: &str = "har-validator@5.1.5";
 /// What sinks send to, none of it ours.
 const SERVERS: [&str; 4] = [
     "moto[server]==5.2.5",
@@ -39,6 +41,13 @@ pub(crate) fn python() -> PathBuf {
 /// Python with readers of the formats that are exported.
 pub(crate) fn readers() -> PathBuf {
     venv("readers", &READERS)
+}
+
+/// A folder whose `node_modules` holds a validator of HAR.
+pub(crate) fn har_validator() -> PathBuf {
+    installed("har-validator", HAR_VALIDATOR, |folder| {
+        npm(folder, &[HAR_VALIDATOR]);
+    })
 }
 
 /// Python with what sinks send to.

@@ -151,7 +151,7 @@ fn every_command_of_the_readme_works() {
             || line == "tollbook doctor"
         {
             house.in_job(line, &house.with_token())
-        } else if line.contains(" --serve ") {
+        } else if line.contains(" --serve ") || line.starts_with("tollbook connect ") {
             let line = line.replace(":8090", ":0");
             let mut command = house.operator(&format!("exec {line} --json"));
             let command = command.env("EXCHANGE", &exchange).stdout(Stdio::piped());
@@ -159,7 +159,7 @@ fn every_command_of_the_readme_works() {
             let mut first = String::new();
             let mut stdout = BufReader::new(server.stdout.take().unwrap());
             stdout.read_line(&mut first).unwrap();
-            assert!(first.contains("listening"), "`{line}`: {first}");
+            assert!(first.contains("listen"), "`{line}`: {first}");
             stop(server)
         } else {
             // Nobody is asked here but the stand-in.
@@ -417,13 +417,27 @@ fn the_reference_of_the_configuration_is_whole() {
         "[[person]]",
         "[admin]",
         "[[sink]]",
+        "[[connection]] of PostgreSQL",
+        "[connection.approvals] of PostgreSQL",
+        "[connection.credential] of PostgreSQL",
+        "[connection.oauth] of PostgreSQL",
+        "[connection.rows] of PostgreSQL",
     ];
     let reference = fs::read_to_string(repository().join("crates/gateway/CONFIG.md")).unwrap();
     for section in sections {
         // One at a time, in the table that it stands in.
-        let connection = section.trim_start_matches('[').starts_with("connection.");
-        let parent = if connection { "[[connection]]" } else { "" };
-        let text = format!("{parent}\n{section}\n{ODD}\n");
+        let (table, protocol) = match section.split_once(" of PostgreSQL") {
+            Some((table, _)) => (table, "protocol = \"postgres\""),
+            None => (section, ""),
+        };
+        let text = match (
+            table,
+            table.trim_start_matches('[').starts_with("connection."),
+        ) {
+            ("[[connection]]", _) => format!("{table}\n{protocol}\n{ODD}\n"),
+            (_, true) => format!("[[connection]]\n{protocol}\n{table}\n{ODD}\n"),
+            _ => format!("{table}\n{ODD}\n"),
+        };
         let (_, mistakes) = Config::read(&text, Path::new("."), []);
         let known: BTreeSet<String> = mistakes
             .iter()
@@ -439,7 +453,10 @@ fn the_reference_of_the_configuration_is_whole() {
 
 /// The keys in the table below the heading of this section.
 fn documented(reference: &str, section: &str) -> BTreeSet<String> {
-    let heading = format!("## `{section}`");
+    let heading = match section.split_once(' ') {
+        Some((table, of)) => format!("## `{table}` {of}"),
+        None => format!("## `{section}`"),
+    };
     let lines = reference
         .lines()
         .skip_while(|line| *line != heading)

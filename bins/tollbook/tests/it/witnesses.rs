@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -11,6 +11,7 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tollbook_testkit::authority::{Authority, openssl};
 
 use crate::stage::TOLLBOOK;
 
@@ -306,96 +307,13 @@ fn two_gateways_are_each_others_witness_and_one_that_was_restored_is_found_out()
     two.stop();
 }
 
-const AUTHORITY: &str = "
-[req]
-distinguished_name = name
-prompt = no
-[name]
-CN = a name
-[root]
-basicConstraints = critical,CA:true
-keyUsage = critical,keyCertSign
-[stamper]
-basicConstraints = critical,CA:false
-extendedKeyUsage = critical,timeStamping
-[tsa]
-default_tsa = it
-[it]
-serial = ./serial
-signer_cert = ./stamper.pem
-signer_key = ./stamper.key
-certs = ./root.pem
-signer_digest = sha256
-default_policy = 1.2.3.4.1
-digests = sha256
-";
-
-fn openssl(folder: &Path, line: &str) {
-    let done = Command::new("openssl")
-        .args(line.split_whitespace())
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "openssl {line}: {errors}");
-}
-
-/// `openssl ts` behind HTTP, over the files in a folder. Returns its address.
-fn authority(folder: &Path) -> String {
-    fs::create_dir(folder).unwrap();
-    fs::write(folder.join("config"), AUTHORITY).unwrap();
-    fs::write(folder.join("serial"), "01\n").unwrap();
-    for line in [
-        "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out root.key",
-        "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out stamper.key",
-        "req -new -x509 -key root.key -out root.pem -config config -extensions root -subj /CN=root",
-        "req -new -key stamper.key -out stamper.csr -config config -subj /CN=stamper",
-        "x509 -req -in stamper.csr -CA root.pem -CAkey root.key -set_serial 7 -out stamper.pem \
-         -extfile config -extensions stamper",
-    ] {
-        openssl(folder, line);
-    }
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}/tsa", listener.local_addr().unwrap());
-    let folder = folder.to_owned();
-    // It ends with the tests.
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = BufReader::new(stream.unwrap());
-            let (mut length, mut line) = (0, String::new());
-            while stream.read_line(&mut line).unwrap() > 2 {
-                let lower = line.to_ascii_lowercase();
-                if let Some(value) = lower.strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap();
-                }
-                line.clear();
-            }
-            let mut query = vec![0; length];
-            stream.read_exact(&mut query).unwrap();
-            fs::write(folder.join("query"), query).unwrap();
-            openssl(
-                &folder,
-                "ts -reply -config config -queryfile query -out answer",
-            );
-            let answer = fs::read(folder.join("answer")).unwrap();
-            let head = format!(
-                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-                answer.len()
-            );
-            let answer = [head.as_bytes(), &answer].concat();
-            stream.get_mut().write_all(&answer).unwrap();
-        }
-    });
-    address
-}
-
 #[test]
 fn an_authority_gives_times_that_everybody_can_check() {
     let folder = TempDir::new().unwrap();
     let tsa = folder.path().join("tsa");
-    let address = authority(&tsa);
+    let address = Authority::new(&tsa).unwrap().serve().unwrap();
     let stranger = folder.path().join("stranger");
-    authority(&stranger);
+    Authority::new(&stranger).unwrap();
     let mut gateway = Gateway::new(folder.path(), "one");
     let configure = |gateway: &Gateway, url: &str| {
         gateway.configure(&format!(
@@ -468,7 +386,8 @@ fn an_authority_gives_times_that_everybody_can_check() {
             "ts -verify -data {stamped} -in {token} -CAfile {}",
             roots.display()
         ),
-    );
+    )
+    .unwrap();
     for file in [stamped, &token] {
         let file = evidence.join(file);
         let whole = fs::read(&file).unwrap();

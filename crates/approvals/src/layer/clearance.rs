@@ -13,10 +13,7 @@ use tollbook_exchange::{
 };
 
 use super::settings::Settings;
-use crate::{ApprovalId, Ask, Digests, Error, Mode, Payload, hold::Hold, refusal};
-
-/// How often a request may be let through by people and then meet rules that they were not shown.
-const ROUNDS: usize = 4;
+use crate::{ApprovalId, Ask, Digests, Error, Patience, Payload, refusal};
 
 /// The largest body, in bytes, that is digested on the thread that serves the connection.
 const SMALL_BODY: usize = 256 << 10;
@@ -92,36 +89,21 @@ impl Candidate {
         until: Option<Instant>,
         seen: Arc<OnceLock<ApprovalId>>,
     ) -> Result<Decision, Refusal> {
-        let hold = Hold {
+        let ask = self.ask(&settings, self.decision.clone());
+        let patience = Patience {
             until,
-            cancel: settings.cancel && settings.mode == Mode::Hold,
+            cancel_when_gone: settings.cancel,
             seen,
         };
-        let mut decision = self.decision.clone();
-        for _ in 0..ROUNDS {
-            let ask = Arc::new(self.ask(&settings, decision));
-            let passed = settings.approvals.pass(&ask, &hold).await?;
-            // Time has passed, and rules may have changed: what holds now counts.
-            decision = (settings.judge)(&self.principal, &self.action, &self.found);
-            if !decision.errors.is_empty() {
-                return Err(policy_error(&decision));
+        let judge = || {
+            let decision = (settings.judge)(&self.principal, &self.action, &self.found);
+            // One that lets it pass is noted with its approval.
+            if let (Some(exchange), Verdict::Deny) = (&self.exchange, decision.verdict) {
+                exchange.decided(&decision);
             }
-            match decision.verdict {
-                Verdict::Allow => return Ok(decision.approved(passed.by)),
-                Verdict::Approve if passed.covers(&decision.requires) => {
-                    return Ok(decision.approved(passed.by));
-                }
-                // Rules that people were not shown: they have to be asked again.
-                Verdict::Approve => {}
-                _ => {
-                    if let Some(exchange) = &self.exchange {
-                        exchange.decided(&decision);
-                    }
-                    return Err(policy_denied(&decision));
-                }
-            }
-        }
-        Err(refusal::contended())
+            decision
+        };
+        settings.approvals.clear(ask, patience, judge).await
     }
 
     fn ask(&self, settings: &Settings, decision: Decision) -> Ask {
@@ -214,24 +196,6 @@ fn without_texts(action: &Action) -> Masked<Action> {
         reason = "numbers, and the name that the protocol gives the action"
     )]
     Masked::assume_masked(bare)
-}
-
-fn policy_denied(decision: &Decision) -> Refusal {
-    let rules = match decision.rules.is_empty() {
-        true => "no rule permits this".to_owned(),
-        false => decision.rules.join(", "),
-    };
-    let message = match &decision.reason {
-        Some(reason) => format!("tollbook_policy_denied: {rules}: {reason}"),
-        None => format!("tollbook_policy_denied: {rules}"),
-    };
-    Refusal::new(Code::PolicyDenied, message).because("denied_at_execution")
-}
-
-fn policy_error(decision: &Decision) -> Refusal {
-    let rules = decision.errors.join(", ");
-    let message = format!("tollbook_policy_error: {rules}: a rule could not be evaluated");
-    Refusal::new(Code::PolicyError, message)
 }
 
 pub(super) fn misassembled(reason: &'static str) -> Refusal {

@@ -240,6 +240,14 @@ impl<'a> Section<'a> {
         self.value(key).is_some()
     }
 
+    /// Whether a table stands under `key`.
+    pub(super) fn is_table(&self, key: &'static str) -> bool {
+        matches!(
+            self.value(key).map(Spanned::get_ref),
+            Some(DeValue::Table(_))
+        )
+    }
+
     /// The text under `key`, from the environment if it is overridden there.
     pub(super) fn text(&self, key: &'static str) -> Option<Placed<String>> {
         let value = self.value(key);

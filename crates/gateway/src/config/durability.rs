@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use tollbook_exchange::Timestamp;
+use tollbook_exchange::{Draft, Timestamp};
 use tollbook_recording::{Allow, OnFailure, Reads, Release, Spool};
 
 use super::document::Section;
-use crate::claude;
+use crate::{claude, sessions};
 
 /// What must be durable on a connection before what passes, and what passes when nothing can be.
 #[derive(Clone, Debug, Default)]
@@ -19,8 +19,19 @@ pub struct Durability {
 }
 
 impl Durability {
+    /// Of a connection of the Claude API: `intent` unless told, and a GET only reads.
     pub(super) fn read(section: &Section<'_>) -> Self {
+        Self::of(section, "intent", claude::only_reads)
+    }
+
+    /// Of a database's: `release` unless told, and a statement only reads whose class says so.
+    pub(super) fn of_sessions(section: &Section<'_>) -> Self {
+        Self::of(section, "release", sessions::only_reads)
+    }
+
+    fn of(section: &Section<'_>, usual: &'static str, reads: fn(&Draft) -> bool) -> Self {
         let level = section.word("record", &["intent", "release"]);
+        let level = level.or(Some(usual));
         let steps = section.table("release");
         let usual = Release::default();
         let step = steps.size("step").unwrap_or(usual.step);
@@ -42,7 +53,7 @@ impl Durability {
         };
         Self {
             release: (level == Some("release")).then_some(release),
-            on_failure: Arc::new(on_failure(section)),
+            on_failure: Arc::new(on_failure(section, reads)),
         }
     }
 
@@ -110,7 +121,7 @@ impl Durability {
     }
 }
 
-fn on_failure(section: &Section<'_>) -> OnFailure {
+fn on_failure(section: &Section<'_>, reads: fn(&Draft) -> bool) -> OnFailure {
     let words = ["block", "block_writes", "spool", "allow"];
     let word = section.word("on_record_failure", &words);
     let spool = section.table("spool");
@@ -144,7 +155,7 @@ fn on_failure(section: &Section<'_>) -> OnFailure {
     };
     permission.finish();
     match word {
-        Some("block_writes") => OnFailure::BlockWrites(Reads::new(claude::only_reads)),
+        Some("block_writes") => OnFailure::BlockWrites(Reads::new(reads)),
         Some("spool") => OnFailure::Spool(read),
         // What is wrong with it was told.
         Some("allow") => allow.map_or(OnFailure::Block, OnFailure::Allow),

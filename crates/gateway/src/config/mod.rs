@@ -27,7 +27,8 @@ use std::path::{Path, PathBuf};
 pub use admin::AdminConfig;
 pub use approvals::{ApprovalsConfig, PersonConfig, SlackConfig, WebhookConfig};
 pub use connection::{
-    ConnectionConfig, CredentialConfig, SecretSource, ToolCalls, UpstreamFederation, WaitConfig,
+    ClaudeConfig, ClientTls, ConnectionConfig, CredentialConfig, OAuthConfig, PostgresConfig,
+    ProtocolConfig, RowsConfig, SecretSource, ToolCalls, UpstreamFederation, WaitConfig,
 };
 pub use detection::DetectionConfig;
 pub use durability::Durability;

@@ -102,7 +102,10 @@ fn a_whole_configuration_is_read() {
     assert_eq!(config.gateway.listen.port(), 9000);
     assert_eq!(config.gateway.data, PathBuf::from("/etc/tollbook/book"));
     assert_eq!(config.issuers[0].groups_claim.as_deref(), Some("groups"));
-    assert_eq!(config.connections[0].max_body, 1 << 20);
+    let ProtocolConfig::Claude(own) = &config.connections[0].protocol else {
+        panic!("no Claude");
+    };
+    assert_eq!(own.max_body, 1 << 20);
     assert_eq!(config.connections[0].allow, ["ci-payments"]);
     assert_eq!(
         config.policies,
@@ -163,7 +166,7 @@ credential = { header = "x-api-key" }
 
 [[connection]]
 name = "orders"
-protocol = "postgres"
+protocol = "mysql"
 upstream = "postgres://db"
 
 [[federation]]
@@ -190,7 +193,7 @@ repeated_tool_calls = -1
         "line 14: `protocol` cannot be `claud`; did you mean `claude`?",
         "line 16: `record` cannot be `relese`; did you mean `release`?",
         "line 17: a secret is named by one of `env`, `file` and `command`",
-        "line 21: `protocol` is not available in this version; `postgres` is to come, `claude` is here",
+        "line 21: `protocol` is not available in this version; `mysql` is to come, `claude` and `postgres` are here",
         "line 24: `issuer` is missing in federation.payments",
         "line 27: `client_certificates` needs the authorities in `client_ca`",
         "line 27: `cert` is missing in gateway.tls",
@@ -301,10 +304,10 @@ fn how_the_book_is_written_can_be_told() {
 fn how_long_things_are_kept_can_be_told_by_class_and_connection() {
     const DAY: Duration = Duration::from_secs(86_400);
     let told = "[retention]\nmetadata = { min = \"180d\", max = \"400d\" }\n\
-                answer = { max = \"30d\" }\n\
+                answer = { max = \"30d\" }\nindex = { max = \"60d\" }\n\
                 [[connection]]\nname = \"claude\"\nprotocol = \"claude\"\n\
                 upstream = \"https://api.example\"\n\
-                [connection.retention]\nrequest = { max = \"7d\" }\n";
+                [connection.retention]\nrequest = { max = \"7d\" }\nrows = { max = \"3d\" }\n";
     let (config, mistakes) = read(told);
     assert_eq!(
         mistakes,
@@ -321,6 +324,8 @@ fn how_long_things_are_kept_can_be_told_by_class_and_connection() {
         (own.request.max, own.answer.max),
         (Some(DAY * 7), Some(DAY * 30))
     );
+    assert_eq!((usual.rows.max, own.rows.max), (None, Some(DAY * 3)));
+    assert_eq!(retention.words("claude"), Some(DAY * 60));
 
     for (told, mistake) in [
         (
@@ -336,8 +341,12 @@ fn how_long_things_are_kept_can_be_told_by_class_and_connection() {
             "nothing is kept for longer than `metadata`: its `max` is below the `min` of another class",
         ),
         (
-            "rows = { max = \"3d\" }",
-            "unknown key `rows`; known here: metadata, request, answer",
+            "blob = { max = \"3d\" }",
+            "unknown key `blob`; known here: metadata, request, answer, rows, index",
+        ),
+        (
+            "metadata = { max = \"2d\" }\nindex = { min = \"3d\" }",
+            "nothing is kept for longer than `metadata`: its `max` is below the `min` of another class",
         ),
     ] {
         let (_, mistakes) = read(&format!("[retention]\n{told}\n"));

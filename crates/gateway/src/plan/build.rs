@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     config::{
-        ApprovalsConfig, Config, ConnectionConfig, CredentialConfig, DetectionConfig,
+        ApprovalsConfig, ClaudeConfig, Config, ConnectionConfig, CredentialConfig, DetectionConfig,
         FederationConfig, IssuerConfig, KeySource, LimitsConfig, Located, Mistake, PersonConfig,
         SecretSource, TlsConfig,
     },
@@ -363,19 +363,23 @@ impl Builder<'_> {
         }
     }
 
-    pub(super) fn forward(&mut self, config: &ConnectionConfig) -> Option<Forward> {
+    pub(super) fn forward(
+        &mut self,
+        config: &ConnectionConfig,
+        own: &ClaudeConfig,
+    ) -> Option<Forward> {
         let mut forward = Forward::builder(&config.upstream);
         let (mut faults, mut authorities) = (Vec::new(), None);
-        if let Some(credential) = &config.credential {
+        if let Some(credential) = &own.credential {
             match self.credential(config, credential) {
                 Ok(provider) => forward = forward.provider(provider),
                 Err(why) => faults.push(why),
             }
         }
-        if let Some(time) = config.head_timeout {
+        if let Some(time) = own.head_timeout {
             forward = forward.head_timeout(time);
         }
-        if let Some(time) = config.idle_timeout {
+        if let Some(time) = own.idle_timeout {
             forward = forward.idle_timeout(time);
         }
         if let Some(path) = &config.ca_file {

@@ -8,7 +8,9 @@ use zeroize::Zeroizing;
 
 use super::build::Builder;
 use crate::{
-    config::{ConnectionConfig, MaskProfiles, MaskingConfig, ProfileConfig, nearest},
+    config::{
+        ConnectionConfig, MaskProfiles, MaskingConfig, ProfileConfig, ProtocolConfig, nearest,
+    },
     masks::{ConnectionMasks, Masks},
 };
 
@@ -145,6 +147,12 @@ impl Builder<'_> {
         profiles: &Profiles,
     ) -> Option<ConnectionMasks> {
         let config = &connection.mask;
+        if let ProtocolConfig::Postgres(_) = connection.protocol {
+            let groups = config.groups.iter().map(|(_, own)| own);
+            for told in groups.chain([&config.everyone]) {
+                self.check_answers_only(profiles, told);
+            }
+        }
         let everyone = self.masks_of(profiles, &config.everyone);
         let mut groups = Vec::new();
         for (names, own) in &config.groups {
@@ -160,6 +168,21 @@ impl Builder<'_> {
             everyone?,
             groups?,
         ))
+    }
+
+    /// Statements are not rewritten, so there is nothing that could be turned back.
+    fn check_answers_only(&mut self, profiles: &Profiles, told: &MaskProfiles) {
+        let line = (told.line > 0).then_some(told.line);
+        if told.restore == Some(true) {
+            self.wrong(
+                line,
+                "`restore` has no place on a database's connection: statements are not rewritten",
+            );
+        }
+        let masker = told.wire.as_ref().and_then(|name| profiles.get(name));
+        if masker.is_some_and(|masker| masker.uses(Operator::Token)) {
+            self.wrong(line, "`wire` masks the answers of a database, and callers would get the tokens; use `hash`");
+        }
     }
 
     fn masks_of(&mut self, profiles: &Profiles, told: &MaskProfiles) -> Option<Masks> {

@@ -2,6 +2,7 @@
 
 mod build;
 mod masks;
+mod sessions;
 mod sinks;
 mod witness;
 
@@ -26,9 +27,10 @@ use tollbook_witness::Authority;
 use self::build::Builder;
 pub(crate) use self::build::Channels;
 use crate::{
-    config::{Config, ConnectionConfig, Mistake, Mistakes},
+    config::{ClaudeConfig, Config, ConnectionConfig, Mistake, Mistakes, ProtocolConfig},
     masks::ConnectionMasks,
     policies::PolicySource,
+    sessions::PostgresPlan,
     tls::Tls,
     witnesses::Asking,
 };
@@ -55,7 +57,22 @@ pub struct Plan {
     pub(crate) witnesses: Option<Asking>,
     /// Who is asked for time stamps, and how often.
     pub(crate) authority: Option<(Authority, Duration)>,
-    pub(crate) connections: Vec<(ConnectionConfig, ConnectionMasks, Forward)>,
+    pub(crate) connections: Vec<PlannedConnection>,
+}
+
+/// A connection, what is masked on it, and how it is reached.
+#[derive(Clone, Debug)]
+pub(crate) struct PlannedConnection {
+    pub(crate) config: ConnectionConfig,
+    pub(crate) masks: ConnectionMasks,
+    pub(crate) reached: Reached,
+}
+
+/// How a connection is reached.
+#[derive(Clone, Debug)]
+pub(crate) enum Reached {
+    Claude(ClaudeConfig, Forward),
+    Postgres(PostgresPlan),
 }
 
 /// What would run, for a person to look at.
@@ -116,6 +133,16 @@ pub struct ConnectionSummary {
     pub name: String,
     /// The protocol.
     pub protocol: &'static str,
+    /// Where clients reach it, if it has a listener of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<String>,
+    /// Whether its clients speak TLS, where it has a listener of its own: `required`, `optional` or
+    /// `off`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<&'static str>,
+    /// What of the rows of results is recorded, of a database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<String>,
     /// The upstream's base address.
     pub upstream: String,
     /// Groups that may use it.
@@ -133,6 +160,40 @@ pub struct ConnectionSummary {
     pub judges_tools: bool,
     /// Whether a request that needs approval is turned away at once instead of held.
     pub fail_fast: bool,
+}
+
+impl PlannedConnection {
+    fn summary(&self, policies: &PolicySet) -> ConnectionSummary {
+        let Self { config, masks, .. } = self;
+        let (mut judges_tools, mut listen, mut tls, mut rows) = (false, None, None, None);
+        match &self.reached {
+            Reached::Claude(own, _) => judges_tools = own.tools.judged(policies),
+            Reached::Postgres(plan) => {
+                listen = plan.config.listen.map(|address| address.to_string());
+                tls = Some(match (&plan.door.tls, plan.door.plain) {
+                    (Some(_), false) => "required",
+                    (Some(_), true) => "optional",
+                    (None, _) => "off",
+                });
+                rows = Some(plan.config.rows.to_string());
+            }
+        }
+        ConnectionSummary {
+            name: config.name.clone(),
+            protocol: config.protocol.name(),
+            listen,
+            tls,
+            rows,
+            upstream: config.upstream.clone(),
+            allow: config.allow.clone(),
+            record: config.durability.level(),
+            on_record_failure: config.durability.now(),
+            durability: config.durability.sentence(),
+            mask_wire: masks.masks_wire(),
+            judges_tools,
+            fail_fast: config.protocol.approvals().fail_fast,
+        }
+    }
 }
 
 impl Plan {
@@ -206,16 +267,29 @@ impl Plan {
         let witnesses = builder.witnesses(&config.record.witnesses);
         let authority = builder.authority(config.record.timestamp.as_ref());
         let tls = builder.tls(config.gateway.tls.as_ref());
+        builder.check_listeners(&config);
         let connections: Vec<_> = config
             .connections
             .iter()
             .filter_map(|connection| {
-                let forward = builder.forward(connection);
+                let reached = match &connection.protocol {
+                    ProtocolConfig::Claude(own) => (builder.forward(connection, own))
+                        .map(|forward| Reached::Claude(own.clone(), forward)),
+                    ProtocolConfig::Postgres(own) => {
+                        let has_tls = config.gateway.tls.is_some();
+                        let built = builder.postgres(connection, own, has_tls, tls.as_ref());
+                        built.map(Reached::Postgres)
+                    }
+                };
                 // Without rules there are no profiles, which was told once.
                 let masks = masker
                     .is_some()
                     .then(|| builder.masks(connection, &profiles))?;
-                Some((connection.clone(), masks?, forward?))
+                Some(PlannedConnection {
+                    config: connection.clone(),
+                    masks: masks?,
+                    reached: reached?,
+                })
             })
             .collect();
         let mut all = builder.all;
@@ -374,18 +448,7 @@ impl Plan {
             connections: self
                 .connections
                 .iter()
-                .map(|(connection, masks, _)| ConnectionSummary {
-                    name: connection.name.clone(),
-                    protocol: connection.protocol,
-                    upstream: connection.upstream.clone(),
-                    allow: connection.allow.clone(),
-                    record: connection.durability.level(),
-                    on_record_failure: connection.durability.now(),
-                    durability: connection.durability.sentence(),
-                    mask_wire: masks.masks_wire(),
-                    judges_tools: connection.tools.judged(&self.policies),
-                    fail_fast: connection.approvals.fail_fast,
-                })
+                .map(|planned| planned.summary(&self.policies))
                 .collect(),
             policy_hash: self.policies.hash().to_owned(),
             policies: self.policies.len(),

@@ -17,6 +17,7 @@ mod mistakes;
 mod operations;
 mod panics;
 mod policies;
+mod postgres;
 mod refusals;
 mod reload;
 mod revocation;

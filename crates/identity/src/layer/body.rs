@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tollbook_exchange::{Exchange, http::Cut};
 
-use super::{note, refusal::refusal};
+use super::note;
 use crate::Watch;
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -56,7 +56,7 @@ where
             return Poll::Ready(None);
         };
         if let Poll::Ready(rejection) = Pin::new(&mut *this.revoked).poll(cx) {
-            let refusal = refusal(&rejection);
+            let refusal = rejection.refusal();
             if let Some(exchange) = this.exchange.take() {
                 note(&exchange, &refusal);
             }

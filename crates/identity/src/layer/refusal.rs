@@ -6,25 +6,6 @@ use tollbook_exchange::{
     http::{Refusable, refuse},
 };
 
-use crate::{Reason, Rejection};
-
-pub(super) fn refusal(rejection: &Rejection) -> Refusal {
-    // The one fault that a caller may be told: it can see for itself what it sent, and nothing was
-    // checked yet.
-    if rejection.reason() == Reason::AmbiguousCredential.as_str() {
-        Refusal::new(
-            Code::MalformedRequest,
-            "The request carries two different credentials; send one.",
-        )
-    } else {
-        Refusal::new(
-            Code::AuthenticationFailed,
-            "The request carries no acceptable credential.",
-        )
-    }
-    .because(rejection.reason())
-}
-
 pub(super) fn unauthorized<B>(refusal: Refusal) -> Response<Refusable<B>> {
     let challenges = refusal.code == Code::AuthenticationFailed;
     let mut response = refuse(refusal);

@@ -10,7 +10,7 @@ use crate::Rejection;
 
 /// Ends when a credential that was accepted counts no more, with the reason. Most never do.
 #[must_use]
-pub struct Watch(Option<Pin<Box<dyn Future<Output = Rejection> + Send>>>);
+pub struct Watch(Option<Pin<Box<dyn Future<Output = Rejection> + Send + Sync>>>);
 
 impl Watch {
     /// Never ends.
@@ -19,7 +19,7 @@ impl Watch {
     }
 
     /// Ends when `revoked` does.
-    pub fn new(revoked: impl Future<Output = Rejection> + Send + 'static) -> Self {
+    pub fn new(revoked: impl Future<Output = Rejection> + Send + Sync + 'static) -> Self {
         Self(Some(Box::pin(revoked)))
     }
 }

@@ -38,13 +38,14 @@ const HASH: usize = 13;
 
 /// `[REDACTED:rule#…]`, by which equal values are known to be equal and nothing else is known.
 pub(crate) fn hash(key: &MaskKey, rule: &Rule, value: &[u8], out: &mut Vec<u8>) {
-    let digest = key.digest(&[
-        b"hash",
-        token::subject(&rule.id).as_bytes(),
-        &canonical(rule, value),
-    ]);
+    hash_of(key, &rule.id, &canonical(rule, value), out);
+}
+
+/// The same, of a value that has one form only, under a rule's id or what stands in its place.
+pub(crate) fn hash_of(key: &MaskKey, id: &str, value: &[u8], out: &mut Vec<u8>) {
+    let digest = key.digest(&[b"hash", token::subject(id).as_bytes(), value]);
     out.extend_from_slice(b"[REDACTED:");
-    out.extend_from_slice(rule.id.as_bytes());
+    out.extend_from_slice(id.as_bytes());
     out.push(b'#');
     out.extend(base32::upper(&digest).take(HASH));
     out.push(b']');

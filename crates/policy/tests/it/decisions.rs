@@ -146,6 +146,8 @@ fn what_was_not_scanned_does_not_pass() {
         "messages.count_tokens",
         "batches.create",
         "files.upload",
+        "sql.query",
+        "sql.call",
     ] {
         let unscanned = Action::new(name).with("body_scanned", false);
         assert_denied_by(

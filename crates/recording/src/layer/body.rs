@@ -14,8 +14,8 @@ use tollbook_exchange::{
     http::{Cut, Refusable},
 };
 
-use super::{cut_off, release::Held};
-use crate::{Error, Recording};
+use super::release::Held;
+use crate::{Error, Recording, book::cut_off};
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(super) type Keeping = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;

@@ -9,14 +9,13 @@ use std::{
 
 use http::{Request, Response};
 use tollbook_exchange::{
-    Code, Exchange, Level, Refusal,
+    Code, Exchange, Refusal,
     http::{Refusable, refuse},
 };
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::not_recordable;
-use crate::{Error, OnFailure, Recorder, failure, gap::Missed};
+use crate::{Book, OnFailure, Recorder};
 
 /// Lets a request pass when what was asked is durable. Put it right before the forwarder.
 ///
@@ -24,15 +23,13 @@ use crate::{Error, OnFailure, Recorder, failure, gap::Missed};
 /// refused as misassembled.
 #[derive(Clone, Debug)]
 pub struct CommitLayer {
-    recorder: Recorder,
-    on_failure: Arc<OnFailure>,
+    book: Book,
 }
 
 /// The service of [`CommitLayer`].
 #[derive(Clone, Debug)]
 pub struct Commit<S> {
-    recorder: Recorder,
-    on_failure: Arc<OnFailure>,
+    book: Book,
     inner: S,
 }
 
@@ -40,8 +37,7 @@ impl CommitLayer {
     /// A layer that commits to this recorder, the one of the [`RecordLayer`](crate::RecordLayer).
     pub fn new(recorder: Recorder) -> Self {
         Self {
-            recorder,
-            on_failure: Arc::default(),
+            book: Book::new(recorder, OnFailure::Block),
         }
     }
 
@@ -49,7 +45,7 @@ impl CommitLayer {
     /// [`RecordLayer`](crate::RecordLayer) has to be told the same.
     #[must_use]
     pub fn on_failure(mut self, policy: impl Into<Arc<OnFailure>>) -> Self {
-        self.on_failure = policy.into();
+        self.book = self.book.on_failure(policy);
         self
     }
 }
@@ -59,8 +55,7 @@ impl<S> Layer<S> for CommitLayer {
 
     fn layer(&self, inner: S) -> Self::Service {
         Commit {
-            recorder: self.recorder.clone(),
-            on_failure: Arc::clone(&self.on_failure),
+            book: self.book.clone(),
             inner,
         }
     }
@@ -84,7 +79,7 @@ where
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let next = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, next);
-        let (recorder, policy) = (self.recorder.clone(), Arc::clone(&self.on_failure));
+        let book = self.book.clone();
         Box::pin(async move {
             let Some(exchange) = request.extensions().get::<Exchange>().cloned() else {
                 return Ok(refuse(
@@ -92,9 +87,8 @@ where
                         .because("no_exchange"),
                 ));
             };
-            if let Err(error) = commit(&recorder, &exchange, &policy).await {
-                tracing::warn!(exchange = %exchange.id(), %error, "refused: not recordable");
-                return Ok(refuse(not_recordable(&error)));
+            if let Err(refusal) = book.commit(&exchange).await {
+                return Ok(refuse(refusal));
             }
             inner
                 .call(request)
@@ -102,27 +96,4 @@ where
                 .map(|response| response.map(Refusable::passed))
         })
     }
-}
-
-/// Makes the request durable, or lets it pass as its connection says.
-async fn commit(recorder: &Recorder, exchange: &Exchange, policy: &OnFailure) -> Result<(), Error> {
-    let written = if exchange.draft(|draft| draft.unrecorded) {
-        // The record layer could not open it. What may pass was not known yet.
-        Err(recorder.unable())
-    } else {
-        recorder.commit_under(exchange, policy).await
-    };
-    let Err(error) = written else {
-        return Ok(());
-    };
-    if !failure::is_failure(error.kind()) || !exchange.draft(|draft| policy.lets_pass(draft)) {
-        return Err(error);
-    }
-    recorder.missed(Missed::Passed, exchange.connection(), error.kind(), policy);
-    exchange.draft(|draft| {
-        draft.committed = true;
-        // It may come to be written when nobody waits for it any more.
-        draft.level = Level::Spool;
-    });
-    Ok(())
 }

@@ -17,8 +17,8 @@ use tollbook_exchange::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{ResponseBody, head::Head, not_recordable, release::Held};
-use crate::{OnFailure, Recorder, Release, failure, gap::Missed};
+use super::{ResponseBody, head::Head, release::Held};
+use crate::{Book, OnFailure, Page, Recorder, Release};
 
 /// Records every request that comes through it. Put it outside of all layers that may refuse.
 ///
@@ -40,12 +40,11 @@ use crate::{OnFailure, Recorder, Release, failure, gap::Missed};
 /// When nothing can be recorded, the request is refused and nothing inside is called.
 #[derive(Clone, Debug)]
 pub struct RecordLayer {
-    recorder: Recorder,
+    book: Book,
     connection: Arc<str>,
     protocol: &'static str,
     head: Head,
     release: Option<Release>,
-    on_failure: Arc<OnFailure>,
 }
 
 /// The service of [`RecordLayer`].
@@ -63,12 +62,11 @@ impl RecordLayer {
         protocol: &'static str,
     ) -> Self {
         Self {
-            recorder,
+            book: Book::new(recorder, OnFailure::Block),
             connection: connection.into(),
             protocol,
             head: Head::default(),
             release: None,
-            on_failure: Arc::default(),
         }
     }
 
@@ -88,7 +86,7 @@ impl RecordLayer {
     /// there and be told the same.
     #[must_use]
     pub fn on_failure(mut self, policy: impl Into<Arc<OnFailure>>) -> Self {
-        self.on_failure = policy.into();
+        self.book = self.book.on_failure(policy);
         self
     }
 
@@ -140,12 +138,11 @@ where
         let next = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, next);
         let RecordLayer {
-            recorder,
+            book,
             connection,
             protocol,
             head,
             release,
-            on_failure,
         } = self.layer.clone();
         Box::pin(async move {
             let id = ExchangeId::generate();
@@ -153,23 +150,15 @@ where
             if release.is_some() {
                 exchange.draft(|draft| draft.level = Level::Release);
             }
-            let recording = match recorder.begin_under(&exchange, &on_failure).await {
+            let page = match book.open(&exchange).await {
+                Ok(page) => page,
+                Err(refusal) => {
+                    return Ok(refuse(refusal).map(|body| ResponseBody::unrecorded(body, None)));
+                }
+            };
+            let recording = match page.into_recording() {
                 Ok(recording) => recording,
-                Err(error) if on_failure.may_pass(error.kind()) => {
-                    let response = unrecorded(request, exchange, head, inner).await?;
-                    if response.extensions().get::<Refusal>().is_some() {
-                        recorder.missed(Missed::Refused, &connection, error.kind(), &on_failure);
-                    }
-                    return Ok(response);
-                }
-                Err(error) => {
-                    tracing::warn!(exchange = %id, %error, "refused: not recordable");
-                    if failure::is_failure(error.kind()) {
-                        recorder.missed(Missed::Refused, &connection, error.kind(), &on_failure);
-                    }
-                    let refused = refuse(not_recordable(&error));
-                    return Ok(refused.map(|body| ResponseBody::unrecorded(body, None)));
-                }
+                Err(page) => return unrecorded(request, page, head, inner).await,
             };
             head.request(&exchange, &request);
             let bodiless = request.method() == Method::HEAD;
@@ -206,7 +195,7 @@ where
 /// Lets a request go on that cannot be recorded, to where it is decided whether it passes.
 async fn unrecorded<S, Q, B>(
     mut request: Request<Q>,
-    exchange: Exchange,
+    page: Page,
     head: Head,
     mut inner: S,
 ) -> Result<Response<ResponseBody<B>>, S::Error>
@@ -214,10 +203,13 @@ where
     S: Service<Request<Q>, Response = Response<B>>,
     B: Body<Data = Bytes>,
 {
-    exchange.draft(|draft| draft.unrecorded = true);
+    let exchange = page.exchange().clone();
     head.request(&exchange, &request);
     request.extensions_mut().insert(exchange.clone());
     let response = inner.call(request).await?;
+    if let Some(refusal) = response.extensions().get::<Refusal>() {
+        page.refused(refusal);
+    }
     // No id goes to the caller: there is nothing to be found under it.
     Ok(response.map(|body| ResponseBody::unrecorded(Refusable::passed(body), Some(exchange))))
 }

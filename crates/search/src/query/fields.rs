@@ -313,6 +313,20 @@ const FIELDS: &[Field] = &[
     word("tool", "a tool that the answer calls"),
     word("tool.verdict", "what became of a tool call that was judged"),
     word("tool.id", "the id of a tool call, made or answered"),
+    word(
+        "tool.statement",
+        "the fingerprint of a SQL statement in the input of a tool call",
+    ),
+    word("statement", "the fingerprint of a SQL statement"),
+    word(
+        "statement_class",
+        "what a SQL statement does, such as read, write, ddl or unknown",
+    ),
+    word("statement_kind", "what it is, such as select or copy_out"),
+    word("table", "a table or view that it reads or changes"),
+    word("function", "a function that it calls"),
+    word("sqlstate", "the code of the database's error"),
+    word("database", "the database of a session"),
     word("finding", "a masking rule that found something"),
     word(
         "secret",

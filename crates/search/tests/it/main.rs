@@ -9,5 +9,6 @@
 mod erasing;
 mod finding;
 mod sealed;
+mod sql;
 mod support;
 mod telling;

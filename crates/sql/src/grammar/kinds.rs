@@ -320,6 +320,7 @@ fn copy(
     };
     out.kind = kind;
     out.at_least(class);
+    out.copy = Some(super::copy::form(tree));
     let CopySource::Table {
         table_name,
         columns,

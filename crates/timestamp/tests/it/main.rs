@@ -8,130 +8,37 @@
 use std::{
     fs,
     path::Path,
-    process::Command,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use proptest::prelude::*;
 use tempfile::TempDir;
+use tollbook_testkit::authority as testkit;
 use tollbook_timestamp::{Answer, Error, Query, Roots};
 
-const CONFIG: &str = "
-[req]
-distinguished_name = name
-prompt = no
-[name]
-CN = a name
-[root]
-basicConstraints = critical,CA:true
-keyUsage = critical,keyCertSign
-subjectKeyIdentifier = hash
-[stamper]
-basicConstraints = critical,CA:false
-keyUsage = critical,digitalSignature
-extendedKeyUsage = critical,timeStamping
-[server]
-basicConstraints = critical,CA:false
-extendedKeyUsage = serverAuth
-[middle]
-basicConstraints = critical,CA:true
-keyUsage = critical,keyCertSign
-[elsewhere]
-basicConstraints = critical,CA:true
-keyUsage = critical,keyCertSign
-extendedKeyUsage = serverAuth
-[tsa]
-default_tsa = it
-[it]
-serial = ./serial
-signer_cert = ./stamper.pem
-signer_key = ./stamper.key
-certs = ./root.pem
-signer_digest = DIGEST
-default_policy = 1.2.3.4.1
-digests = sha256, sha512
-accuracy = secs:1
-ordering = yes
-tsa_name = yes
-ess_cert_id_chain = no
-PRECISION
-";
-
-/// An authority in a folder.
-struct Authority(TempDir);
+/// An authority in a folder that goes with it.
+struct Authority {
+    it: testkit::Authority,
+    folder: TempDir,
+}
 
 impl Authority {
-    /// With keys of this kind, that signs with this digest.
-    fn new(key: &[&str], digest: &str, more: &str) -> Self {
-        let authority = Self(TempDir::new().unwrap());
-        let config = CONFIG.replace("DIGEST", digest).replace("PRECISION", more);
-        fs::write(authority.path().join("config"), config).unwrap();
-        fs::write(authority.path().join("serial"), "01\n").unwrap();
-        for name in ["root", "stamper"] {
-            let file = format!("{name}.key");
-            authority.openssl(&[&["genpkey", "-out", &file], key].concat());
-        }
-        authority.openssl(
-            &"req -new -x509 -key root.key -out root.pem -config config -extensions root -days 30 \
-              -sha256 -subj /CN=root"
-                .split_whitespace()
-                .collect::<Vec<_>>(),
-        );
-        authority.sign("root", "stamper", "stamper");
-        authority
-    }
-
-    /// A certificate of `issuer` for `name`, for this purpose.
-    fn sign(&self, issuer: &str, name: &str, purpose: &str) {
-        for line in [
-            format!("req -new -key {name}.key -out {name}.csr -config config -subj /CN={name}"),
-            format!(
-                "x509 -req -in {name}.csr -CA {issuer}.pem -CAkey {issuer}.key -set_serial 7 \
-                 -out {name}.pem -extfile config -extensions {purpose} -days 30 -sha384"
-            ),
-        ] {
-            self.openssl(&line.split_whitespace().collect::<Vec<_>>());
-        }
+    fn new(key: &str, digest: &str, more: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let it = testkit::Authority::with(folder.path(), key, digest, more).unwrap();
+        Self { it, folder }
     }
 
     fn usual() -> Self {
-        Self::new(
-            &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
-            "sha256",
-            "",
-        )
+        Self::new(P256, "sha256", "")
     }
 
     fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn openssl(&self, arguments: &[&str]) {
-        let done = Command::new("openssl")
-            .args(arguments)
-            .current_dir(self.path())
-            .output()
-            .unwrap();
-        assert!(
-            done.status.success(),
-            "{arguments:?}: {}",
-            String::from_utf8_lossy(&done.stderr)
-        );
+        self.folder.path()
     }
 
     fn answer(&self, query: &Query) -> Vec<u8> {
-        fs::write(self.path().join("query"), query.to_bytes()).unwrap();
-        self.openssl(&[
-            "ts",
-            "-reply",
-            "-config",
-            "config",
-            "-queryfile",
-            "query",
-            "-out",
-            "answer",
-        ]);
-        fs::read(self.path().join("answer")).unwrap()
+        self.it.answer(&query.to_bytes()).unwrap()
     }
 
     fn roots(&self) -> Roots {
@@ -139,19 +46,20 @@ impl Authority {
     }
 }
 
+const RSA: &str = "-algorithm RSA -pkeyopt rsa_keygen_bits:2048";
+const P256: &str = "-algorithm EC -pkeyopt ec_paramgen_curve:P-256";
+const P384: &str = "-algorithm EC -pkeyopt ec_paramgen_curve:P-384";
+
 #[test]
 fn stamps_of_every_kind_of_key_are_checked() {
-    let rsa = ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"];
-    let p256 = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
-    let p384 = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"];
     for (key, digest, more) in [
-        (rsa, "sha256", ""),
-        (rsa, "sha512", "clock_precision_digits = 3"),
-        (p256, "sha256", "ess_cert_id_alg = sha1"),
-        (p256, "sha384", "ess_cert_id_alg = sha512"),
-        (p384, "sha384", ""),
+        (RSA, "sha256", ""),
+        (RSA, "sha512", "clock_precision_digits = 3"),
+        (P256, "sha256", "ess_cert_id_alg = sha1"),
+        (P256, "sha384", "ess_cert_id_alg = sha512"),
+        (P384, "sha384", ""),
     ] {
-        let authority = Authority::new(&key, digest, more);
+        let authority = Authority::new(key, digest, more);
         let query = Query::new(b"a checkpoint", 17);
         let bytes = authority.answer(&query);
         let answer = Answer::read(&bytes).unwrap();
@@ -163,9 +71,8 @@ fn stamps_of_every_kind_of_key_are_checked() {
         assert_eq!(answer.check(b"a checkpoint", None), Ok(stamp));
         // And they say the same.
         fs::write(authority.path().join("data"), "a checkpoint").unwrap();
-        authority.openssl(&[
-            "ts", "-verify", "-data", "data", "-in", "answer", "-CAfile", "root.pem",
-        ]);
+        let line = "ts -verify -data data -in answer -CAfile root.pem";
+        testkit::openssl(authority.path(), line).unwrap();
     }
 }
 
@@ -202,21 +109,9 @@ fn what_is_another_request_or_another_authority_is_told() {
     let mut odd = query.to_bytes();
     odd[21] = 9;
     fs::write(authority.path().join("query"), odd).unwrap();
-    let refused = Command::new("openssl")
-        .args([
-            "ts",
-            "-reply",
-            "-config",
-            "config",
-            "-queryfile",
-            "query",
-            "-out",
-            "refused",
-        ])
-        .current_dir(authority.path())
-        .output()
-        .unwrap();
-    drop(refused);
+    let line = "ts -reply -config config -queryfile query -out refused";
+    // It may say so by its exit code too.
+    drop(testkit::openssl(authority.path(), line));
     if let Ok(refused) = fs::read(authority.path().join("refused")) {
         assert_eq!(Answer::read(&refused).unwrap_err(), Error::Refused);
     }
@@ -227,17 +122,9 @@ fn what_is_another_request_or_another_authority_is_told() {
 fn an_authority_for_other_purposes_vouches_for_no_stamps() {
     for (purpose, is_trusted) in [("middle", true), ("elsewhere", false), ("server", false)] {
         let authority = Authority::usual();
-        authority.openssl(&[
-            "genpkey",
-            "-out",
-            "middle.key",
-            "-algorithm",
-            "EC",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-384",
-        ]);
-        authority.sign("root", "middle", purpose);
-        authority.sign("middle", "stamper", "stamper");
+        authority.it.key("middle", P384).unwrap();
+        authority.it.sign("root", "middle", purpose).unwrap();
+        authority.it.sign("middle", "stamper", "stamper").unwrap();
         fs::rename(
             authority.path().join("root.pem"),
             authority.path().join("trusted.pem"),

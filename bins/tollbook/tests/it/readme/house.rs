@@ -98,6 +98,8 @@ impl House {
             .env("TOLLBOOK_ISSUER__GITLAB__ISSUER", self.gitlab.issuer_url())
             .env("TOLLBOOK_ISSUER__CORP__ISSUER", self.people.issuer_url())
             .env("TOLLBOOK_CONNECTION__CLAUDE__UPSTREAM", self.upstream.url())
+            .env("TOLLBOOK_CONNECTION__ORDERS__LISTEN", "127.0.0.1:0")
+            .env("ORDERS_PASSWORD", "of the readme")
             .env("TOLLBOOK_APPROVALS__SLACK__API", "http://127.0.0.1:9")
             .env("TOLLBOOK_LOG", "error")
             .env("ANTHROPIC_API_KEY", STANDIN_API_KEY)
