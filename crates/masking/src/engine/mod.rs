@@ -18,6 +18,7 @@ mod keys;
 mod keywords;
 pub(crate) mod lane;
 mod literals;
+mod look_back;
 pub(crate) mod pattern;
 pub(crate) mod placeholders;
 #[cfg(test)]

@@ -5,7 +5,11 @@
 //! to `f`; of hexadecimal, the first of every two is a digit. Six such bytes in a row are rare in what
 //! is not encoded.
 
-use super::{Around, DIGIT, HEX, Kind, TOKEN, UPPER, Wide, is};
+use super::{
+    DIGIT, HEX, Kind, TOKEN, UPPER,
+    around::{Around, Wide},
+    is,
+};
 
 /// So many bytes that tokens are made of there are at least: what stands for sixteen bytes.
 const LETTERS: usize = 22;
