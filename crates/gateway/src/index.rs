@@ -8,7 +8,7 @@ use std::{
 };
 
 use tollbook_budget::Prices;
-use tollbook_recording::{KeySource, Reader};
+use tollbook_recording::{KeySource, Reader, Retention};
 use tollbook_search::{Error, ErrorKind, Index};
 
 /// How often it is looked whether there is something new.
@@ -22,7 +22,12 @@ const BATCH: u64 = 1_000;
 
 /// Takes the book into its index, for as long as the gateway runs. What goes wrong is told in the log
 /// and stops nothing: whoever searches takes in what is missing.
-pub(crate) async fn follow(folder: PathBuf, keys: KeySource, prices: Prices) {
+pub(crate) async fn follow(
+    folder: PathBuf,
+    keys: KeySource,
+    prices: Prices,
+    retention: Arc<Retention>,
+) {
     let (mut seen, mut pause) = (0, INTERVAL);
     let mut failed = false;
     // It stays open, for the top key may be in another program that is not to be asked at each look.
@@ -30,14 +35,15 @@ pub(crate) async fn follow(folder: PathBuf, keys: KeySource, prices: Prices) {
     loop {
         tokio::time::sleep(pause).await;
         let (folder, prices) = (folder.clone(), prices.clone());
-        let (keys, opened) = (keys.clone(), book.take());
+        let (retention, keys) = (Arc::clone(&retention), keys.clone());
+        let opened = book.take();
         let begun = Instant::now();
         let taken = tokio::task::spawn_blocking(move || {
             let book = match opened {
                 Some(book) => book,
                 None => Arc::new(Reader::open_with(&folder, &keys)?),
             };
-            let taken = take(&folder, &book, prices, seen)?;
+            let taken = take(&folder, &book, (prices, &retention), seen)?;
             Ok((book, taken))
         });
         let taken: Result<Result<_, Error>, _> = taken.await;
@@ -84,18 +90,24 @@ pub(crate) async fn follow(folder: PathBuf, keys: KeySource, prices: Prices) {
     }
 }
 
-/// Takes out of the index, if there is one, what was erased from the book: for a gateway that does not
-/// follow the book, so that nothing which was destroyed waits there for somebody to search.
-pub(crate) async fn forget(folder: PathBuf, prices: Prices) {
+/// Takes out of the index, if there is one, what was erased from the book, and the words whose time in
+/// it is over: for a gateway that does not follow the book, so that nothing which was destroyed waits
+/// there for somebody to search.
+pub(crate) async fn forget(folder: PathBuf, prices: Prices, retention: Arc<Retention>) {
     for _ in 0..TRIES {
         let (folder, prices) = (folder.clone(), prices.clone());
+        let retention = Arc::clone(&retention);
         let forgotten = tokio::task::spawn_blocking(move || {
             if !folder.join("search.db").exists() {
                 return Ok(true);
             }
-            let index = Index::open(&folder, prices)?;
-            // It takes no keys.
-            Ok::<_, Error>(index.is_kept() && index.forget_erased(&Reader::open(&folder)?)?)
+            let index = Index::open(&folder, prices)?.retaining((*retention).clone());
+            // Neither takes keys.
+            Ok::<_, Error>(
+                index.is_kept()
+                    && index.forget_erased(&Reader::open(&folder)?)?
+                    && index.forget_words()?.1,
+            )
         });
         match forgotten.await {
             Ok(Ok(true)) => return,
@@ -121,7 +133,12 @@ struct Taken {
 
 /// Takes in some of what came after `seen`. The index is opened each time: others may make it anew,
 /// and then it is another file.
-fn take(folder: &Path, book: &Reader, prices: Prices, seen: u64) -> Result<Taken, Error> {
+fn take(
+    folder: &Path,
+    book: &Reader,
+    (prices, retention): (Prices, &Retention),
+    seen: u64,
+) -> Result<Taken, Error> {
     let size = book.size()?;
     if size == seen {
         let (behind, damaged) = (0, 0);
@@ -131,7 +148,7 @@ fn take(folder: &Path, book: &Reader, prices: Prices, seen: u64) -> Result<Taken
             damaged,
         });
     }
-    let index = Index::open(folder, prices)?;
+    let index = Index::open(folder, prices)?.retaining(retention.clone());
     if !index.is_kept() {
         // A temporary one would be made for nobody, and the file may have what was erased.
         return Err(ErrorKind::Index.into());

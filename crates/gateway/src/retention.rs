@@ -23,7 +23,7 @@ pub(crate) async fn keep(
 ) {
     if let Some((folder, prices)) = unfollowed.clone() {
         // What a gateway before this one did not come to.
-        index::forget(folder, prices).await;
+        index::forget(folder, prices, Arc::clone(&retention)).await;
     }
     if *retention == Retention::default() {
         return;
@@ -32,19 +32,20 @@ pub(crate) async fn keep(
     days.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         days.tick().await;
-        let (recorder, retention) = (recorder.clone(), Arc::clone(&retention));
-        let done = tokio::task::spawn_blocking(move || recorder.retain(&retention, BY)).await;
+        let (recorder, terms) = (recorder.clone(), Arc::clone(&retention));
+        let done = tokio::task::spawn_blocking(move || recorder.retain(&terms, BY)).await;
         match done {
-            Ok(Ok(expired)) if expired.tombstones.is_empty() => {}
             Ok(Ok(expired)) => {
                 let exchanges: u64 = expired.classes.iter().map(|class| class.exchanges).sum();
-                tracing::info!(exchanges, "what was kept for long enough is destroyed");
-                if let Some((folder, prices)) = unfollowed.clone() {
-                    index::forget(folder, prices).await;
+                if !expired.tombstones.is_empty() {
+                    tracing::info!(exchanges, "what was kept for long enough is destroyed");
                 }
             }
             Ok(Err(error)) => tracing::error!(%error, "the retention could not be kept"),
             Err(error) => tracing::error!(%error, "the retention was broken off"),
+        }
+        if let Some((folder, prices)) = unfollowed.clone() {
+            index::forget(folder, prices, Arc::clone(&retention)).await;
         }
     }
 }

@@ -32,7 +32,7 @@ use tollbook_state::State;
 use tollbook_witness::{Witness, witness_key};
 
 use crate::{
-    admin::{self, Admin},
+    admin::{self, Admin, BookTerms},
     approvals::BookWitness,
     claude,
     config::{ApprovalsConfig, ClaudeConfig, ConnectionConfig, ToolCalls, WITNESS, WitnessService},
@@ -230,11 +230,16 @@ impl Gateway {
         ));
         let retention = Arc::new(plan_config.retention());
         let unfollowed = (!plan_config.search.index).then(|| (config.data.clone(), prices.clone()));
+        let book_terms = BookTerms {
+            retention: Arc::clone(&retention),
+            unfollowed: unfollowed.clone(),
+        };
         let keeping = retention::keep(recorder.clone(), Arc::clone(&retention), unfollowed);
         tasks.spawn(keeping);
         if plan_config.search.index {
             let (folder, keys) = (config.data.clone(), plan_config.keys.clone());
-            tasks.spawn(index::follow(folder, keys, prices.clone()));
+            let retention = Arc::clone(&retention);
+            tasks.spawn(index::follow(folder, keys, prices.clone(), retention));
         }
         match Listening::at(&config.data) {
             Ok(socket) => {
@@ -337,6 +342,7 @@ impl Gateway {
                 .collect(),
             replies: replies.clone(),
             config: Arc::new(plan_config.admin.clone()),
+            book: book_terms,
         });
         let mask_key = match mask_key {
             Some(key) => key,

@@ -78,9 +78,7 @@ pub(crate) fn open(key: &Key, place: &[&[u8]], blob: &[u8]) -> Result<Vec<u8>, E
         COMPRESSED => {
             let (length, frame) = piece.split_first_chunk().ok_or(ErrorKind::Corrupt)?;
             let length = usize::try_from(u32::from_be_bytes(*length)).map_err(wrong)?;
-            let piece = Decompressor::new()
-                .and_then(|mut decompressor| decompressor.decompress(frame, length))
-                .map_err(wrong)?;
+            let piece = decompress(frame, length)?;
             match piece.len() == length {
                 true => Ok(piece),
                 false => Err(ErrorKind::Corrupt.into()),
@@ -160,13 +158,26 @@ fn compress(piece: &[u8]) -> Result<Option<Vec<u8>>, Error> {
     Ok((LENGTH + compressed.len() < piece.len()).then_some(compressed))
 }
 
+/// What a frame of zstd holds, which is no more than this.
+fn decompress(frame: &[u8], length: usize) -> Result<Vec<u8>, Error> {
+    let piece = DECOMPRESSOR.with_borrow_mut(|decompressor| {
+        match decompressor {
+            Some(decompressor) => decompressor,
+            None => decompressor.insert(Decompressor::new()?),
+        }
+        .decompress(frame, length)
+    });
+    piece.map_err(wrong)
+}
+
 fn wrong(_: impl std::fmt::Debug) -> Error {
     ErrorKind::Corrupt.into()
 }
 
 thread_local! {
-    /// Its tables take longer to make than most pieces to compress.
+    // Their tables take longer to make than most pieces to compress.
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
 const LEVEL: i32 = 1;

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
 use crate::{Error, ErrorKind};
 
@@ -40,6 +40,7 @@ pub(crate) fn open(path: &Path, limit: Option<u64>) -> Result<Connection, Error>
 pub(crate) fn connect(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
+    keep_plans(&connection)?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "synchronous", SYNCHRONOUS)?;
     connection.execute_batch(
@@ -68,6 +69,7 @@ pub(crate) fn read(path: &Path) -> Result<Connection, Error> {
         }
         Err(error) => return Err(error),
     };
+    keep_plans(&connection)?;
     connection.busy_timeout(BUSY)?;
     connection.execute_batch(
         "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
@@ -76,6 +78,14 @@ pub(crate) fn read(path: &Path) -> Result<Connection, Error> {
         SCHEMA => Ok(connection),
         version => Err(ErrorKind::Schema(version).into()),
     }
+}
+
+/// Has a statement keep its plan whatever is bound to it. Otherwise SQLite parses and plans it anew at
+/// each use where a table has a partial index that a bound value might be held against.
+/// <https://sqlite.org/qpsg.html>
+pub(crate) fn keep_plans(connection: &Connection) -> Result<(), Error> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// Cuts the write-ahead log to nothing. Whether that could be: it cannot while somebody reads it.
@@ -135,7 +145,7 @@ pub(crate) fn immutable(path: &Path) -> String {
 /// Only a checkpoint holds the database's lock besides the writer, and never for long.
 pub(crate) const BUSY: Duration = Duration::from_secs(10);
 const PAGE: u32 = 4 << 10;
-const SCHEMA: i32 = 3;
+const SCHEMA: i32 = 4;
 /// At FULL the write-ahead log is synced at each commit. A build that is told to sync less, which no
 /// release can be, is there to fail the power-cut test.
 const SYNCHRONOUS: &str = match option_env!("TEST_WEAKENED") {
@@ -163,7 +173,8 @@ const APPLICATION: i32 = 0x746f_6c6c;
 ///
 /// `pack.id` is the number of the scope in the upper half and that of the pack's first piece in the
 /// lower, so that a conversation lies together. `exchange.first` and `brought` are the pieces that the
-/// intent brought. `part.kind` is 1 for a response that is one body and 2 for one of events.
+/// intent brought. `clock.ahead` is by how many milliseconds the clock was found to have gone ahead, while
+/// that is so much that it is doubted. `part.kind` is 1 for a response that is one body and 2 for one of events.
 const TABLES: &str = "
     CREATE TABLE entry (
         seq INTEGER PRIMARY KEY,
@@ -201,6 +212,10 @@ const TABLES: &str = "
         one INTEGER PRIMARY KEY CHECK (one = 1),
         size INTEGER NOT NULL,
         frontier BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE clock (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        ahead INTEGER NOT NULL
     ) STRICT;
     CREATE TABLE exchange (
         intent INTEGER PRIMARY KEY,

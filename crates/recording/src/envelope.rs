@@ -81,7 +81,7 @@ pub(crate) fn outcome(
         false => {
             let id = exchange.id();
             let place = answer_place(&id);
-            let key = sealing.keys.key(Class::Answer);
+            let key = sealing.keys.key(Class::of_answer(exchange.protocol()));
             let answer = Value::Object(answer).to_string();
             BASE64
                 .encode(blob::seal(key, &place, answer.as_bytes())?)

@@ -10,7 +10,7 @@ use tollbook_ledger::Leaf;
 use crate::{
     Error, ErrorKind,
     database::{signed, unsigned},
-    keys::{Class, KeyId},
+    keys::{CLASSES, Class, KeyId},
 };
 
 /// The tombstones of a book: which keys were destroyed, and where it says so.
@@ -23,7 +23,7 @@ pub(crate) struct Tombstones {
     /// The entries before this index were looked at.
     seen: u64,
     /// By key, the index of the first tombstone for each class.
-    by_key: HashMap<KeyId, [Option<u64>; 3]>,
+    by_key: HashMap<KeyId, [Option<u64>; CLASSES]>,
     stones: HashMap<u64, Stone>,
 }
 

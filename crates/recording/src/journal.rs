@@ -25,7 +25,7 @@ use crate::{
     erasure::{self, empty},
     folder::Folder,
     keys::{KeyId, Keyring},
-    opener::{Content, Opener},
+    opener::{Content, Opener, answer_key},
     queue::{Chunk, Entry, Job, StoredPack},
     scopes::{NewScope, Scopes, piece_id},
     sessions::Sessions,
@@ -42,6 +42,8 @@ pub(crate) struct Journal {
     note: String,
     /// What the anchor holds by now, and the book does not know yet.
     anchored: Option<SharedHead>,
+    /// By how much the clock is ahead, as the book has it, and as it is to have it.
+    doubt: [i64; 2],
     /// Keys that are destroyed while exchanges may be under way that hold them.
     gone: HashSet<KeyId>,
     period: u16,
@@ -69,7 +71,11 @@ impl Journal {
         let last: Option<i64> =
             connection.query_row("SELECT max(seq) FROM entry", [], |row| row.get(0))?;
         let new = head.is_none() && last.is_none();
+        let doubt: Option<i64> = connection
+            .query_row("SELECT ahead FROM clock", [], |row| row.get(0))
+            .optional()?;
         let mut journal = Self {
+            doubt: [doubt.unwrap_or_default(); 2],
             sessions: Sessions::load(&connection)?,
             connection,
             tree: Frontier::new(),
@@ -126,6 +132,16 @@ impl Journal {
     /// Notes what the anchor holds, with what is written next.
     pub(crate) fn note_anchored(&mut self, head: SharedHead) {
         self.anchored = Some(head);
+    }
+
+    /// By how many milliseconds the clock was ahead, where that was so much that it is doubted.
+    pub(crate) const fn doubt(&self) -> i64 {
+        self.doubt[1]
+    }
+
+    /// Notes that, with what is written next: zero where the clock is not doubted.
+    pub(crate) const fn note_doubt(&mut self, ahead: i64) {
+        self.doubt[1] = ahead;
     }
 
     /// Writes a heartbeat, and closes the sessions that have been idle.
@@ -229,7 +245,17 @@ impl Journal {
                 )?
                 .execute(params![signed(anchored.size)?, anchored.frontier])?;
         }
+        let [known, doubt] = self.doubt;
+        if known != doubt {
+            write
+                .prepare_cached(
+                    "INSERT INTO clock (one, ahead) VALUES (1, ?1)
+                     ON CONFLICT (one) DO UPDATE SET ahead = ?1",
+                )?
+                .execute([doubt])?;
+        }
         write.commit()?;
+        self.doubt = [doubt; 2];
         self.note = note;
         self.tree = tree;
         Ok(())
@@ -337,7 +363,8 @@ impl Journal {
         getrandom::fill(&mut salt).map_err(|_| ErrorKind::Random)?;
         let mut digest = ContentDigest::new(&salt);
         let mut shape = ResponseShape::Body;
-        let body = opener.answer(id, key, &mut |kind, parts| {
+        let answered = answer_key(&self.connection, intent)?;
+        let body = opener.answer(id, answered, &mut |kind, parts| {
             shape = shape_of(kind);
             parts.iter().for_each(|(at, data)| digest.part(*at, data));
             Ok(())

@@ -106,7 +106,9 @@ mod writer;
 pub use attested::{Attestations, Cosigned, Stamped};
 pub use book::{Book, Page};
 pub use config::Config;
-pub use erasure::{Erased, Erasure, Expired, ExpiredClass, Hold, Retention, Term, Terms, Whom};
+pub use erasure::{
+    Erased, Erasure, Expired, ExpiredClass, Hold, RefusedErasure, Retention, Term, Terms, Whom,
+};
 pub use error::{Error, ErrorKind};
 pub use evidence::{Evidence, EvidenceOptions};
 pub use failure::{Allow, OnFailure, Reads, Spool};

@@ -136,7 +136,7 @@ impl<'a> Opener<'a> {
     pub(crate) fn answer(
         &mut self,
         exchange: ExchangeId,
-        key: KeyId,
+        (key, class): (KeyId, Class),
         to: TakeParts<'_>,
     ) -> Result<Content<()>, Error> {
         let mut chunks = self.book.prepare_cached(CHUNKS)?;
@@ -148,7 +148,7 @@ impl<'a> Opener<'a> {
             if blob::is_stub(data) {
                 return Ok(Content::Erased);
             }
-            match self.key(key, Class::Answer) {
+            match self.key(key, class) {
                 Content::Open(key) => to(kind, &open_chunk(&key, exchange, kind, ordinal, data)?)?,
                 Content::Erased => return Ok(Content::Erased),
                 Content::Closed(why) => return Ok(Content::Closed(why)),
@@ -289,14 +289,19 @@ pub(crate) fn brings(book: &Connection, intent: u64) -> Result<Option<Brings>, E
     brings.transpose()
 }
 
-/// The key of the answer to the exchange of this outcome: that of the exchange's scope. The outcome
-/// itself may have one of its own.
-pub(crate) fn answer_key(book: &Connection, outcome: &Header) -> Result<KeyId, Error> {
-    let key: Option<[u8; 16]> = book
-        .prepare_cached("SELECT key FROM exchange JOIN scope ON number = scope WHERE id = ?1")?
-        .query_row([outcome.exchange], |row| row.get(0))
+/// The key of the answer to the exchange of this outcome, and its class: that of the exchange's scope.
+/// The outcome itself may have one of its own.
+pub(crate) fn answer_key(book: &Connection, outcome: &Header) -> Result<(KeyId, Class), Error> {
+    let found: Option<([u8; 16], String)> = book
+        .prepare_cached(
+            "SELECT key, protocol FROM exchange JOIN scope ON number = scope WHERE id = ?1",
+        )?
+        .query_row([outcome.exchange], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    Ok(KeyId(key.unwrap_or(outcome.seal.key)))
+    let own = || (KeyId(outcome.seal.key), Class::Answer);
+    Ok(found.map_or_else(own, |(key, protocol)| {
+        (KeyId(key), Class::of_answer(&protocol))
+    }))
 }
 
 fn stored_request(book: &Connection, brings: Brings) -> Result<SealedDigest, Error> {

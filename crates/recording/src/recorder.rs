@@ -132,6 +132,13 @@ impl Recorder {
         let scopes = Scopes::open(&path, keyring)?;
         let last = journal.last_time()?;
         let now = Timestamp::now().as_micros();
+        let away = last.map_or(0, |last| now.saturating_sub(last) / 1000);
+        let ahead = match journal.doubt() {
+            0 => away.max(0),
+            // A clock that was set right while nothing was recorded is not doubted any more.
+            doubt => doubt.saturating_add(away),
+        };
+        journal.note_doubt(writer::doubted(ahead));
         journal.start()?;
         let (note, left) = Note::open(&config);
         if !left.is_empty() {
@@ -155,7 +162,7 @@ impl Recorder {
         let room = config.queue.clamp(1, Semaphore::MAX_PERMITS.min(MAX_ROOM));
         let slots = config.exchanges.clamp(1, Semaphore::MAX_PERMITS);
         let shared = Arc::new(Shared::new(room, slots, journal.size()));
-        shared.clock_went(last.map_or(0, |last| now.saturating_sub(last).max(0) / 1000));
+        shared.clock_went(ahead);
         let key = journal.verifier_key();
         let work = Work {
             journal,

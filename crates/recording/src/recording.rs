@@ -413,7 +413,7 @@ impl Progress {
         }
         let scope = self.scope.as_ref().ok_or(ErrorKind::NotOpen)?;
         let (kind, ordinal) = (response_kind(shape), self.chunks);
-        let key = scope.keys.key(Class::Answer);
+        let key = scope.keys.key(Class::of_answer(exchange.protocol()));
         let data = seal_chunk(key, exchange.id(), kind, ordinal, parts)?;
         let number = kind.to_be_bytes()[7];
         self.stored

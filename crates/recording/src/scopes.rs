@@ -40,6 +40,8 @@ struct Live {
     scopes: HashMap<Owner, Arc<Scope>>,
     /// The number of the next scope.
     next: u64,
+    /// Scopes that began since all pieces were counted.
+    begun: usize,
     /// Scopes whose keys are to be destroyed: none of them goes on, also while the book and the keys
     /// do not say so yet.
     doomed: HashSet<KeyId>,
@@ -115,6 +117,7 @@ impl Scopes {
             live: Mutex::new(Live {
                 scopes: HashMap::new(),
                 next: unsigned(next)?,
+                begun: 0,
                 doomed: HashSet::new(),
             }),
             book: Mutex::new(book),
@@ -269,6 +272,7 @@ impl Scopes {
                 key(Class::Metadata)?,
                 key(Class::Request)?,
                 key(Class::Answer)?,
+                key(Class::Rows)?,
             ],
         ))
     }
@@ -278,10 +282,18 @@ impl Live {
     /// Forgets the scopes that were used least lately and in which nothing is under way, if there
     /// are too many of them or of their pieces.
     fn make_room(&mut self) {
-        let pieces = |scope: &Scope| lock(&scope.pieces).order.len();
-        let sum: usize = self.scopes.values().map(|scope| pieces(scope)).sum();
-        if self.scopes.len() < MAX_SCOPES && sum < MAX_PIECES {
-            return;
+        self.begun += 1;
+        if self.scopes.len() < MAX_SCOPES {
+            // To count them takes the lock of each, while nobody else can begin a scope.
+            if self.begun < COUNTED_EVERY {
+                return;
+            }
+            self.begun = 0;
+            let pieces = |scope: &Scope| lock(&scope.pieces).order.len();
+            let sum: usize = self.scopes.values().map(|scope| pieces(scope)).sum();
+            if sum < MAX_PIECES {
+                return;
+            }
         }
         let mut idle: Vec<(u64, Owner)> = (self.scopes.iter())
             .filter(|(_, scope)| Arc::strong_count(scope) == 1)
@@ -528,4 +540,5 @@ const ADDRESS: usize = 16;
 const MAX_KNOWN: usize = 16 << 10;
 /// Scopes that are remembered, and pieces in all of them: some thirty megabytes.
 const MAX_SCOPES: usize = 4096;
+const COUNTED_EVERY: usize = 64;
 const MAX_PIECES: usize = 512 << 10;

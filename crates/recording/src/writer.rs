@@ -206,7 +206,12 @@ impl Shared {
 
     /// Whether the clock went so far ahead that nothing is to be destroyed by it unasked.
     pub(crate) fn doubts_clock(&self) -> bool {
-        self.ahead.load(Ordering::Relaxed) > MAX_AHEAD
+        self.doubt() > 0
+    }
+
+    /// By how much it did, for the book to keep.
+    fn doubt(&self) -> i64 {
+        doubted(self.ahead.load(Ordering::Relaxed))
     }
 
     /// Notes that somebody says that the clock is right.
@@ -340,6 +345,7 @@ fn write(
         if let Some(anchored) = lock(&shared.anchored).take() {
             journal.note_anchored(anchored);
         }
+        journal.note_doubt(shared.doubt());
         let mut written = match jobs.is_empty() {
             true => Ok(()),
             false => journal.append(&jobs),
@@ -396,6 +402,7 @@ fn look(
     if let Some(by) = watch.clock_jump() {
         tracing::warn!(by, "the clock was set, or the machine slept");
         shared.clock_went(by);
+        journal.note_doubt(shared.doubt());
         let now = Timestamp::now();
         journal.tell(vec![
             json!({ "state": "clock_jump", "by_ms": by, "now": now }),
@@ -611,6 +618,12 @@ impl Drop for StopOnDrop {
             CLOSED
         });
     }
+}
+
+/// By how many milliseconds a clock is ahead that went ahead by so many; zero if that is no reason to
+/// doubt it.
+pub(crate) const fn doubted(ahead: i64) -> i64 {
+    if ahead > MAX_AHEAD { ahead } else { 0 }
 }
 
 pub(crate) const CLOSED: &str = "the recorder was closed";

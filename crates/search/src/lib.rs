@@ -49,7 +49,7 @@ pub use conversation::{Conversation, Part, Turn};
 pub use error::{Error, ErrorKind};
 pub use export::{Encoder, ExportOptions, Exported, Format, UnknownFormat};
 pub use facts::Facts;
-pub use index::{Caught, Hit, Index, Page, Session, Snippet};
+pub use index::{Caught, Forgotten, Hit, Index, Page, Session, Snippet};
 pub use query::{Clock, Field, FieldKind, Query, QueryError, fields};
 pub use saved::SavedSearches;
 pub use sql::{Sql, SqlResult};

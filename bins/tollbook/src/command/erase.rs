@@ -130,6 +130,7 @@ impl Book {
             Err(_) => Prices::built_in().map_err(|_| tollbook_search::ErrorKind::Index)?,
         };
         let index = Index::open(folder, prices)?;
+        let index = index.retaining(self.retention().unwrap_or_default());
         if !index.is_kept() {
             // It is a temporary one, and the file is as it was.
             return Ok(false);

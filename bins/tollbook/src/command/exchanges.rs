@@ -13,7 +13,7 @@ use tollbook_search::{Cause, Facts, Query};
 use crate::{
     command::{
         Book, Form,
-        search::{clock, query, without_views},
+        search::{clock, query, tell_forgotten, without_views},
         search_failed,
     },
     exit::Failure,
@@ -344,6 +344,7 @@ fn summaries(reader: &Reader, filter: &Filter) -> Result<Vec<Summary>, Failure> 
 /// The exchanges that the query takes, newest first.
 fn found(book: &Book, query: &Query, limit: u64) -> Result<Vec<Summary>, Failure> {
     let (book, index) = book.search(false)?;
+    tell_forgotten(&index, query)?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let indexes = index
         .indexes(query, &clock(), limit, None)

@@ -21,7 +21,7 @@ use crate::{
     command::{
         Book, Form,
         exchanges::{hint, since},
-        search::{clock, query},
+        search::{clock, query, tell_forgotten},
     },
     exit::Failure,
     print::{self, field, heading, inert},
@@ -135,6 +135,7 @@ impl Records {
         options.contents = !self.without_contents;
         options.after = self.after;
         let (book, index) = self.book.search(false)?;
+        tell_forgotten(&index, &query)?;
         let view = View::new(ViewAction::Export)
             .query(query.to_string())
             .format(self.format.to_string());

@@ -38,7 +38,8 @@ pub(crate) struct Add {
     form: Form,
 }
 
-/// End a hold. What was to be destroyed meanwhile goes at the next look of the retention.
+/// End a hold. What was to be destroyed meanwhile goes at the next look of the retention. The erasures
+/// that it forbade are told by who asked and on what ground: they have to be asked for again.
 #[derive(Debug, Args)]
 pub(crate) struct Release {
     /// The hold, as `tollbook hold list` numbers it.
@@ -92,7 +93,18 @@ impl Release {
             hold: self.hold,
             reason: self.reason,
         };
-        done(&self.book.order(&order)?, "released", self.form)
+        let told = self.book.order(&order)?;
+        let code = done(&told, "released", self.form)?;
+        for refused in told["refused"].as_array().into_iter().flatten() {
+            let text = |key: &str| inert(refused[key].as_str().unwrap_or_default());
+            print::aside(&format!(
+                "it had forbidden an erasure that {} asked for ({}): tollbook erase … --basis \"{}\"",
+                text("by"),
+                local(refused["at"].as_str().unwrap_or_default()),
+                text("basis"),
+            ));
+        }
+        Ok(code)
     }
 }
 
@@ -107,8 +119,11 @@ impl List {
                 print::json(hold)?;
             }
         } else {
-            let mut table = Table::new(&["HOLD", "SINCE", "WHAT", "BY", "REASON", "RELEASED"]);
+            let mut table = Table::new(&[
+                "HOLD", "SINCE", "WHAT", "BY", "REASON", "FORBADE", "RELEASED",
+            ]);
             for hold in &holds {
+                let refused = hold.refused.len().to_string();
                 let released = hold.released.map(|at| local(&at.to_string()));
                 let cells = [
                     hold.id.to_string(),
@@ -116,6 +131,7 @@ impl List {
                     what(hold),
                     inert(&hold.by),
                     inert(&hold.reason),
+                    refused,
                     released.unwrap_or_default(),
                 ];
                 table.row(cells.map(|cell| (cell, Tone::Plain)).into());

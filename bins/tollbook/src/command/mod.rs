@@ -188,6 +188,7 @@ impl Book {
             Index::open(folder, prices)
         };
         let index = index.map_err(search_failed)?;
+        let index = index.retaining(self.retention().unwrap_or_default());
         let behind = index.behind(&book).map_err(search_failed)?;
         if behind > PATIENCE {
             print::aside(&format!(
@@ -216,6 +217,7 @@ impl Book {
         if !index.is_kept() || index.behind(book).ok()? > PATIENCE {
             return None;
         }
+        let index = index.retaining(self.retention().unwrap_or_default());
         index.catch_up(book).ok()?;
         // The step before it, and what followed of each call of one answer.
         index.trail(book, id, 1, 100).ok()?

@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tollbook_gateway::control::{Order, View, ViewAction};
+use tollbook_search::{Forgotten, Index};
 
 use crate::{
-    command::{Book, Form},
+    command::{Book, Form, search_failed},
     exit::Failure,
     print::{self, Table, Tone, inert, local},
 };
@@ -60,8 +61,11 @@ impl Plan {
     fn run(self) -> Result<ExitCode, Failure> {
         let would = self.book.open()?.would_expire(&self.book.retention()?);
         let would = would.map_err(|error| Failure::unknown("cannot look into the book", error))?;
-        let would = serde_json::to_value(would)
+        let mut would = serde_json::to_value(would)
             .map_err(|error| Failure::unknown("cannot tell what would go", error))?;
+        if let Some(index) = self.book.index()? {
+            add(&mut would, &index.would_forget().map_err(search_failed)?);
+        }
         self.book.noted(&View::new(ViewAction::Survey))?;
         show(&would, "WOULD GO", self.form)?;
         Ok(ExitCode::SUCCESS)
@@ -70,10 +74,49 @@ impl Plan {
 
 impl Apply {
     fn run(self) -> Result<ExitCode, Failure> {
-        let told = self.book.order(&Order::Retain {})?;
+        let mut told = self.book.order(&Order::Retain {})?;
         self.book.forget()?;
+        if let Some(index) = self.book.index()? {
+            let (forgotten, is_gone) = index.forget_words().map_err(search_failed)?;
+            if !is_gone {
+                print::aside(
+                    "somebody reads the search index, which has the words until it is done",
+                );
+            }
+            add(&mut told, &forgotten);
+        }
         show(&told, "GONE", self.form)?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Book {
+    /// The search index, where there is one and it is known how long words stay in it.
+    fn index(&self) -> Result<Option<Index>, Failure> {
+        let folder = self.folder()?;
+        let Ok(retention) = self.retention() else {
+            return Ok(None);
+        };
+        if !folder.join("search.db").exists() {
+            return Ok(None);
+        }
+        let index = Index::open(folder, self.prices()?).map_err(search_failed)?;
+        Ok(index.is_kept().then(|| index.retaining(retention)))
+    }
+}
+
+/// Adds what goes of the search index. No hold is on it: the book has what it is made of.
+fn add(told: &mut Value, forgotten: &Forgotten) {
+    let class = json!({
+        "class": "index",
+        "exchanges": forgotten.exchanges,
+        "from": forgotten.from,
+        "to": forgotten.to,
+        "held": 0,
+        "next": forgotten.next,
+    });
+    if let Some(classes) = told["classes"].as_array_mut() {
+        classes.push(class);
     }
 }
 

@@ -27,7 +27,7 @@ use crate::{
         search_failed,
     },
     exit::Failure,
-    print::{self, Table, Tone, heading, inert, tone},
+    print::{self, Table, Tone, heading, inert, local, tone},
 };
 
 /// Find exchanges by what was said in them, and by who, what, when and what became of it.
@@ -121,6 +121,7 @@ impl Search {
         };
         let query = without_views(query, self.all)?;
         let (book, index) = self.book.search(self.rebuild)?;
+        tell_forgotten(&index, &query)?;
         let page = index
             .find(&book, &query, &clock(), self.limit, self.cursor.as_deref())
             .map_err(|error| match error.kind() {
@@ -250,6 +251,21 @@ impl Search {
         print::page(&lines)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Says so where not all texts can be found, because the retention of the index has let words go.
+pub(super) fn tell_forgotten(index: &Index, query: &Query) -> Result<(), Failure> {
+    if !query.reads_text() {
+        return Ok(());
+    }
+    if let Some(until) = index.forgotten_until().map_err(search_failed)? {
+        print::aside(&format!(
+            "what was said until {} may not be found: the index has let words go, as [retention] says; \
+             the book has them",
+            local(&until.to_string())
+        ));
+    }
+    Ok(())
 }
 
 /// The longest secret that is looked for: the longest private key has a quarter of it.

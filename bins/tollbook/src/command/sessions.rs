@@ -12,7 +12,7 @@ use crate::{
     command::{
         Book, Form,
         exchanges::{hint, since},
-        search::{clock, query},
+        search::{clock, query, tell_forgotten},
         search_failed,
     },
     exit::Failure,
@@ -92,6 +92,7 @@ impl List {
             asked = asked.since(since);
         }
         let (book, index) = self.book.search(false)?;
+        tell_forgotten(&index, &asked)?;
         let found = index
             .sessions(&book, &asked, &clock(), self.limit, self.cursor)
             .map_err(search_failed)?;

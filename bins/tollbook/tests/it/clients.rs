@@ -17,6 +17,8 @@ const READERS: [&str; 4] = [
     "opentelemetry-proto==1.45.2",
     "pyarrow==26.0.1",
 ];
+/// What holds exports against the schemas of HAR, none of it ours.
+const HAR_VALIDATOR: &str = "har-validator@5.1.5";
 /// What sinks send to, none of it ours.
 const SERVERS: [&str; 4] = [
     "moto[server]==5.2.5",
@@ -24,6 +26,9 @@ const SERVERS: [&str; 4] = [
     "opentelemetry-proto==1.45.2",
     "standardwebhooks==1.1.0",
 ];
+/// Drivers of PostgreSQL.
+const DRIVERS: [&str; 2] = ["psycopg[binary]==3.3.9", "asyncpg==0.32.0"];
+const NODE_POSTGRES: &str = "pg@8.23.1";
 const NODE_PACKAGES: [&str; 2] = [
     "@anthropic-ai/sdk@1.12.0",
     "@anthropic-ai/claude-code@2.1.197",
@@ -41,9 +46,28 @@ pub(crate) fn readers() -> PathBuf {
     venv("readers", &READERS)
 }
 
+/// A folder whose `node_modules` holds a validator of HAR.
+pub(crate) fn har_validator() -> PathBuf {
+    installed("har-validator", HAR_VALIDATOR, |folder| {
+        npm(folder, &[HAR_VALIDATOR]);
+    })
+}
+
 /// Python with what sinks send to.
 pub(crate) fn servers() -> PathBuf {
     venv("servers", &SERVERS)
+}
+
+/// Python with drivers of PostgreSQL.
+pub(crate) fn databases() -> PathBuf {
+    venv("databases", &DRIVERS)
+}
+
+/// A folder whose `node_modules` holds node-postgres.
+pub(crate) fn node_postgres() -> PathBuf {
+    installed("node-postgres", NODE_POSTGRES, |folder| {
+        npm(folder, &[NODE_POSTGRES]);
+    })
 }
 
 fn venv(name: &str, packages: &[&str]) -> PathBuf {

@@ -18,6 +18,7 @@ mod mask;
 mod memory;
 mod people;
 mod policies;
+mod postgres;
 mod quickstart;
 mod reading;
 mod readme;

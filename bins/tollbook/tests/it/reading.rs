@@ -389,6 +389,11 @@ fn exports(stage: &Stage, [first, second, third]: [&Value; 3]) {
     );
     let answered = entries[1]["text"].as_str().unwrap();
     assert!(answered.contains("all gone"), "{answered}");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/har.mjs");
+    let mut validate = Command::new("node");
+    validate.arg(script).arg(clients::har_validator());
+    let wrong = validate.arg(stage.folder().join("har")).output().unwrap();
+    assert_eq!(text(&wrong).trim(), "[]", "{entries:?}");
     let events = read_by_others("ocsf");
     assert_eq!(ids(events.clone()), every);
     assert_eq!(events[2]["disposition"], 2);

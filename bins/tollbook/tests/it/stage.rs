@@ -1,6 +1,7 @@
 //! A real gateway process between a stand-in issuer and a stand-in upstream.
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -31,6 +32,8 @@ pub(crate) struct Stage {
     pub(crate) base: String,
     /// The address of the admin API.
     pub(crate) admin: String,
+    /// The addresses at which databases are reached, by the names of their connections.
+    pub(crate) databases: BTreeMap<String, String>,
     /// Vouches for jobs.
     pub(crate) issuer: OidcIssuer,
     /// Vouches for people.
@@ -119,11 +122,13 @@ operator = ["platform"]
         let started: Value = serde_json::from_str(&line).expect("serve says where it listens");
         let base = format!("http://{}/claude", started["listen"].as_str().unwrap());
         let admin = format!("http://{}", started["admin"].as_str().unwrap());
+        let databases = serde_json::from_value(started["databases"].clone()).unwrap_or_default();
         Self {
             folder,
             gateway: Some(gateway),
             base,
             admin,
+            databases,
             issuer,
             people,
             upstream,

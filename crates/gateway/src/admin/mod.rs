@@ -5,12 +5,13 @@
 
 mod approvals;
 mod auth;
+mod book;
 mod health;
 mod policy;
 mod slack;
 mod tokens;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use axum::{
     Router,
@@ -22,10 +23,11 @@ use http::Request;
 use http_body_util::BodyExt;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollbook_approvals::{Approvals, channel::Slack};
+use tollbook_budget::Prices;
 use tollbook_exchange::{Action, Code, Exchange, Fact, Redact, Refusal, http::refuse};
 use tollbook_identity::{GateAuthenticator, IdentityLayer};
 use tollbook_masking::Masker;
-use tollbook_recording::{RecordLayer, Recorder};
+use tollbook_recording::{RecordLayer, Recorder, Retention};
 use tollbook_sinks::SinkState;
 use tower::ServiceBuilder;
 
@@ -61,6 +63,16 @@ pub(crate) struct Admin {
     /// What is still to be told to people in Slack.
     pub(crate) replies: TaskTracker,
     pub(crate) config: Arc<AdminConfig>,
+    pub(crate) book: BookTerms,
+}
+
+/// What counts for records that somebody wants destroyed.
+#[derive(Clone)]
+pub(crate) struct BookTerms {
+    /// How long they are kept.
+    pub(crate) retention: Arc<Retention>,
+    /// Where the search index is, and what it reckons with, where the gateway does not follow the book.
+    pub(crate) unfollowed: Option<(PathBuf, Prices)>,
 }
 
 pub(crate) fn router(admin: Admin) -> Router {
@@ -81,6 +93,10 @@ pub(crate) fn router(admin: Admin) -> Router {
         .route("/v1/issuers", get(tokens::issuers))
         .route("/v1/policy", get(policy::show))
         .route("/v1/policy/reload", post(policy::reload))
+        .route("/v1/book/erase", post(book::erase))
+        .route("/v1/book/holds", get(book::holds).post(book::hold))
+        .route("/v1/book/holds/{id}/release", post(book::release))
+        .route("/v1/book/retention", get(book::plan).post(book::apply))
         // No nested router, which would take the prefix off: records tell the path as it came.
         .route("/v1/{*rest}", any(nowhere))
         .layer(

@@ -10,11 +10,13 @@ pub(super) fn read(section: Section<'_>, usual: &Terms) -> Terms {
         metadata: term(&section, "metadata", usual.metadata),
         request: term(&section, "request", usual.request),
         answer: term(&section, "answer", usual.answer),
+        rows: term(&section, "rows", usual.rows),
+        index: term(&section, "index", usual.index),
     };
     if let Some(max) = terms.metadata.max
-        && [terms.request.min, terms.answer.min]
+        && [terms.request, terms.answer, terms.rows, terms.index]
             .into_iter()
-            .flatten()
+            .filter_map(|term| term.min)
             .any(|min| min > max)
     {
         section.wrong(

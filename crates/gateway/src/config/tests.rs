@@ -304,10 +304,10 @@ fn how_the_book_is_written_can_be_told() {
 fn how_long_things_are_kept_can_be_told_by_class_and_connection() {
     const DAY: Duration = Duration::from_secs(86_400);
     let told = "[retention]\nmetadata = { min = \"180d\", max = \"400d\" }\n\
-                answer = { max = \"30d\" }\n\
+                answer = { max = \"30d\" }\nindex = { max = \"60d\" }\n\
                 [[connection]]\nname = \"claude\"\nprotocol = \"claude\"\n\
                 upstream = \"https://api.example\"\n\
-                [connection.retention]\nrequest = { max = \"7d\" }\n";
+                [connection.retention]\nrequest = { max = \"7d\" }\nrows = { max = \"3d\" }\n";
     let (config, mistakes) = read(told);
     assert_eq!(
         mistakes,
@@ -324,6 +324,8 @@ fn how_long_things_are_kept_can_be_told_by_class_and_connection() {
         (own.request.max, own.answer.max),
         (Some(DAY * 7), Some(DAY * 30))
     );
+    assert_eq!((usual.rows.max, own.rows.max), (None, Some(DAY * 3)));
+    assert_eq!(retention.words("claude"), Some(DAY * 60));
 
     for (told, mistake) in [
         (
@@ -339,8 +341,12 @@ fn how_long_things_are_kept_can_be_told_by_class_and_connection() {
             "nothing is kept for longer than `metadata`: its `max` is below the `min` of another class",
         ),
         (
-            "rows = { max = \"3d\" }",
-            "unknown key `rows`; known here: metadata, request, answer",
+            "blob = { max = \"3d\" }",
+            "unknown key `blob`; known here: metadata, request, answer, rows, index",
+        ),
+        (
+            "metadata = { max = \"2d\" }\nindex = { min = \"3d\" }",
+            "nothing is kept for longer than `metadata`: its `max` is below the `min` of another class",
         ),
     ] {
         let (_, mistakes) = read(&format!("[retention]\n{told}\n"));

@@ -121,7 +121,7 @@ pub fn order(
             let order = &order.masked(&masker);
             let begun = runtime.block_on(begin(&recorder, &masker, &principal, order));
             let (exchange, recording) = begun.map_err(Unnoted::Book)?;
-            let done = carry_out(&recorder, retention, &principal, order);
+            let done = order.carry_out(&recorder, retention, &principal);
             conclude(&exchange, &done);
             drop(recording);
             recorder.close();
@@ -171,7 +171,7 @@ pub(super) async fn answer(
         }
     };
     let (worker, terms, by) = (recorder.clone(), retention.clone(), who.clone());
-    let done = tokio::task::spawn_blocking(move || carry_out(&worker, &terms, &by, &order)).await;
+    let done = tokio::task::spawn_blocking(move || order.carry_out(&worker, &terms, &by)).await;
     let Ok(done) = done else {
         return Answer::refused("failed", "the order was broken off");
     };
@@ -219,36 +219,6 @@ fn conclude(exchange: &Exchange, done: &Result<Value, Error>) {
     }
 }
 
-fn carry_out(
-    recorder: &Recorder,
-    retention: &Retention,
-    who: &Principal,
-    order: &Order,
-) -> Result<Value, Error> {
-    let by = who.identity();
-    match order {
-        Order::Erase {
-            of,
-            basis,
-            override_minimum,
-        } => {
-            let erasure = Erasure {
-                whom: of.clone().into(),
-                by: by.clone(),
-                basis: basis.clone(),
-                override_minimum: override_minimum.clone(),
-            };
-            Ok(json!(recorder.erase(&erasure, retention)?))
-        }
-        Order::Hold { of, reason } => Ok(json!(recorder.hold(&of.clone().into(), &by, reason)?)),
-        Order::Release { hold, reason } => {
-            let released = recorder.release(*hold, &by, reason)?;
-            Ok(json!(released.ok_or(ErrorKind::NoHold)?))
-        }
-        Order::Retain {} => Ok(json!(recorder.retain(retention, &by)?)),
-    }
-}
-
 /// The word for an error that is an answer.
 fn refusal(error: &Error) -> Option<&'static str> {
     match error.kind() {
@@ -273,8 +243,41 @@ impl Order {
         }
     }
 
+    /// Does it. Blocks.
+    pub(crate) fn carry_out(
+        &self,
+        recorder: &Recorder,
+        retention: &Retention,
+        who: &Principal,
+    ) -> Result<Value, Error> {
+        let by = who.identity();
+        match self {
+            Self::Erase {
+                of,
+                basis,
+                override_minimum,
+            } => {
+                let erasure = Erasure {
+                    whom: of.clone().into(),
+                    by: by.clone(),
+                    basis: basis.clone(),
+                    override_minimum: override_minimum.clone(),
+                };
+                Ok(json!(recorder.erase(&erasure, retention)?))
+            }
+            Self::Hold { of, reason } => {
+                Ok(json!(recorder.hold(&of.clone().into(), &by, reason)?))
+            }
+            Self::Release { hold, reason } => {
+                let released = recorder.release(*hold, &by, reason)?;
+                Ok(json!(released.ok_or(ErrorKind::NoHold)?))
+            }
+            Self::Retain {} => Ok(json!(recorder.retain(retention, &by)?)),
+        }
+    }
+
     /// With its grounds and reasons masked: they stand in the log where nothing can be erased.
-    fn masked(&self, masker: &Masker) -> Self {
+    pub(crate) fn masked(&self, masker: &Masker) -> Self {
         let redact = |text: &String| masker.redact("action", text).0.into_inner();
         let mut order = self.clone();
         match &mut order {
@@ -292,7 +295,8 @@ impl Order {
         order
     }
 
-    fn action(&self) -> Action {
+    /// What the book says that was asked for.
+    pub(crate) fn action(&self) -> Action {
         let of = |action: Action, of: &Of| match of {
             Of::Session(session) => action.with("session", session.to_string()),
             // Who it is must not outlive the erasure.

@@ -267,6 +267,7 @@ impl Plan {
         let witnesses = builder.witnesses(&config.record.witnesses);
         let authority = builder.authority(config.record.timestamp.as_ref());
         let tls = builder.tls(config.gateway.tls.as_ref());
+        builder.check_listeners(&config);
         let connections: Vec<_> = config
             .connections
             .iter()

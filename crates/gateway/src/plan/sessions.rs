@@ -10,12 +10,30 @@ use zeroize::Zeroizing;
 
 use super::build::Builder;
 use crate::{
-    config::{ClientTls, ConnectionConfig, PostgresConfig, SecretSource},
+    config::{ClientTls, Config, ConnectionConfig, PostgresConfig, ProtocolConfig, SecretSource},
     sessions::{PostgresPlan, PrintedPassword},
     tls::Tls,
 };
 
 impl Builder<'_> {
+    /// Each listener has an address of its own.
+    pub(super) fn check_listeners(&mut self, config: &Config) {
+        let mut taken = vec![config.gateway.listen, config.gateway.admin];
+        for connection in &config.connections {
+            let ProtocolConfig::Postgres(own) = &connection.protocol else {
+                continue;
+            };
+            let Some(listen) = own.listen.filter(|address| address.port() != 0) else {
+                continue;
+            };
+            if taken.contains(&listen) {
+                let message = format!("connection `{}`: {listen} is taken", connection.name);
+                self.wrong(Some(connection.line), message);
+            }
+            taken.push(listen);
+        }
+    }
+
     /// What a connection of PostgreSQL needs; `tls` is the gateway's own, if it
     /// has one that could be loaded.
     pub(super) fn postgres(

@@ -77,6 +77,7 @@ async fn roles_and_calls() {
     });
     let why = json!({ "reason": "because" });
     let revoke = json!({ "rule": "no-such-rule", "reason": "because" });
+    let erase = json!({ "subject": "ci/nobody", "basis": "request 17", "dry_run": true });
     // What each gets: 401 for strangers, 403 where a person or a role is missing, 404 where one is
     // not to know that it is there.
     let table = [
@@ -126,6 +127,36 @@ async fn roles_and_calls() {
             "/policy/reload",
             None,
             [401, 403, 403, 403, 403, 200, 403],
+        ),
+        (
+            &get,
+            "/book/holds",
+            None,
+            [401, 403, 403, 200, 200, 200, 403],
+        ),
+        (
+            &get,
+            "/book/retention",
+            None,
+            [401, 403, 403, 200, 200, 200, 403],
+        ),
+        (
+            &post,
+            "/book/retention",
+            None,
+            [401, 403, 403, 403, 403, 200, 403],
+        ),
+        (
+            &post,
+            "/book/erase",
+            Some(&erase),
+            [401, 403, 403, 403, 403, 200, 403],
+        ),
+        (
+            &post,
+            "/book/holds/999/release",
+            Some(&why),
+            [401, 403, 403, 403, 403, 404, 403],
         ),
         (&get, "/nothing", None, [401, 404, 404, 404, 404, 404, 404]),
         (
@@ -239,6 +270,77 @@ async fn roles_and_calls() {
         "policy.reload",
     ] {
         assert!(names.contains(name), "{name} is not in {names:?}");
+    }
+}
+
+/// A hold, an erasure that it forbids, its end and the erasure again, by the API alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_are_held_and_erased() {
+    let stage = Scene::default().set().await;
+    assert_eq!(
+        stage.ask(&stage.token(), &prompt("of payments")).await.0,
+        200
+    );
+    let ops = stage.person("olga", &["platform"]);
+    let post =
+        async |path: &str, body: Value| stage.admin(&ops, Method::POST, path, Some(body)).await;
+    let subject = "ci/repo:acme/payments";
+    let would = json!({ "subject": subject, "basis": "request 17", "dry_run": true });
+    let told = async || loop {
+        let (status, told) = post("/book/erase", would.clone()).await;
+        assert_eq!(status, 200, "{told}");
+        if told["exchanges"] == 1 {
+            break told;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    };
+    assert_eq!(told().await["holds"], json!([]));
+    for wrong in [
+        json!({ "subject": "nobody", "basis": "request 17" }),
+        json!({ "basis": "request 17" }),
+        json!({ "subject": subject, "session": "x", "basis": "request 17" }),
+        json!({ "subject": subject, "basis": " " }),
+        json!({ "subject": subject, "basis": "request 17", "override_minimum": "" }),
+    ] {
+        assert_eq!(post("/book/erase", wrong.clone()).await.0, 400, "{wrong}");
+    }
+
+    let (status, hold) = post(
+        "/book/holds",
+        json!({ "subject": subject, "reason": "case 4" }),
+    )
+    .await;
+    assert_eq!((status, &hold["by"]), (200, &json!("corp/olga")), "{hold}");
+    let erase = json!({ "subject": subject, "basis": "request 17" });
+    let (status, refused) = post("/book/erase", erase.clone()).await;
+    assert_eq!(status, 403, "{refused}");
+    let (_, held) = stage.admin(&ops, Method::GET, "/book/holds", None).await;
+    assert_eq!(held["holds"][0]["refused"][0]["basis"], "request 17");
+    let release = format!("/book/holds/{}/release", hold["id"]);
+    let (status, released) = post(&release, json!({ "reason": "over" })).await;
+    assert_eq!(status, 200, "{released}");
+    assert_eq!(released["refused"][0]["by"], "corp/olga");
+    let (status, erased) = post("/book/erase", erase).await;
+    assert_eq!((status, &erased["exchanges"]), (200, &json!(1)), "{erased}");
+    let (status, plan) = stage
+        .admin(&ops, Method::GET, "/book/retention", None)
+        .await;
+    assert_eq!(
+        (status, &plan["classes"][3]["class"]),
+        (200, &json!("rows"))
+    );
+
+    let records = stage.end().await;
+    let admin = records.of("(admin)");
+    let names: Vec<_> = admin
+        .iter()
+        .map(|record| &record["action"]["name"])
+        .collect();
+    for name in ["book.survey", "book.erase", "book.hold", "book.release"] {
+        assert!(names.contains(&&json!(name)), "{name} is not in {names:?}");
+    }
+    for record in &admin {
+        assert!(!record.to_string().contains("acme/payments"), "{record}");
     }
 }
 

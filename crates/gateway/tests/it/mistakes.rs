@@ -297,3 +297,46 @@ fn two_sinks_do_not_write_one_file() {
         );
     }
 }
+
+#[test]
+fn databases_that_cannot_be_reached_are_told_with_their_line() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("ca.pem"), "no certificate").unwrap();
+    let database = |lines: &str| {
+        format!(
+            "{RIGHT}[[connection]]\nname = \"orders\"\nprotocol = \"postgres\"\n\
+             upstream = \"postgres://app@db/orders\"\n{lines}\n"
+        )
+    };
+    let told = |lines: &str| mistakes(folder.path(), &database(lines), &[]);
+    assert_eq!(told("listen = \"127.0.0.1:6432\""), [""; 0]);
+    for (lines, expected) in [
+        (
+            "listen = \"127.0.0.1:6432\"\ncredential = { env = \"NOT_SET\" }",
+            "line 12: connection `orders`: environment variable NOT_SET is not set",
+        ),
+        (
+            "listen = \"127.0.0.1:6432\"\nca_file = \"ca.pem\"",
+            "line 12: connection `orders`: the authorities are no certificates in PEM",
+        ),
+        (
+            "listen = \"0.0.0.0:6432\"",
+            "line 12: connection `orders`: TLS needs the certificate of [gateway.tls]; without it \
+             say `tls = \"off\"`",
+        ),
+        (
+            "listen = \"127.0.0.1:8081\"",
+            "line 12: connection `orders`: 127.0.0.1:8081 is taken",
+        ),
+        (
+            "listen = \"127.0.0.1:6432\"\nmask = { wire = \"default\", restore = true }",
+            "line 17: `restore` has no place on a database's connection: statements are not rewritten",
+        ),
+    ] {
+        assert!(
+            told(lines).iter().any(|one| one == expected),
+            "{:?}",
+            told(lines)
+        );
+    }
+}

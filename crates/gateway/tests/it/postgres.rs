@@ -101,16 +101,19 @@ async fn a_session_begins_with_a_token_and_is_recorded() {
     let other = "not-a-".to_owned() + "token";
     let (told, complaint) = said(&psql(&stage, &other, "", script).await);
     assert_eq!(told, "");
-    assert!(complaint.contains("FATAL:  28P01"), "{complaint}");
+    assert!(
+        complaint.contains("no acceptable credential"),
+        "{complaint}"
+    );
     let (_, complaint) = said(&psql(&stage, &token, "dbname=other", script).await);
-    assert!(complaint.contains("FATAL:  3D000"), "{complaint}");
+    assert!(complaint.contains("and no other"), "{complaint}");
     assert!(complaint.contains("`postgres`"), "{complaint}");
     let settings = "options='-c search_path=evil'";
     let (_, complaint) = said(&psql(&stage, &token, settings, script).await);
     assert!(complaint.contains("`search_path`"), "{complaint}");
     // A caller who is in none of the connection's groups.
     let (_, complaint) = said(&psql(&stage, &stage.job("repo:acme/other"), "", script).await);
-    assert!(complaint.contains("FATAL:  42501"), "{complaint}");
+    assert!(complaint.contains("no rule permits"), "{complaint}");
 
     let records = stage.end().await;
     let all = connects(&records);
@@ -212,27 +215,39 @@ async fn the_gate_signs_in_in_every_way_that_a_server_asks_for() {
     // no database, and the record why.
     let other = certified(server.folder(), "other").0;
     let nobody = "postgres://scram@127.0.0.1:1/postgres".to_owned();
-    for (upstream, lines, why, state) in [
+    let (refused, none) = (
+        "cannot sign in to the database",
+        "database cannot be reached",
+    );
+    for (upstream, lines, why, state, message) in [
         (
             local(&server, "scram"),
             String::new(),
             "upstream_credential_refused",
             Value::from("28P01"),
+            refused,
         ),
         (
             tls,
             format!("ca_file = {other:?}"),
             "upstream_tls",
             Value::Null,
+            none,
         ),
-        (nobody, String::new(), "upstream_unreachable", Value::Null),
+        (
+            nobody,
+            String::new(),
+            "upstream_unreachable",
+            Value::Null,
+            none,
+        ),
     ] {
         let lines = format!("credential = {{ env = \"ORDERS_PASSWORD\" }}\n{lines}");
         let scene = Scene::default().more(&connection(&upstream, &lines));
         let stage = scene.variable("ORDERS_PASSWORD", "wrong").set().await;
         let (told, complaint) = said(&psql(&stage, &stage.token(), "", script).await);
         assert!(
-            told.is_empty() && complaint.contains("FATAL:  08006"),
+            told.is_empty() && complaint.contains(message),
             "{complaint}"
         );
         assert!(!complaint.contains("scram"), "{complaint}");

@@ -71,7 +71,16 @@ pub(crate) fn assignment(
         let short_enough = rule
             .max
             .is_none_or(|max| !value.goes_on && body.len() <= max);
-        if !fits || prose || !long_enough || !short_enough || !rule.judges(body) {
+        if !fits || prose || !long_enough || !short_enough {
+            continue;
+        }
+        // A value without quotes is made of what it was looked for by.
+        let is_of_class = value.quote.is_none() && *rule.class == BARE && rule.pattern.is_none();
+        if !(if is_of_class {
+            rule.validates(body)
+        } else {
+            rule.judges(body)
+        }) {
             continue;
         }
         let swallow = value.goes_on.then_some(match value.quote {

@@ -73,7 +73,7 @@ impl Keys {
 
     /// Whether a name may end before `at`, by the few bytes there. What has been masked counts as
     /// if it had not; that can only make more of it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn may_end_before(&self, bytes: &[u8], at: usize) -> bool {
         let Some(near) = bytes[..at].last_chunk::<8>() else {
             return true;
@@ -99,6 +99,7 @@ impl Keys {
     }
 
     /// The same by more of its letters.
+    #[inline(always)]
     pub(crate) fn may_stand_before(&self, bytes: &[u8], at: usize) -> bool {
         let near = &bytes[at.saturating_sub(MAX_TAIL)..at];
         let name = near.iter().rposition(u8::is_ascii_alphanumeric);

@@ -4,15 +4,16 @@ use std::{collections::HashMap, fmt, ops::Range};
 
 use crate::engine::{
     kernel::{BLOCK, FIRST, Fingerprint, Kernel},
+    look_back::{LookBack, SHORT_WORD, is_alone},
     rule::{Rule, Shape},
     window::{LOOK_BACK, Window},
 };
 
-/// A word of so many letters is found in many others: it must stand alone.
-const SHORT_WORD: usize = 4;
 /// The length of the shortest word.
 const TRIGRAM: usize = 3;
 const BUCKETS: usize = 1 << 10;
+/// So many words of bits tell which beginnings there are: small enough for the first-level cache.
+const FILTER: usize = 1 << 9;
 /// How many rules can be looked up at once; whatever is beyond is looked up one by one.
 const MAX_RULES: usize = 512;
 
@@ -31,7 +32,7 @@ pub(crate) struct Keywords {
 
 /// Words by the hash of their first letters.
 struct Buckets {
-    filter: Box<[u64; 1 << 10]>,
+    filter: Box<[u64; FILTER]>,
     words: Vec<Vec<Beginning>>,
 }
 
@@ -49,13 +50,53 @@ struct Beginning {
     word: usize,
 }
 
+/// Where words may begin, in the order of the text.
+struct Beginnings {
+    first: usize,
+    found: u64,
+}
+
+impl Beginnings {
+    /// Leaves out those of which `may` does not say so. There is no branch on what is there.
+    #[inline(always)]
+    fn leave_out(&mut self, may: impl Fn(usize) -> bool) {
+        let (mut left, mut kept) = (self.found, 0);
+        while left != 0 {
+            let bit = left.trailing_zeros();
+            left &= left - 1;
+            kept |= u64::from(may(self.first + bit as usize)) << bit;
+        }
+        self.found = kept;
+    }
+}
+
+impl Iterator for Beginnings {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        let start = self.first + self.found.trailing_zeros() as usize;
+        self.found &= self.found.checked_sub(1)?;
+        Some(start)
+    }
+}
+
 /// Which rules have a keyword before one place. Looked for when it is first asked.
 pub(crate) struct Context<'a> {
     keywords: &'a Keywords,
     window: &'a Window<'a>,
     at: usize,
     seen: &'a mut Seen,
-    near: Option<Bits>,
+    near: Option<Near>,
+}
+
+/// What stands before a place.
+#[derive(Clone, Copy, Debug)]
+enum Near {
+    /// These words, by their numbers.
+    Words([u16; MAX_SEEN], usize),
+    /// So many words that only the rules they belong to are told.
+    Rules(Bits),
 }
 
 /// The keywords of one text, as far as it was looked through: places on one line share them.
@@ -119,41 +160,50 @@ impl Keywords {
         keywords
     }
 
-    /// The rules with a keyword in the look-back of `at`.
-    fn near(&self, seen: &mut Seen, window: &Window<'_>, at: usize) -> Bits {
-        let mut near = [0; MAX_RULES / 64];
-        let first = at.saturating_sub(LOOK_BACK);
-        if seen.upto < first {
-            (seen.upto, seen.count) = (first, 0);
+    /// The words in the look-back of `at`.
+    fn near(&self, seen: &mut Seen, window: &Window<'_>, at: usize) -> Near {
+        let look = LookBack::from(window, at, true)..at;
+        if seen.upto < look.start {
+            (seen.upto, seen.count) = (look.start, 0);
         }
-        let all = self.remember(seen, window.bytes, at, first);
-        if seen.count > 0 || !all {
-            let look = LookBack::from(window, at, true)..at;
-            if all {
-                for hit in &seen.words[..seen.count] {
-                    self.count_in(&mut near, *hit, window, look.clone());
-                }
-            } else {
-                for start in self.beginnings(window.bytes, look.clone()) {
-                    self.words_at(window.bytes, start, |word| {
-                        self.count_in(&mut near, Hit { start, word }, window, look.clone());
-                        true
-                    });
+        let all = self.remember(seen, window.bytes, at, look.start);
+        if all {
+            let (mut words, mut count) = ([0; MAX_SEEN], 0);
+            for hit in &seen.words[..seen.count] {
+                if self.counts(*hit, window, &look) {
+                    // There are far fewer words than this can number.
+                    words[count] = u16::try_from(hit.word).unwrap_or(u16::MAX);
+                    count += 1;
                 }
             }
+            return Near::Words(words, count);
         }
-        near
+        let mut near = [0; MAX_RULES / 64];
+        for start in self.beginnings(window.bytes, look.clone()) {
+            self.words_at(window.bytes, start, |word| {
+                if self.counts(Hit { start, word }, window, &look) {
+                    let rules = self.words[word].rules;
+                    near.iter_mut()
+                        .zip(rules)
+                        .for_each(|(near, rules)| *near |= rules);
+                }
+                true
+            });
+        }
+        Near::Rules(near)
     }
 
     /// The words before `at`, also those that a decision may not look at; or none if they are too
-    /// many to tell.
+    /// many to tell. So many bytes before it are on the same line.
+    #[inline(always)]
     pub(crate) fn seen_before<'s>(
         &self,
         seen: &'s mut Seen,
         bytes: &[u8],
         at: usize,
+        on_line: usize,
     ) -> Option<impl Iterator<Item = usize> + Clone + use<'s>> {
-        let first = at.saturating_sub(LOOK_BACK);
+        let first = at.saturating_sub(on_line.min(LOOK_BACK));
         if seen.upto < first {
             (seen.upto, seen.count) = (first, 0);
         }
@@ -177,9 +227,11 @@ impl Keywords {
 
     /// Remembers the words that begin before `at`, and may forget those before `first`. False if
     /// they were too many; then nothing is remembered.
-    #[inline]
+    #[inline(always)]
     fn remember(&self, seen: &mut Seen, bytes: &[u8], at: usize, first: usize) -> bool {
-        for start in self.beginnings(bytes, seen.upto..at) {
+        let mut found = self.beginnings(bytes, seen.upto..at);
+        found.leave_out(|start| self.may_begin(bytes, start));
+        for start in found {
             let all = self.words_at(bytes, start, |word| {
                 if seen.count == MAX_SEEN {
                     seen.forget_before(first);
@@ -204,12 +256,11 @@ impl Keywords {
     }
 
     /// Where words may begin in a range of at most [`LOOK_BACK`] bytes that end in it.
-    #[inline]
-    fn beginnings(&self, bytes: &[u8], range: Range<usize>) -> impl Iterator<Item = usize> {
+    #[inline(always)]
+    fn beginnings(&self, bytes: &[u8], range: Range<usize>) -> Beginnings {
         const { assert!(LOOK_BACK <= BLOCK) };
         let first = range.start.min(range.end);
-        let rest = bytes[first..].first_chunk();
-        let mut found = match rest {
+        let mut found = match bytes[first..].first_chunk() {
             Some(block) => self.kernel.beginnings(block, &self.fingerprint),
             None => {
                 let mut block = [0; BLOCK + FIRST - 1];
@@ -221,11 +272,15 @@ impl Keywords {
         if starts < BLOCK {
             found &= (1 << starts) - 1;
         }
-        std::iter::from_fn(move || {
-            let start = first + found.trailing_zeros() as usize;
-            found &= found.checked_sub(1)?;
-            Some(start)
-        })
+        Beginnings { first, found }
+    }
+
+    /// Whether the first letters allow a word.
+    #[inline(always)]
+    fn may_begin(&self, bytes: &[u8], start: usize) -> bool {
+        let eight = letters(&bytes[start..]);
+        let [three, more] = &self.buckets;
+        three.has(hash(eight >> 40)) | more.has(hash(eight >> 32))
     }
 
     /// Tells the words that stand at `start`.
@@ -235,7 +290,7 @@ impl Keywords {
         let eight = letters(rest);
         let hashes = [hash(eight >> 40), hash(eight >> 32)];
         for (hash, table) in hashes.into_iter().zip(&self.buckets) {
-            if table.filter[hash >> 6] & (1 << (hash & 63)) == 0 {
+            if !table.has(hash) {
                 continue;
             }
             for beginning in &table.words[hash % BUCKETS] {
@@ -254,17 +309,13 @@ impl Keywords {
         true
     }
 
-    fn count_in(&self, near: &mut Bits, hit: Hit, window: &Window<'_>, look: Range<usize>) {
-        let word = &self.words[hit.word];
-        let end = hit.start + word.text.len();
-        if hit.start < look.start || end > look.end {
-            return;
-        }
-        let text = &window.bytes[look.clone()];
-        if word.text.len() > SHORT_WORD || is_alone(text, hit.start - look.start, word.text.len()) {
-            for (near, rules) in near.iter_mut().zip(word.rules) {
-                *near |= rules;
-            }
+    /// Whether a word is within what is looked at, and stands alone if it must.
+    fn counts(&self, hit: Hit, window: &Window<'_>, look: &Range<usize>) -> bool {
+        let length = self.words[hit.word].text.len();
+        let is_inside = hit.start >= look.start && hit.start + length <= look.end;
+        is_inside && {
+            let text = &window.bytes[look.clone()];
+            length > SHORT_WORD || is_alone(text, hit.start - look.start, length)
         }
     }
 }
@@ -305,7 +356,19 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Whether one of its keywords stands before the place, if the rule with this index has any.
+    /// The words before the place, by their numbers; or none if they are too many to tell.
+    pub(crate) fn words(&mut self) -> Option<impl Iterator<Item = usize> + Clone> {
+        match self.near() {
+            Near::Words(words, count) => {
+                let words = words.iter().take(*count);
+                Some(words.map(|word| usize::from(*word)))
+            }
+            Near::Rules(_) => None,
+        }
+    }
+
+    /// Whether one of its keywords stands before the place, if the rule with this index has any. It
+    /// is one that goes with [`Context::words`], if they are told.
     pub(crate) fn admits(&mut self, index: usize, rule: &Rule) -> bool {
         if rule.keywords.is_empty() {
             return true;
@@ -313,10 +376,15 @@ impl<'a> Context<'a> {
         let Some(bit) = self.keywords.bits.get(index).copied().flatten() else {
             return rule.in_context(self.window, self.at);
         };
-        let near = self
-            .near
-            .get_or_insert_with(|| self.keywords.near(self.seen, self.window, self.at));
-        near[bit >> 6] & (1 << (bit & 63)) != 0
+        match self.near() {
+            Near::Words(..) => true,
+            Near::Rules(near) => near[bit >> 6] & (1 << (bit & 63)) != 0,
+        }
+    }
+
+    fn near(&mut self) -> &Near {
+        self.near
+            .get_or_insert_with(|| self.keywords.near(self.seen, self.window, self.at))
     }
 }
 
@@ -331,9 +399,14 @@ impl fmt::Debug for Keywords {
 impl Buckets {
     fn new() -> Self {
         Self {
-            filter: Box::new([0; 1 << 10]),
+            filter: Box::new([0; FILTER]),
             words: vec![Vec::new(); BUCKETS],
         }
+    }
+
+    #[inline]
+    fn has(&self, hash: usize) -> bool {
+        self.filter[hash / 64 % FILTER] & (1 << (hash % 64)) != 0
     }
 
     fn add(&mut self, text: &[u8], word: usize) {
@@ -342,7 +415,7 @@ impl Buckets {
         let letters = letters(text) & mask;
         let first = if text.len() > TRIGRAM { 32 } else { 40 };
         let hash = hash(letters >> first);
-        self.filter[hash >> 6] |= 1 << (hash & 63);
+        self.filter[hash / 64 % FILTER] |= 1 << (hash % 64);
         self.words[hash % BUCKETS].push(Beginning {
             letters,
             mask,
@@ -371,85 +444,6 @@ fn letters(text: &[u8]) -> u64 {
 const fn hash(letters: u64) -> usize {
     // Fibonacci hashing.
     (letters.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize
-}
-
-/// What stands before a place, as far as a decision may look.
-pub(crate) struct LookBack {
-    bytes: [u8; LOOK_BACK],
-    lower: [u8; LOOK_BACK],
-    length: usize,
-}
-
-impl LookBack {
-    /// The bytes before `at`; with `line`, those on the same line only.
-    pub(crate) fn new(window: &Window<'_>, at: usize, line: bool) -> Self {
-        let near = &window.bytes[Self::from(window, at, line)..at];
-        let mut bytes = [0; LOOK_BACK];
-        bytes[..near.len()].copy_from_slice(near);
-        Self {
-            lower: bytes.map(|byte| byte.to_ascii_lowercase()),
-            bytes,
-            length: near.len(),
-        }
-    }
-
-    /// Where the bytes before `at` begin.
-    fn from(window: &Window<'_>, at: usize, line: bool) -> usize {
-        let mut from = at.saturating_sub(LOOK_BACK).max(window.floor).min(at);
-        let near = &window.bytes[from..at];
-        if line && let Some(end) = memchr::memrchr2(b'\n', b'\r', near) {
-            from += end + 1;
-        }
-        from + behind_placeholder(&window.bytes[from..at])
-    }
-
-    /// Whether a word stands here, given in lower case. A short one must stand alone: `sin` is not
-    /// in `using`, but in `employee_sin` and `employeeSin`.
-    pub(crate) fn has(&self, word: &[u8]) -> bool {
-        memchr::memmem::find_iter(self.lower(), word).any(|start| self.has_at(start, word))
-    }
-
-    fn has_at(&self, start: usize, word: &[u8]) -> bool {
-        self.lower()[start..].starts_with(word)
-            && (word.len() > SHORT_WORD || is_alone(&self.bytes[..self.length], start, word.len()))
-    }
-
-    fn lower(&self) -> &[u8] {
-        &self.lower[..self.length]
-    }
-}
-
-/// Whether a word stands alone.
-fn is_alone(bytes: &[u8], start: usize, length: usize) -> bool {
-    let (first, last) = (bytes[start], bytes[start + length - 1]);
-    let before = start.checked_sub(1).map(|before| bytes[before]);
-    let behind = bytes.get(start + length);
-    let left = before.is_none_or(|before| {
-        !before.is_ascii_alphabetic()
-            || before.is_ascii_lowercase() && first.is_ascii_uppercase()
-            // The letter of an escape, as in `\n`.
-            || matches!(before, b'n' | b't' | b'r') && start > 1 && bytes[start - 2] == b'\\'
-    });
-    let right = behind.is_none_or(|behind| {
-        !behind.is_ascii_alphabetic() || last.is_ascii_lowercase() && behind.is_ascii_uppercase()
-    });
-    left && right
-}
-
-/// Where what was masked last ends. It is not looked at, whether it was masked now or before, and
-/// neither is what stands before it: masking a text again must find the same words.
-fn behind_placeholder(near: &[u8]) -> usize {
-    for end in memchr::memrchr_iter(b']', near) {
-        let inside = near[..end]
-            .iter()
-            .rev()
-            .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
-            .count();
-        if inside == end || near[end - inside - 1] == b':' {
-            return end + 1;
-        }
-    }
-    0
 }
 
 #[cfg(test)]
@@ -497,9 +491,13 @@ mod tests {
                 };
                 let mut memory = Seen::default();
                 let mut context = Context::new(&keywords, &window, text.len(), &mut memory);
+                let words: Vec<usize> = context.words().unwrap().collect();
                 for (index, rule) in rules.iter().enumerate() {
                     let alone = rule.in_context(&window, text.len());
-                    assert_eq!(context.admits(index, rule), alone, "{text} from {floor}");
+                    let mut own = keywords.words_of(index).unwrap();
+                    let together = own.any(|word| words.contains(&word));
+                    assert_eq!(together, alone, "{text} from {floor}");
+                    assert!(context.admits(index, rule));
                     seen[2 * index + usize::from(alone)] = true;
                 }
             }

@@ -212,6 +212,11 @@ impl Lanes {
         Self(self.0 | 1 << lane as u8)
     }
 
+    /// The same if `is_in`; there is no branch on it.
+    pub(crate) const fn and_if(self, lane: Lane, is_in: bool) -> Self {
+        Self(self.0 | (is_in as u8) << lane as u8)
+    }
+
     /// Those that are in either.
     pub(crate) const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)

@@ -14,14 +14,22 @@ pub(crate) struct Literals {
     /// For the last bytes of what has come, while there are fewer than three.
     by_first: Vec<Range<usize>>,
     /// The hashes of the first three bytes of all literals.
-    known: Bits,
+    known: Bits<THREES>,
     /// Those of the first four bytes, and of three for literals of three bytes.
-    fours: Bits,
-    threes: Bits,
+    fours: Bits<FOURS>,
+    threes: Bits<THREES>,
     /// For the literals that the run lane does not find.
     pub fingerprint: Fingerprint,
     /// Literals whose first three bytes have the same hash, by its lower bits.
-    buckets: Vec<Vec<usize>>,
+    buckets: Vec<Vec<Beginning>>,
+}
+
+/// How a literal begins: its first eight bytes or fewer.
+#[derive(Clone, Copy, Debug)]
+struct Beginning {
+    bytes: u64,
+    mask: u64,
+    literal: usize,
 }
 
 /// What stands at a place where a match may begin.
@@ -76,7 +84,7 @@ impl Literals {
                 Some(four) => table.fours.set(hash_four(*four)),
                 None => table.threes.set(hash),
             }
-            table.buckets[hash % BUCKETS].push(index);
+            table.buckets[hash % BUCKETS].push(Beginning::of(ahead, index));
             let range = &mut table.by_first[usize::from(ahead[0])];
             if range.end == 0 {
                 range.start = index;
@@ -88,36 +96,46 @@ impl Literals {
     }
 
     /// Whether a literal may stand at the place.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn may_stand_at(&self, bytes: &[u8], at: usize) -> bool {
-        match bytes[at..].first_chunk() {
-            Some(four) => {
-                let [a, b, c, _] = *four;
-                self.fours.has(hash_four(*four)) | self.threes.has(hash(a, b, c))
-            }
-            None => true,
-        }
+        let Some(four) = bytes.get(at..).and_then(<[u8]>::first_chunk) else {
+            return true;
+        };
+        let [a, b, c, _] = *four;
+        self.fours.has(hash_four(*four)) | self.threes.has(hash(a, b, c))
     }
 
     /// The same, by all bytes of the literals. What has been masked counts as if it had not.
+    #[inline(always)]
     pub(crate) fn stands_at(&self, bytes: &[u8], at: usize) -> bool {
         let (before, rest) = bytes.split_at(at);
         let [a, b, c, ..] = rest else {
             return true;
         };
         let bucket = &self.buckets[hash(*a, *b, *c) % BUCKETS];
-        bucket.iter().any(|index| {
-            let Literal { ahead, behind, .. } = &self.literals[*index];
-            let known = ahead.len().min(rest.len());
-            // Behind a match the end of a placeholder is seen.
-            ahead[..known] == rest[..known] && (behind.contains(&b']') || before.ends_with(behind))
-        })
+        let (first, known) = first_eight(rest);
+        for beginning in bucket {
+            // What has not come may be anything.
+            if (first ^ beginning.bytes) & beginning.mask & known == 0
+                && Self::goes_on(&self.literals[beginning.literal], before, rest)
+            {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn goes_on(literal: &Literal, before: &[u8], rest: &[u8]) -> bool {
+        let Literal { ahead, behind, .. } = literal;
+        let known = ahead.len().min(rest.len());
+        // Behind a match the end of a placeholder is seen.
+        ahead[..known] == rest[..known] && (behind.contains(&b']') || before.ends_with(behind))
     }
 
     /// The literals that `bytes` begin with, or that may yet come to stand there: the second of the
     /// pair tells whether one is there as a whole.
     pub(crate) fn at<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = (&'a Literal, bool)> {
-        let (bucket, range): (&[usize], _) = match bytes {
+        let (bucket, range): (&[Beginning], _) = match bytes {
             [] => (&[], 0..0),
             [a, b, c, ..] => {
                 let hash = hash(*a, *b, *c);
@@ -126,7 +144,11 @@ impl Literals {
             }
             [first, ..] => (&[], self.by_first[usize::from(*first)].clone()),
         };
-        let whole = bucket.iter().map(|index| &self.literals[*index]);
+        let (first, known) = first_eight(bytes);
+        let whole = bucket
+            .iter()
+            .filter(move |beginning| (first ^ beginning.bytes) & beginning.mask & known == 0)
+            .map(|beginning| &self.literals[beginning.literal]);
         whole.chain(&self.literals[range]).filter_map(|literal| {
             let ahead = &literal.ahead[..];
             if bytes.starts_with(ahead) {
@@ -148,39 +170,66 @@ impl fmt::Debug for Literals {
     }
 }
 
+impl Beginning {
+    fn of(ahead: &[u8], literal: usize) -> Self {
+        let (bytes, mask) = first_eight(ahead);
+        Self {
+            bytes,
+            mask,
+            literal,
+        }
+    }
+}
+
+/// The first eight bytes, and which of them are there.
+#[inline]
+fn first_eight(bytes: &[u8]) -> (u64, u64) {
+    match bytes.first_chunk() {
+        Some(eight) => (u64::from_le_bytes(*eight), u64::MAX),
+        None => {
+            let mut eight = [0; 8];
+            eight[..bytes.len()].copy_from_slice(bytes);
+            (u64::from_le_bytes(eight), (1 << (8 * bytes.len())) - 1)
+        }
+    }
+}
+
 const BUCKETS: usize = 1 << 10;
 
 /// A 16-bit hash of three bytes.
+#[inline]
 fn hash(a: u8, b: u8, c: u8) -> usize {
-    let three = u32::from_be_bytes([0, a, b, c]);
-    // Fibonacci hashing: the upper half of the product depends on all of the input.
-    let [high, low, ..] = three.wrapping_mul(0x9e37_79b1).to_be_bytes();
-    usize::from(u16::from_be_bytes([high, low]))
+    hash_four([a, b, c, 0])
 }
 
+/// A 16-bit hash of four.
+#[inline]
 fn hash_four(four: [u8; 4]) -> usize {
-    let [high, low, ..] = u32::from_be_bytes(four)
-        .wrapping_mul(0x9e37_79b1)
-        .to_be_bytes();
-    usize::from(u16::from_be_bytes([high, low]))
+    // Fibonacci hashing: the upper half of the product depends on all of the input.
+    (u32::from_le_bytes(four).wrapping_mul(0x9e37_79b1) >> 16) as usize
 }
 
-/// A set of hashes; it stays in the first-level cache.
-struct Bits(Box<[u64; 1 << 10]>);
+/// Few hashes of three bytes, and more of four: small sets stay in the first-level cache beside all
+/// the others.
+const THREES: usize = 1 << 7;
+const FOURS: usize = 1 << 9;
 
-impl Default for Bits {
+/// A set of hashes, as so many words of bits.
+struct Bits<const WORDS: usize>(Box<[u64; WORDS]>);
+
+impl<const WORDS: usize> Default for Bits<WORDS> {
     fn default() -> Self {
-        Self(Box::new([0; 1 << 10]))
+        Self(Box::new([0; WORDS]))
     }
 }
 
-impl Bits {
+impl<const WORDS: usize> Bits<WORDS> {
     #[inline]
     fn has(&self, hash: usize) -> bool {
-        self.0[hash >> 6 & 0x3ff] & (1 << (hash & 63)) != 0
+        self.0[hash / 64 % WORDS] & (1 << (hash % 64)) != 0
     }
 
     fn set(&mut self, hash: usize) {
-        self.0[hash >> 6 & 0x3ff] |= 1 << (hash & 63);
+        self.0[hash / 64 % WORDS] |= 1 << (hash % 64);
     }
 }

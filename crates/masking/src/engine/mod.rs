@@ -18,6 +18,7 @@ mod keys;
 mod keywords;
 pub(crate) mod lane;
 mod literals;
+mod look_back;
 pub(crate) mod pattern;
 pub(crate) mod placeholders;
 #[cfg(test)]
@@ -372,9 +373,16 @@ impl Engine {
         if is_encoded {
             verdict.add(self.encoded(on, window, at));
         }
+        // As long as one match is not known, no other counts.
+        if matches!(verdict, Verdict::NotYet) {
+            return verdict;
+        }
         if !lanes.meet(VALUES).is_empty() {
             let known = (lanes, look());
             verdict.add(self.values((on, known), seen, window, at, |_| true));
+            if matches!(verdict, Verdict::NotYet) {
+                return verdict;
+            }
         }
         if lanes.has(Lane::At) {
             for index in self.emails.iter().filter(|rule| on.has(**rule)) {
@@ -448,20 +456,22 @@ impl Engine {
     ) -> Verdict {
         let mut verdict = Verdict::No;
         let mut context = Context::new(&self.keywords, window, at, seen);
-        self.values.each(known, window, at, |index| {
-            let rule = &self.rules[index];
-            if on.has(index) && wanted(rule) && context.admits(index, rule) {
-                let found = value::value((index, rule), window, at);
-                verdict = match (verdict, found) {
-                    // Of two equally long ones, the rule that comes first.
-                    (Verdict::Match(known), Verdict::Match(_)) if index < known.rule => {
-                        found.or_longer(verdict)
-                    }
-                    (_, Verdict::No) => return,
-                    _ => verdict.or_longer(found),
-                };
-            }
-        });
+        self.values
+            .each(known, window, at, &mut context, |index, context| {
+                let rule = &self.rules[index];
+                let is_open = matches!(verdict, Verdict::NotYet);
+                if !is_open && on.has(index) && wanted(rule) && context.admits(index, rule) {
+                    let found = value::value((index, rule), window, at);
+                    verdict = match (verdict, found) {
+                        // Of two equally long ones, the rule that comes first.
+                        (Verdict::Match(known), Verdict::Match(_)) if index < known.rule => {
+                            found.or_longer(verdict)
+                        }
+                        (_, Verdict::No) => return,
+                        _ => verdict.or_longer(found),
+                    };
+                }
+            });
         verdict
     }
 
@@ -491,6 +501,9 @@ impl Engine {
                 _ => key::private_key(index, window, body),
             };
             verdict.add(found);
+            if matches!(verdict, Verdict::NotYet) {
+                break;
+            }
         }
         verdict
     }

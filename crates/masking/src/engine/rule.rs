@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::engine::{
     class::{self, Class, WORD},
-    keywords::LookBack,
+    look_back::LookBack,
     pattern::{Pattern, Reach},
     swallow::Swallow,
     validate::Validator,

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt};
 
 use crate::engine::{
     class::Class,
-    keywords::Keywords,
+    keywords::{Context, Keywords},
     lane::{self, Lane, Lanes},
     rule::Rule,
     window::Window,
@@ -82,21 +82,22 @@ impl Starts {
         }
     }
 
-    /// Whether the very first bytes allow any rule in the run lane, or in the others. At the `end`
-    /// of the text nothing follows `bytes`.
-    #[inline]
-    pub(crate) fn may_begin(&self, run: bool, bytes: &[u8], end: bool, look: Look) -> bool {
-        let groups = if run { &self.run } else { &self.others };
-        match bytes.first_chunk() {
-            Some(first) => groups.iter().fold(false, |may, group| {
-                may | !group.allow(first).and(group.looks.like(look)).is_empty()
-            }),
-            None => !end || !groups.is_empty(),
+    /// Whether the very first bytes allow any rule in one of the lanes. At the `end` of the text
+    /// nothing follows `bytes`.
+    #[inline(always)]
+    pub(crate) fn may_begin(&self, (lanes, look): (Lanes, Look), bytes: &[u8], end: bool) -> bool {
+        let Some(first) = bytes.first_chunk() else {
+            return !end || self.of(lanes).next().is_some();
+        };
+        let mut may = Set::default();
+        for group in self.of(lanes) {
+            may = may.or(group.allow(first).and(group.looks.like(look)));
         }
+        !may.is_empty()
     }
 
     /// Whether a rule in one of the lanes may match that wants no word before it, or one of these.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn may_stand(
         &self,
         (lanes, look): (Lanes, Look),
@@ -104,14 +105,13 @@ impl Starts {
         end: bool,
         words: impl Iterator<Item = usize> + Clone,
     ) -> bool {
-        self.of(lanes).any(|group| {
-            let with = |word: usize| group.with_word.get(word).copied().unwrap_or_default();
-            let wanted = words
-                .clone()
-                .fold(group.wordless, |all, word| all.or(with(word)));
-            let like = group.looks.like(look).and(wanted);
-            !like.is_empty() && !group.live(like, lanes, bytes, end).is_empty()
-        })
+        for group in self.of(lanes) {
+            let like = group.looks.like(look).and(group.with_words(words.clone()));
+            if !like.is_empty() && !group.live(like, lanes, bytes, end).is_empty() {
+                return true;
+            }
+        }
+        false
     }
 
     #[inline]
@@ -130,22 +130,33 @@ impl Starts {
 
     #[inline]
     fn of(&self, lanes: Lanes) -> impl Iterator<Item = &Group> {
-        let run = self.run.iter().filter(move |_| lanes.has(Lane::Run));
-        let is_number = !lanes.meet(NUMBERS).is_empty();
-        run.chain(self.others.iter().filter(move |_| is_number))
+        let if_any = |is_any: bool, groups| if is_any { groups } else { &[][..] };
+        let run = if_any(lanes.has(Lane::Run), &self.run[..]);
+        let others = if_any(!lanes.meet(NUMBERS).is_empty(), &self.others);
+        run.iter().chain(others)
     }
 
-    /// Tells each of the rules in one of the lanes that the first bytes allow.
+    /// Tells each of the rules in one of the lanes that the first bytes allow, and the words before
+    /// the place as far as they can be told.
     pub(crate) fn each(
         &self,
         (lanes, look): (Lanes, Look),
         window: &Window<'_>,
         at: usize,
-        mut tell: impl FnMut(usize),
+        context: &mut Context<'_>,
+        mut tell: impl FnMut(usize, &mut Context<'_>),
     ) {
         let (bytes, end) = (&window.bytes[at..], window.end);
         for (live, group) in self.live((lanes, look), bytes, end) {
-            live.each(|bit| tell(group.rules[bit]));
+            let wordless = live.and(group.wordless);
+            let admitted = if wordless == live {
+                live
+            } else if let Some(words) = context.words() {
+                live.and(group.with_words(words))
+            } else {
+                live
+            };
+            admitted.each(|bit| tell(group.rules[bit], context));
         }
     }
 }
@@ -212,26 +223,38 @@ impl Group {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn allow(&self, first: &[u8; FIRST]) -> Set {
-        let tables = self.tables.iter().zip(first);
-        tables.fold(Set::ALL, |may, (table, byte)| {
-            may.and(self.of(table, *byte))
-        })
+        let mut may = Set::ALL;
+        for (table, byte) in self.tables.iter().zip(first) {
+            may = may.and(self.of(table, *byte));
+        }
+        may
     }
 
-    #[inline]
+    #[inline(always)]
     fn of(&self, table: &[Set], byte: u8) -> Set {
         let kind = usize::from(self.kinds[usize::from(byte)]);
         table.get(kind).copied().unwrap_or_default()
     }
 
+    /// The rules that want none but these words.
+    #[inline(always)]
+    fn with_words(&self, words: impl Iterator<Item = usize>) -> Set {
+        let mut with = self.wordless;
+        for word in words {
+            with = with.or(self.with_word.get(word).copied().unwrap_or_default());
+        }
+        with
+    }
+
+    #[inline(always)]
     fn live(&self, like: Set, lanes: Lanes, bytes: &[u8], end: bool) -> Set {
-        let own = self
-            .lanes
-            .iter()
-            .filter(|(own, _)| !own.meet(lanes).is_empty());
-        let mut live = like.and(own.fold(Set::default(), |live, (_, rules)| live.or(*rules)));
+        let mut own = Set::default();
+        for (of_lanes, rules) in &self.lanes {
+            own = own.or(rules.and(Set::all_if(!of_lanes.meet(lanes).is_empty())));
+        }
+        let mut live = like.and(own);
         for (position, table) in self.tables.iter().enumerate() {
             match bytes.get(position) {
                 _ if live.is_empty() => return live,
@@ -282,7 +305,7 @@ impl Looks {
         looks
     }
 
-    #[inline]
+    #[inline(always)]
     fn like(&self, look: Look) -> Set {
         // What has not come may be a digit, and more of the word.
         let open = usize::from(look.open);
@@ -306,7 +329,7 @@ impl Set {
         set
     }
 
-    #[inline]
+    #[inline(always)]
     fn all_if(is: bool) -> Self {
         Self([0u64.wrapping_sub(u64::from(is)); GROUP / 64])
     }
@@ -315,17 +338,17 @@ impl Set {
         self.0[bit / 64] |= 1 << (bit % 64);
     }
 
-    #[inline]
+    #[inline(always)]
     fn and(self, other: Self) -> Self {
         Self(std::array::from_fn(|word| self.0[word] & other.0[word]))
     }
 
-    #[inline]
+    #[inline(always)]
     fn or(self, other: Self) -> Self {
         Self(std::array::from_fn(|word| self.0[word] | other.0[word]))
     }
 
-    #[inline]
+    #[inline(always)]
     fn is_empty(self) -> bool {
         self.0.iter().fold(0, |all, word| all | word) == 0
     }

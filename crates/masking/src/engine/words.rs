@@ -128,6 +128,7 @@ fn is_mixed(first: &[u8]) -> bool {
 }
 
 /// Whether the bits of so many bytes, of which 1 is upper case, change often.
+#[inline]
 pub(crate) fn changes(upper: u64, length: usize) -> bool {
     let pairs = (1 << length.saturating_sub(1).min(DIGITLESS)) - 1;
     ((upper ^ upper >> 1) & pairs).count_ones() >= CHANGES
@@ -140,6 +141,7 @@ pub(crate) fn goes_over_joints(rule: &Rule) -> bool {
 }
 
 /// Whether the byte before the place is one that such runs go on over.
+#[inline]
 pub(crate) const fn is_joint(byte: u8) -> bool {
     matches!(byte, b'/' | b'+')
 }

@@ -5,23 +5,26 @@ use std::{collections::HashSet, sync::Arc};
 use rusqlite::{OptionalExtension, Transaction, params};
 use tollbook_ledger::Leaf;
 
-use crate::{
-    Error, blob,
-    database::signed,
-    keys::{Class, KeyId},
-    scopes::piece_id,
-};
+use crate::{Error, blob, database::signed, keys::KeyId, scopes::piece_id};
 
 /// Some of what is dropped.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Doomed {
     /// The indexes of the first entries of exchanges, and what of each, in the order of the log: so
     /// that each page is changed but once.
-    pub(super) exchanges: Vec<(u64, Vec<Class>)>,
+    pub(super) exchanges: Vec<(u64, Gone)>,
     /// The keys for metadata that the tombstones tell of.
     pub(super) told: Arc<HashSet<KeyId>>,
     /// The numbers of scopes whose requests are.
     pub(super) scopes: Vec<u64>,
+}
+
+/// What of an exchange is dropped.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gone {
+    pub(super) metadata: bool,
+    /// The answer, of whichever class it is.
+    pub(super) answer: bool,
 }
 
 impl Doomed {
@@ -29,11 +32,11 @@ impl Doomed {
     /// digest behind, so that the log can be checked as before. Nothing is changed where that was
     /// done before.
     pub(crate) fn drop_in(&self, book: &Transaction<'_>) -> Result<(), Error> {
-        for (intent, classes) in &self.exchanges {
-            if classes.contains(&Class::Metadata) {
+        for (intent, gone) in &self.exchanges {
+            if gone.metadata {
                 drop_metadata(book, *intent, &self.told)?;
             }
-            if classes.contains(&Class::Answer) {
+            if gone.answer {
                 drop_answer(book, *intent)?;
             }
         }

@@ -28,6 +28,20 @@ pub struct Hold {
     pub since: Timestamp,
     /// When it ended.
     pub released: Option<Timestamp>,
+    /// The erasures that it forbade and that were not done since, on the same ground.
+    pub refused: Vec<RefusedErasure>,
+}
+
+/// An erasure that was asked for and is not done, because of a hold. Whom it was about is not told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RefusedErasure {
+    /// Who asked.
+    pub by: String,
+    /// On what ground: by this the request is found.
+    pub basis: String,
+    /// When it was asked for last.
+    pub at: Timestamp,
 }
 
 /// All holds there ever were, oldest first.
@@ -49,7 +63,31 @@ pub(super) fn all(book: &Connection) -> Result<Vec<Hold>, Error> {
         )?;
         take(&mut holds, index, &envelope).ok_or(ErrorKind::Corrupt)?;
     }
+    if holds.iter().any(|hold| !hold.refused.is_empty()) {
+        for (basis, at) in erased(book)? {
+            for hold in &mut holds {
+                let stays = |refused: &RefusedErasure| refused.basis != basis || refused.at > at;
+                hold.refused.retain(stays);
+            }
+        }
+    }
     Ok(holds)
+}
+
+/// The grounds of all erasures that were done, and when.
+fn erased(book: &Connection) -> Result<Vec<(String, Timestamp)>, Error> {
+    let mut erased = Vec::new();
+    super::each_tombstone(book, 0..u64::MAX, |_, envelope| {
+        let text = |key: &str| envelope.get(key).and_then(Value::as_str);
+        if text("why") == Some("erasure")
+            && let (Some(basis), Some(at)) = (text("basis"), text("time"))
+        {
+            let at = at.parse().map_err(|_| ErrorKind::Corrupt)?;
+            erased.push((basis.to_owned(), at));
+        }
+        Ok(())
+    })?;
+    Ok(erased)
 }
 
 /// Those that are in force, oldest first.
@@ -75,13 +113,26 @@ fn take(holds: &mut Vec<Hold>, index: u64, envelope: &Value) -> Option<()> {
             by: text("by")?,
             since: time,
             released: None,
+            refused: Vec::new(),
         }),
         "released" => {
             let released = envelope.get("hold")?.as_u64()?;
             let hold = holds.iter_mut().find(|hold| hold.id == released)?;
             hold.released.get_or_insert(time);
         }
-        "erasure_refused" => {}
+        "erasure_refused" => {
+            let refused = RefusedErasure {
+                by: text("by")?,
+                basis: text("basis")?,
+                at: time,
+            };
+            let ids = envelope.get("holds")?.as_array()?;
+            let held = |hold: &&mut Hold| ids.iter().any(|id| id.as_u64() == Some(hold.id));
+            for hold in holds.iter_mut().filter(held) {
+                hold.refused.retain(|other| other.basis != refused.basis);
+                hold.refused.push(refused.clone());
+            }
+        }
         // It may be a hold, and what is destroyed does not come back.
         _ => return None,
     }
@@ -110,11 +161,15 @@ mod tests {
         ] {
             take(&mut holds, index, &told(entry.unwrap())).unwrap();
         }
-        let known: Vec<_> = holds
+        let known: Vec<(u64, bool, Vec<&str>)> = holds
             .iter()
-            .map(|hold| (hold.id, hold.session, hold.released.is_some()))
+            .map(|hold| {
+                let refused = hold.refused.iter().map(|refused| &*refused.basis);
+                (hold.id, hold.released.is_some(), refused.collect())
+            })
             .collect();
-        assert_eq!(known, [(3, Some(session), true), (5, None, false)]);
+        assert_eq!(known, [(3, true, vec![]), (5, false, vec!["request 9"])]);
+        assert_eq!(holds[0].session, Some(session));
         let unknown = told(tombstone::release(4, "corp/bo", "over").unwrap());
         assert!(take(&mut holds, 10, &unknown).is_none());
         let mut other = told(tombstone::hold(Some(&text), None, "corp/ana", "case 3").unwrap());

@@ -35,7 +35,7 @@ use std::{
     time::Duration,
 };
 
-pub use hold::Hold;
+pub use hold::{Hold, RefusedErasure};
 pub use retention::{Retention, Term, Terms};
 use rusqlite::Connection;
 use serde::Serialize;
@@ -189,8 +189,9 @@ impl Recorder {
     /// Destroys what has been kept for long enough. Blocks; not to be called from async code.
     ///
     /// By a clock that went ahead by more than two days since the last entry before the start, or in
-    /// jumps since then, nothing is destroyed unasked. That is so where `by` is the gate itself, whose
-    /// names begin with a parenthesis; whoever else asks for it says that the clock is right.
+    /// jumps since then, nothing is destroyed unasked, also not after another start, until it is set right.
+    /// That is so where `by` is the gate itself, whose names begin with a parenthesis; whoever else asks
+    /// for it says that the clock is right.
     ///
     /// # Errors
     ///
@@ -273,6 +274,7 @@ impl Recorder {
             by: by.to_owned(),
             since,
             released: None,
+            refused: Vec::new(),
         })
     }
 
@@ -292,6 +294,36 @@ impl Recorder {
         held.released = Some(Timestamp::from_micros(entry.time));
         self.hold_entry(entry)?;
         Ok(Some(held))
+    }
+
+    /// What an [erasure](Self::erase) would take.
+    ///
+    /// # Errors
+    ///
+    /// When the journal or its keys cannot be read.
+    pub fn would_erase(&self, whom: &Whom, retention: &Retention) -> Result<Erased, Error> {
+        let survey = Survey::of(&self.book()?)?;
+        let keys = &self.inner().scopes.keyring;
+        Ok(whom.find(Ok(keys), &survey, retention)?.1)
+    }
+
+    /// What a [retention](Self::retain) would take.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub fn would_expire(&self, retention: &Retention) -> Result<Expired, Error> {
+        let survey = Survey::of(&self.book()?)?;
+        Ok(expired(retention, &survey, Timestamp::now(), |_| true).1)
+    }
+
+    /// All holds there ever were, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub fn holds(&self) -> Result<Vec<Hold>, Error> {
+        hold::all(&self.book()?)
     }
 
     /// Destroys scopes, each with all that goes with the class. Returns the tombstones.
@@ -314,7 +346,7 @@ impl Recorder {
                     classes: going(*class).to_vec(),
                 };
                 let cause = Cause {
-                    exchanges: count(some),
+                    exchanges: count(some, *class),
                     ..cause.clone()
                 };
                 job.entries.push(tombstone.entry(&cause)?);
@@ -468,18 +500,15 @@ impl Whom {
             .partition(|scope| scope.is_own());
         let holds = survey.holds.iter();
         let holds = holds.filter(|hold| found.iter().any(|scope| scope.is_under(hold)));
-        let until = found
-            .iter()
-            .map(|scope| retention.kept_until(&Class::ALL, scope.connections(), scope.last))
-            .max();
+        let until = found.iter().map(|scope| scope.kept_until(retention)).max();
         let now = Timestamp::now();
         let sessions: HashSet<_> = found.iter().map(|scope| scope.session).collect();
         let told = Erased {
             sessions: sessions.len() as u64,
-            exchanges: count(&found),
+            exchanges: count(&found, Class::Metadata),
             from: found.iter().map(|scope| scope.first).min(),
             to: found.iter().map(|scope| scope.last).max(),
-            kept: count(&own),
+            kept: count(&own, Class::Metadata),
             holds: holds.map(|hold| hold.id).collect(),
             kept_until: until.filter(|until| *until > now),
             tombstones: Vec::new(),
@@ -501,10 +530,12 @@ fn expired<'a>(
     let mut gone: HashSet<KeyId> = HashSet::new();
     for class in Class::ALL {
         let there = survey.scopes.iter();
-        let there = there.filter(|scope| scope.erased & class.bit() == 0 && !scope.open);
+        let there = there.filter(|scope| {
+            scope.erased & class.bit() == 0 && !scope.open && scope.count(class) > 0
+        });
         let (mut going, mut held, mut next) = (Vec::new(), Vec::new(), None::<Timestamp>);
         for scope in there {
-            match retention.expires(class, scope.connections(), scope.last) {
+            match scope.expires(class, retention) {
                 None => {}
                 Some(at) if at > now => next = Some(next.map_or(at, |next| next.min(at))),
                 Some(_) if survey.holds.iter().any(|hold| scope.is_under(hold)) => held.push(scope),
@@ -514,10 +545,10 @@ fn expired<'a>(
         }
         told.classes.push(ExpiredClass {
             class: class.as_str(),
-            exchanges: count(&going),
+            exchanges: count(&going, class),
             from: going.iter().map(|scope| scope.first).min(),
             to: going.iter().map(|scope| scope.last).max(),
-            held: count(&held),
+            held: count(&held, class),
             next,
         });
         // With the metadata all of it goes already.
@@ -538,11 +569,27 @@ const fn going(class: Class) -> &'static [Class] {
         Class::Metadata => &Class::ALL,
         Class::Request => &[Class::Request],
         Class::Answer => &[Class::Answer],
+        Class::Rows => &[Class::Rows],
     }
 }
 
 /// The tombstones among these entries, with their indexes.
 fn tombstones(book: &Connection, entries: Range<u64>) -> Result<Vec<(u64, Tombstone)>, Error> {
+    let mut found = Vec::new();
+    each_tombstone(book, entries, |index, envelope| {
+        let tombstone = Tombstone::read(envelope).ok_or(ErrorKind::Corrupt)?;
+        found.push((index, tombstone));
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Looks at the envelope of each tombstone among these entries.
+fn each_tombstone(
+    book: &Connection,
+    entries: Range<u64>,
+    mut look: impl FnMut(u64, &Value) -> Result<(), Error>,
+) -> Result<(), Error> {
     let bound = |index: u64| i64::try_from(index).unwrap_or(i64::MAX);
     // The literal is that of the index, without which all of the log would be looked at.
     let mut stored = book.prepare_cached(
@@ -550,7 +597,6 @@ fn tombstones(book: &Connection, entries: Range<u64>) -> Result<Vec<(u64, Tombst
          WHERE substr(leaf, 2, 1) = x'08' AND seq >= ?1 AND seq < ?2 ORDER BY seq",
     )?;
     let mut stored = stored.query([bound(entries.start), bound(entries.end)])?;
-    let mut found = Vec::new();
     while let Some(entry) = stored.next()? {
         let index = unsigned(entry.get(0)?)?;
         let envelope = committed(
@@ -559,10 +605,9 @@ fn tombstones(book: &Connection, entries: Range<u64>) -> Result<Vec<(u64, Tombst
             entry.get(2)?,
             &entry.get::<_, Vec<u8>>(3)?,
         )?;
-        let tombstone = Tombstone::read(&envelope).ok_or(ErrorKind::Corrupt)?;
-        found.push((index, tombstone));
+        look(index, &envelope)?;
     }
-    Ok(found)
+    Ok(())
 }
 
 /// The envelope of an entry that is stored as it is, if it is what the leaf commits to: what is to
@@ -586,11 +631,9 @@ fn keys_of(doomed: &[(Class, Vec<&Scope>)]) -> HashSet<KeyId> {
     scopes.map(|scope| scope.key).collect()
 }
 
-fn count(scopes: &[&Scope]) -> u64 {
-    scopes
-        .iter()
-        .map(|scope| scope.exchanges.len() as u64)
-        .sum()
+/// How many exchanges of these scopes have something of this class.
+fn count(scopes: &[&Scope], class: Class) -> u64 {
+    scopes.iter().map(|scope| scope.count(class)).sum()
 }
 
 fn hex(bytes: &[u8; 32]) -> String {
@@ -608,7 +651,7 @@ impl std::fmt::Debug for Whom {
 }
 
 /// The bits of all classes.
-const ALL: u8 = 0b111;
+const ALL: u8 = 0b1111;
 /// How many keys one tombstone names.
 const MAX_KEYS: usize = 4096;
 /// How often, ten milliseconds apart, a retention looks whether somebody is done with a scope.

@@ -27,6 +27,11 @@ pub struct Terms {
     pub request: Term,
     /// The bodies of answers.
     pub answer: Term,
+    /// The bodies of answers that are rows of a database: those of connections that speak its
+    /// protocol.
+    pub rows: Term,
+    /// The words of texts in the search index, exchange by exchange. The book keeps what they are of.
+    pub index: Term,
 }
 
 /// How long something has to be kept, and how long it may be.
@@ -47,7 +52,7 @@ impl Retention {
         connections: impl IntoIterator<Item = &'a str> + Clone,
         last: Timestamp,
     ) -> Option<Timestamp> {
-        let kept = self.kept_until(&[class], connections.clone(), last);
+        let kept = self.kept_until(class, connections.clone(), last);
         let mut latest = Some(kept);
         for terms in self.terms_of(connections) {
             let own = terms.of(class).max;
@@ -63,16 +68,27 @@ impl Retention {
         latest
     }
 
-    /// Until when these classes of a scope have to be kept.
+    /// Until when this class of a scope has to be kept. With the metadata the words in the index go.
     pub(super) fn kept_until<'a>(
         &self,
-        classes: &[Class],
+        class: Class,
         connections: impl IntoIterator<Item = &'a str>,
         last: Timestamp,
     ) -> Timestamp {
         let terms = self.terms_of(connections);
-        let min = terms.flat_map(|terms| classes.iter().filter_map(move |c| terms.of(*c).min));
+        let min = terms.filter_map(|terms| match class {
+            Class::Metadata => terms.metadata.min.max(terms.index.min),
+            _ => terms.of(class).min,
+        });
         min.max().map_or(last, |min| after(last, min))
+    }
+
+    /// For how long the search index keeps the words of an exchange of this connection after its end;
+    /// `None` for as long as the book has them.
+    pub fn words(&self, connection: &str) -> Option<Duration> {
+        let terms = self.connections.get(connection).unwrap_or(&self.terms);
+        let max = terms.index.max?;
+        Some(terms.index.min.map_or(max, |min| min.max(max)))
     }
 
     fn terms_of<'a>(
@@ -91,6 +107,7 @@ impl Terms {
             Class::Metadata => &self.metadata,
             Class::Request => &self.request,
             Class::Answer => &self.answer,
+            Class::Rows => &self.rows,
         }
     }
 }
@@ -122,12 +139,15 @@ mod tests {
         let start = Timestamp::from_micros(0);
         let forever = Retention::default();
         assert_eq!(forever.expires(Class::Request, ["a"], start), None);
-        assert_eq!(forever.kept_until(&Class::ALL, ["a"], start), start);
+        assert_eq!(forever.kept_until(Class::Answer, ["a"], start), start);
+        assert_eq!(forever.words("a"), None);
 
         let terms = Terms {
             metadata: term(Some(10), Some(400)),
             request: term(None, Some(90)),
             answer: term(Some(40), Some(30)),
+            rows: term(None, Some(7)),
+            index: term(Some(20), Some(60)),
         };
         let long = Terms {
             request: term(None, None),
@@ -158,8 +178,12 @@ mod tests {
         );
         assert_eq!(expires(Class::Request, &["a", "long"]), Some(200));
         assert_eq!(expires(Class::Request, &["a", "ever"]), None);
-        let kept = |classes: &[Class]| days(Some(retention.kept_until(classes, ["a"], start)));
-        assert_eq!(kept(&[Class::Metadata]), Some(10));
-        assert_eq!(kept(&Class::ALL), Some(40));
+        assert_eq!(expires(Class::Rows, &["a"]), Some(7));
+        let kept = |class| days(Some(retention.kept_until(class, ["a"], start)));
+        assert_eq!(kept(Class::Metadata), Some(20), "the words go with it");
+        assert_eq!(kept(Class::Answer), Some(40));
+        assert_eq!(kept(Class::Rows), Some(0));
+        assert_eq!(retention.words("a"), Some(DAY * 60));
+        assert_eq!(retention.words("ever"), None);
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::{Doomed, Survey, tombstones};
+use super::{Doomed, Survey, doomed::Gone, tombstones};
 use crate::{
     Error, database,
     keys::{Class, KeyId, Keyring},
@@ -59,10 +59,14 @@ pub(crate) fn settle(
         if classes.contains(&Class::Request) {
             all.scopes.push(scope.number);
         }
-        let classes: Vec<Class> = classes.iter().copied().collect();
         let exchanges = scope.exchanges.iter();
-        all.exchanges
-            .extend(exchanges.map(|intent| (*intent, classes.clone())));
+        all.exchanges.extend(exchanges.map(|(intent, answers)| {
+            let gone = Gone {
+                metadata: classes.contains(&Class::Metadata),
+                answer: classes.contains(answers),
+            };
+            (*intent, gone)
+        }));
     }
     all.exchanges.sort_unstable_by_key(|(intent, _)| *intent);
     // A part at a time, so that requests that come meanwhile do not wait for all of it.

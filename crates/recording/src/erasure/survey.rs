@@ -6,7 +6,10 @@ use rusqlite::Connection;
 use tollbook_exchange::{SessionId, Timestamp};
 use tollbook_ledger::Leaf;
 
-use super::hold::{Hold, active};
+use super::{
+    hold::{Hold, active},
+    retention::Retention,
+};
 use crate::{
     Error,
     database::unsigned,
@@ -26,9 +29,10 @@ pub(super) struct Scope {
     pub(super) session: SessionId,
     /// The keyed hash of the subject; zeros where there is none.
     pub(super) holder: [u8; 32],
-    pub(super) connections: BTreeSet<String>,
-    /// The indexes of the first entries of its exchanges.
-    pub(super) exchanges: Vec<u64>,
+    /// The names of its connections, with the class of what they answer with.
+    pub(super) connections: BTreeSet<(String, Class)>,
+    /// The indexes of the first entries of its exchanges, with the class of the answer to each.
+    pub(super) exchanges: Vec<(u64, Class)>,
     pub(super) first: Timestamp,
     pub(super) last: Timestamp,
     /// Whether an exchange is under way.
@@ -75,7 +79,7 @@ impl Survey {
             scopes.insert(number, scope);
         }
         let mut rows = book.prepare(
-            "SELECT intent, scope, connection, started, ended, closed FROM exchange
+            "SELECT intent, scope, connection, started, ended, closed, protocol FROM exchange
              ORDER BY intent",
         )?;
         let mut rows = rows.query([])?;
@@ -85,11 +89,14 @@ impl Survey {
             };
             let started: i64 = row.get(3)?;
             let ended: Option<i64> = row.get(4)?;
+            let protocol = row.get_ref(6)?.as_str().map_err(rusqlite::Error::from)?;
+            let answers = Class::of_answer(protocol);
             let connection = row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?;
-            if !scope.connections.contains(connection) {
-                scope.connections.insert(connection.to_owned());
+            let mut known = scope.connections.iter();
+            if !known.any(|(name, class)| name == connection && *class == answers) {
+                scope.connections.insert((connection.to_owned(), answers));
             }
-            scope.exchanges.push(unsigned(row.get(0)?)?);
+            scope.exchanges.push((unsigned(row.get(0)?)?, answers));
             let last = ended.unwrap_or(started).max(started);
             scope.first = scope.first.min(Timestamp::from_micros(started));
             scope.last = scope.last.max(Timestamp::from_micros(last));
@@ -144,7 +151,9 @@ impl Scope {
 
     /// Whether what the gate itself did is in it: steps of approvals, calls of the admin API.
     pub(super) fn is_own(&self) -> bool {
-        self.connections.iter().any(|name| name.starts_with('('))
+        self.connections
+            .iter()
+            .any(|(name, _)| name.starts_with('('))
     }
 
     /// Whether this hold is on it.
@@ -154,8 +163,33 @@ impl Scope {
             || subject.is_some_and(|subject| subject == super::hex(&self.holder))
     }
 
-    /// The names of its connections.
-    pub(super) fn connections(&self) -> impl Iterator<Item = &str> + Clone {
-        self.connections.iter().map(String::as_str)
+    /// How many of its exchanges have something of this class.
+    pub(super) fn count(&self, class: Class) -> u64 {
+        let of_class = self.exchanges.iter();
+        of_class.filter(|(_, answers)| has(*answers, class)).count() as u64
     }
+
+    /// When this class of it is to be destroyed, if ever.
+    pub(super) fn expires(&self, class: Class, retention: &Retention) -> Option<Timestamp> {
+        retention.expires(class, self.connections(class), self.last)
+    }
+
+    /// Until when something of it has to be kept.
+    pub(super) fn kept_until(&self, retention: &Retention) -> Timestamp {
+        let until =
+            Class::ALL.map(|class| retention.kept_until(class, self.connections(class), self.last));
+        until.into_iter().fold(self.last, Timestamp::max)
+    }
+
+    /// The names of its connections that have something of this class.
+    fn connections(&self, class: Class) -> impl Iterator<Item = &str> + Clone {
+        let connections = self.connections.iter();
+        let of_class = connections.filter(move |(_, answers)| has(*answers, class));
+        of_class.map(|(name, _)| name.as_str())
+    }
+}
+
+/// Whether an exchange whose answer is of the one class has something of the other.
+fn has(answers: Class, class: Class) -> bool {
+    matches!(class, Class::Metadata | Class::Request) || answers == class
 }

@@ -119,7 +119,10 @@ fn cut_off(folder: &Path, done: Done) {
     let intents = some.iter().flat_map(|scope| &scope.exchanges);
     let doomed = Doomed {
         exchanges: intents
-            .map(|intent| (*intent, Class::ALL.to_vec()))
+            .map(|(intent, _)| {
+                let (metadata, answer) = (true, true);
+                (*intent, doomed::Gone { metadata, answer })
+            })
             .collect(),
         told: std::sync::Arc::new(tombstone.keys.iter().copied().collect()),
         scopes: some.iter().map(|scope| scope.number).collect(),
@@ -424,10 +427,24 @@ fn nothing_goes_unasked_by_a_clock_that_jumped() {
     assert_eq!(refused.kind(), &ErrorKind::ClockDoubted);
     assert_eq!(scopes(&opened).len(), ids.len());
     assert!(scopes(&opened).iter().all(|scope| scope.erased == 0));
+    // Nor after a start, which has no jump in it.
+    drop(opened);
+    let opened = recorder(dir.path());
+    let refused = opened.retain(&retention, "(gate)").unwrap_err();
+    assert_eq!(refused.kind(), &ErrorKind::ClockDoubted);
+    // A clock that is set right is not doubted.
+    opened.inner().shared.clock_went(-48 * 60 * 60 * 1000);
+    assert!(!opened.inner().shared.doubts_clock());
+    opened.inner().shared.clock_went(48 * 60 * 60 * 1000);
+    assert!(opened.inner().shared.doubts_clock());
     // An operator looked at it.
     let expired = opened.retain(&retention, "corp/officer").unwrap();
     assert_eq!(expired.tombstones.len(), 1);
     assert!(opened.retain(&retention, "(gate)").is_ok());
+    drop(opened);
+    let opened = recorder(dir.path());
+    assert!(opened.retain(&retention, "(gate)").is_ok(), "for good");
+    drop(opened);
     is_erased(dir.path(), &ids);
 }
 

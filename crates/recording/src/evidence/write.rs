@@ -79,9 +79,11 @@ pub(crate) fn write(
                 let key = KeyId(leaf.header.seal.key);
                 let class = match leaf.header.kind {
                     Kind::Intent => Class::Request,
-                    // Who closed it could not open the answer, and has no digest of it.
-                    _ if answer_key(book, &leaf.header)? != key => continue,
-                    _ => Class::Answer,
+                    _ => match answer_key(book, &leaf.header)? {
+                        (of, class) if of == key => class,
+                        // Who closed it could not open the answer, and has no digest of it.
+                        _ => continue,
+                    },
                 };
                 let is_there = match tombstones.of(key, class) {
                     Some(_) => false,

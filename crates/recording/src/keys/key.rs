@@ -25,8 +25,10 @@ pub(crate) enum Class {
     Metadata,
     /// The bodies of requests.
     Request,
-    /// The bodies of answers.
+    /// The bodies of answers that are no rows.
     Answer,
+    /// The bodies of answers that are the rows of a database.
+    Rows,
 }
 
 /// The keys of one scope: what a principal does in a session, so that a subject and a session can
@@ -34,7 +36,7 @@ pub(crate) enum Class {
 #[derive(Clone)]
 pub(crate) struct ScopeKeys {
     id: KeyId,
-    keys: [Key; 3],
+    keys: [Key; CLASSES],
 }
 
 /// A key that is wrapped: nonce, ciphertext and tag.
@@ -43,6 +45,9 @@ pub(super) type Wrapped = [u8; WRAPPED];
 /// What stands in the place of a key that was destroyed. It has the length of a wrapped key, so that
 /// it takes its very bytes on the disk.
 pub(super) const DESTROYED: Wrapped = [0; WRAPPED];
+
+/// As many keys as a scope has.
+pub(crate) const CLASSES: usize = 4;
 
 /// The length of a wrapped key.
 pub(super) const WRAPPED: usize = NONCE + 32 + TAG;
@@ -136,7 +141,16 @@ impl KeyId {
 
 impl Class {
     /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Self; 3] = [Self::Metadata, Self::Request, Self::Answer];
+    pub(crate) const ALL: [Self; CLASSES] =
+        [Self::Metadata, Self::Request, Self::Answer, Self::Rows];
+
+    /// The class of answers in this protocol: what a database answers with are rows.
+    pub(crate) fn of_answer(protocol: &str) -> Self {
+        match protocol {
+            "postgres" | "mysql" => Self::Rows,
+            _ => Self::Answer,
+        }
+    }
 
     /// The class as configuration and records call it.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -144,6 +158,7 @@ impl Class {
             Self::Metadata => "metadata",
             Self::Request => "request",
             Self::Answer => "answer",
+            Self::Rows => "rows",
         }
     }
 
@@ -163,6 +178,7 @@ impl Class {
             Self::Metadata => 0,
             Self::Request => 1,
             Self::Answer => 2,
+            Self::Rows => 3,
         }
     }
 }
@@ -172,12 +188,17 @@ impl ScopeKeys {
     pub(super) fn random() -> Result<Self, Error> {
         Ok(Self {
             id: KeyId::random()?,
-            keys: [Key::random()?, Key::random()?, Key::random()?],
+            keys: [
+                Key::random()?,
+                Key::random()?,
+                Key::random()?,
+                Key::random()?,
+            ],
         })
     }
 
     /// Keys that were looked up, by the number of their class.
-    pub(crate) const fn of(id: KeyId, keys: [Key; 3]) -> Self {
+    pub(crate) const fn of(id: KeyId, keys: [Key; CLASSES]) -> Self {
         Self { id, keys }
     }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! top key        a file, or a program that keeps it elsewhere
 //!  └ tenant key  wraps the scopes' keys; another one after each rotation
-//!     └ scope    what one principal does in one session: a key each for metadata, request, answer
+//!     └ scope    what one principal does in one session: a key each for metadata, request, answer, rows
 //! ```
 //!
 //! All keys are random and wrapped, never derived from one another: what is derived cannot be
@@ -32,7 +32,7 @@ pub use command::KeyCommand;
 pub use recipient::{Recipient, RecipientError};
 pub use source::KeySource;
 
-pub(crate) use key::{Class, Key, KeyId, ScopeKeys};
+pub(crate) use key::{CLASSES, Class, Key, KeyId, ScopeKeys};
 pub(crate) use source::BOOK_KEY;
 pub(crate) use store::FILES;
 
@@ -345,6 +345,7 @@ impl Inner {
                     wrap(Class::Metadata)?,
                     wrap(Class::Request)?,
                     wrap(Class::Answer)?,
+                    wrap(Class::Rows)?,
                 ],
             });
             made.push(keys);

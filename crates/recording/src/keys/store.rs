@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
-use super::key::{Class, DESTROYED, KeyId, WRAPPED, Wrapped};
+use super::key::{CLASSES, Class, DESTROYED, KeyId, WRAPPED, Wrapped};
 use crate::{
     Error, ErrorKind,
     database::{connect, immutable, signed, unsigned, with_suffix},
@@ -40,7 +40,7 @@ pub(super) struct Scope {
     /// What wraps its keys, sealed to a recipient; empty if the tenant key wraps them.
     pub(super) sealed: Vec<u8>,
     /// By the number of their class.
-    pub(super) wrapped: [Wrapped; 3],
+    pub(super) wrapped: [Wrapped; CLASSES],
 }
 
 impl Store {
@@ -146,12 +146,13 @@ impl Store {
                 .transaction_with_behavior(TransactionBehavior::Immediate)?;
             {
                 let mut insert = write.prepare_cached(
-                    "INSERT INTO scope (id, sealed, metadata, request, answer)
-                     VALUES (?1, ?2, ?3, ?4, ?5)",
+                    "INSERT INTO scope (id, sealed, metadata, request, answer, rows)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 )?;
                 for scope in scopes {
-                    let [metadata, request, answer] = &scope.wrapped;
-                    insert.execute(params![scope.id.0, scope.sealed, metadata, request, answer])?;
+                    let [metadata, request, answer, rows] = &scope.wrapped;
+                    let (id, sealed) = (scope.id.0, &scope.sealed);
+                    insert.execute(params![id, sealed, metadata, request, answer, rows])?;
                 }
             }
             Ok(write.commit()?)
@@ -163,14 +164,14 @@ impl Store {
     pub(super) fn scope(&self, id: KeyId) -> Result<Option<Scope>, Error> {
         let find = || -> Result<Option<Scope>, Error> {
             let mut find = self.connection.prepare_cached(
-                "SELECT sealed, metadata, request, answer FROM scope WHERE id = ?1",
+                "SELECT sealed, metadata, request, answer, rows FROM scope WHERE id = ?1",
             )?;
             Ok(find
                 .query_row([id.0], |row| {
                     Ok(Scope {
                         id,
                         sealed: row.get(0)?,
-                        wrapped: [row.get(1)?, row.get(2)?, row.get(3)?],
+                        wrapped: [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?],
                     })
                 })
                 .optional()?)
@@ -196,7 +197,7 @@ impl Store {
                 write
                     .prepare_cached(
                         "UPDATE scope SET sealed = zeroblob(length(sealed))
-                         WHERE id = ?2 AND metadata = ?1 AND request = ?1 AND answer = ?1",
+                         WHERE id = ?2 AND metadata = ?1 AND request = ?1 AND answer = ?1 AND rows = ?1",
                     )?
                     .execute(params![DESTROYED, id.0])?;
             }
@@ -282,14 +283,14 @@ impl Store {
             loop {
                 let some: Vec<(i64, Scope)> = write
                     .prepare_cached(
-                        "SELECT n, id, sealed, metadata, request, answer FROM scope
+                        "SELECT n, id, sealed, metadata, request, answer, rows FROM scope
                          WHERE n > ?1 ORDER BY n LIMIT 1000",
                     )?
                     .query_map([after], |row| {
                         let scope = Scope {
                             id: KeyId(row.get(1)?),
                             sealed: row.get(2)?,
-                            wrapped: [row.get(3)?, row.get(4)?, row.get(5)?],
+                            wrapped: [row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?],
                         };
                         Ok((row.get(0)?, scope))
                     })?
@@ -305,12 +306,13 @@ impl Store {
                         continue;
                     }
                     count += 1;
-                    let [metadata, request, answer] = &scope.wrapped;
+                    let [metadata, request, answer, rows] = &scope.wrapped;
                     write
                         .prepare_cached(
-                            "UPDATE scope SET metadata = ?1, request = ?2, answer = ?3 WHERE n = ?4",
+                            "UPDATE scope SET metadata = ?1, request = ?2, answer = ?3, rows = ?4
+                             WHERE n = ?5",
                         )?
-                        .execute(params![metadata, request, answer, n])?;
+                        .execute(params![metadata, request, answer, rows, n])?;
                 }
             }
             write.commit()?;
@@ -361,7 +363,7 @@ fn unusable(error: std::io::Error) -> Error {
     Error::because(ErrorKind::Keys, error)
 }
 
-const SCHEMA: i32 = 1;
+const SCHEMA: i32 = 2;
 /// "tolk", as the journal has "toll".
 const APPLICATION: i32 = 0x746f_6c6b;
 const _: () = assert!(WRAPPED == 60);
@@ -384,6 +386,7 @@ const TABLES: &str = "
         sealed BLOB NOT NULL,
         metadata BLOB NOT NULL,
         request BLOB NOT NULL,
-        answer BLOB NOT NULL
+        answer BLOB NOT NULL,
+        rows BLOB NOT NULL
     ) STRICT;
 ";

@@ -12,7 +12,7 @@ fn contains(folder: &Path, bytes: &[u8]) -> bool {
     })
 }
 
-fn wrapped(keyring: &Keyring, id: KeyId) -> [Wrapped; 3] {
+fn wrapped(keyring: &Keyring, id: KeyId) -> [Wrapped; CLASSES] {
     keyring.inner.store().scope(id).unwrap().unwrap().wrapped
 }
 

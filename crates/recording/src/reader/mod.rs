@@ -168,7 +168,7 @@ impl Reader {
     ) -> Result<Verification, Error> {
         let key = self.key(key)?;
         let journal = folder::journal(&self.folder);
-        self.read(|book| verify::verify(book, self.opener(book), &journal, key, kept))
+        self.read(|book| verify::verify(book, self.keyring(), &journal, key, kept))
     }
 
     /// Writes evidence into a folder, which must be empty or not there: the selected exchanges,

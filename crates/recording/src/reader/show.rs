@@ -51,10 +51,12 @@ pub(super) fn exchange(
         opener,
         id,
         key: KeyId(leaf.header.seal.key),
+        answers: Class::Answer,
         missing: Vec::new(),
         why: None,
     };
     let row = show.row()?;
+    show.answers = Class::of_answer(&row.protocol);
     let (asked, recipe) = match show.envelope(intent)? {
         Some((envelope, recipe)) => (envelope, Some(recipe)),
         None => (
@@ -201,6 +203,8 @@ struct Show<'a> {
     opener: Opener<'a>,
     id: ExchangeId,
     key: KeyId,
+    /// The class of its answer.
+    answers: Class,
     missing: Vec<Class>,
     /// Why what is missing cannot be opened; none if it was erased.
     why: Option<ErrorKind>,
@@ -258,12 +262,13 @@ impl Show<'_> {
     fn response(&mut self, recorded: &Value) -> Result<Value, Error> {
         let mut shape = ResponseShape::Body;
         let mut parts: Vec<Part> = Vec::new();
-        let opened = self.opener.answer(self.id, self.key, &mut |kind, some| {
+        let answered = (self.key, self.answers);
+        let opened = self.opener.answer(self.id, answered, &mut |kind, some| {
             shape = shape_of(kind);
             parts.extend(some.iter().cloned());
             Ok(())
         })?;
-        let is_open = self.opened(Class::Answer, opened).is_some();
+        let is_open = self.opened(self.answers, opened).is_some();
         let body = is_open.then(|| parts.iter().flat_map(|(_, data)| data).copied().collect());
         let mut shown = json!({
             "headers": headers(&recorded["headers"]),
@@ -285,9 +290,9 @@ impl Show<'_> {
     fn result(&mut self, ended: &Value) -> Result<Map<String, Value>, Error> {
         let mut result = ended["result"].as_object().cloned().unwrap_or_default();
         if let Some(sealed) = ended["answer"].as_str() {
-            let key = self.opener.key(self.key, Class::Answer);
+            let key = self.opener.key(self.key, self.answers);
             let opened = key.open(|key| open_answer(self.id, key, sealed))?;
-            result.extend(self.opened(Class::Answer, opened).into_iter().flatten());
+            result.extend(self.opened(self.answers, opened).into_iter().flatten());
         }
         Ok(result)
     }

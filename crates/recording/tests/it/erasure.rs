@@ -31,10 +31,21 @@ async fn begin(
     session: u8,
     asked: &str,
 ) -> (Recording, Exchange) {
+    begin_in(recorder, (connection, "claude"), who, session, asked).await
+}
+
+/// The same through a connection of another protocol.
+async fn begin_in(
+    recorder: &Recorder,
+    (connection, protocol): (&'static str, &'static str),
+    who: &str,
+    session: u8,
+    asked: &str,
+) -> (Recording, Exchange) {
     let exchange = Exchange::open(
         ExchangeId::generate(),
         connection,
-        "claude",
+        protocol,
         Timestamp::now(),
     );
     let recording = recorder.begin(&exchange).await.unwrap();
@@ -241,6 +252,9 @@ async fn a_hold_beats_an_erasure_which_is_recorded() {
         let would = book.reader().would_erase(&whom, &Retention::default());
         assert_eq!(would.unwrap().holds, [hold.id]);
     }
+    // Asked for twice on one ground, it is one that waits.
+    let waits = &book.reader().holds().unwrap()[0].refused;
+    assert_eq!((waits.len(), &*waits[0].basis), (1, "request 17"));
     let due = Retention {
         terms: terms(None, Some(Duration::ZERO)),
         ..Retention::default()
@@ -258,7 +272,10 @@ async fn a_hold_beats_an_erasure_which_is_recorded() {
     assert!(release(hold.id + 1).await.unwrap().is_none());
     assert!(release(hold.id).await.unwrap().unwrap().released.is_some());
     assert!(release(hold.id).await.unwrap().is_none());
+    assert_eq!(book.reader().holds().unwrap()[0].refused.len(), 1);
     assert!(erase(&book.recorder, subject(ANA)).await.is_ok());
+    let none = &book.reader().holds().unwrap()[0].refused;
+    assert!(none.is_empty(), "it was done: {none:?}");
     assert!(book.reader().verify(None).unwrap().is_verified());
 }
 
@@ -331,7 +348,7 @@ async fn what_is_old_goes_class_by_class() {
     };
     let gone = apply(retention.clone()).await.unwrap();
     let counts: Vec<_> = gone.classes.iter().map(|class| class.exchanges).collect();
-    assert_eq!(counts, [0, 0, 1]);
+    assert_eq!(counts, [0, 0, 1, 0]);
     assert!(size(&book) < before, "there is room again");
     let shown = book.reader().exchange(&id).unwrap().unwrap();
     assert_eq!(shown["erased"]["classes"], serde_json::json!(["answer"]));
@@ -356,7 +373,7 @@ async fn what_is_old_goes_class_by_class() {
     retention.terms.metadata = now;
     let gone = apply(retention).await.unwrap();
     let counts: Vec<_> = gone.classes.iter().map(|class| class.exchanges).collect();
-    assert_eq!(counts, [3, 3, 2], "what is not under way any more");
+    assert_eq!(counts, [3, 3, 2, 0], "what is not under way any more");
     assert_eq!(gone.tombstones.len(), 1, "one tells of all classes");
     assert!(!is_in(&book.folder(), ANA));
     let shown = book
@@ -365,6 +382,68 @@ async fn what_is_old_goes_class_by_class() {
         .unwrap()
         .unwrap();
     assert!(shown.to_string().contains("kept longer"));
+    let report = book.reader().verify(None).unwrap();
+    assert!(report.is_verified(), "{report:?}");
+}
+
+/// An agent asks a model and a database in one session: each has answers of its own kind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_go_without_the_answers_of_a_model() {
+    let book = Book::new();
+    let said = act(&book.recorder, ANA, 1, "of ana").await;
+    let orders = ("orders", "postgres");
+    let (recording, selected) = begin_in(&book.recorder, orders, ANA, 1, "select").await;
+    selected.answered(masked(Bytes::from("id,total\n7,12\n".repeat(20))));
+    selected.conclude(Outcome::Complete);
+    drop(recording);
+    let selected = selected.id().to_string();
+    written(&book, 2).await;
+    let shown = book.reader().exchange(&selected).unwrap().unwrap();
+    assert!(shown["response"].to_string().contains("7,12"), "{shown}");
+
+    let apply = |retention: Retention| {
+        blocking(&book.recorder, move |recorder| {
+            recorder.retain(&retention, "corp/officer").unwrap()
+        })
+    };
+    // Told for a connection that has no rows, it says nothing of those that are there.
+    let mut retention = Retention::default();
+    let rows = Terms {
+        rows: Term {
+            min: None,
+            max: Some(Duration::ZERO),
+        },
+        ..Terms::default()
+    };
+    retention.connections.insert("claude".to_owned(), rows);
+    assert!(apply(retention.clone()).await.tombstones.is_empty());
+
+    retention.connections.insert("orders".to_owned(), rows);
+    let gone = apply(retention).await;
+    let counts: Vec<_> = (gone.classes.iter())
+        .map(|class| (class.class, class.exchanges))
+        .collect();
+    assert_eq!(
+        counts,
+        [("metadata", 0), ("request", 0), ("answer", 0), ("rows", 1)]
+    );
+    let shown = book.reader().exchange(&selected).unwrap().unwrap();
+    assert_eq!(shown["erased"]["classes"], serde_json::json!(["rows"]));
+    assert!(shown["request"].to_string().contains("select"));
+    assert!(!shown.to_string().contains("7,12"));
+    let shown = book.reader().exchange(&said).unwrap().unwrap();
+    assert!(shown["response"].to_string().contains("answer to of ana"));
+    let report = book.reader().verify(None).unwrap();
+    assert!(report.is_verified(), "{report:?}");
+    assert_eq!(report.erased.answers, 1);
+
+    // What goes on does so under other keys, and with the subject all of it goes.
+    act(&book.recorder, ANA, 1, "of ana again").await;
+    written(&book, 3).await;
+    assert_eq!(
+        erase(&book.recorder, subject(ANA)).await.unwrap().exchanges,
+        3
+    );
     let report = book.reader().verify(None).unwrap();
     assert!(report.is_verified(), "{report:?}");
 }

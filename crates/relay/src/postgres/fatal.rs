@@ -15,7 +15,7 @@ pub(super) fn state_of(refusal: &Refusal) -> &'static str {
         Code::MalformedRequest => "08P01",
         Code::BudgetExceeded | Code::LoopDetected | Code::TooManyApprovals => "53400",
         Code::UpstreamUnreachable | Code::UpstreamInvalid | Code::UpstreamTimeout => "08006",
-        Code::NotRecordable => "58030",
+        Code::NotRecordable => "53100",
         Code::Misassembled => "XX000",
         _ => "42501",
     }
@@ -54,4 +54,47 @@ pub(super) fn message(
         frame.write(&mut out);
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use tollbook_wire_postgres::{Backend, Frames};
+
+    use super::*;
+
+    #[test]
+    fn each_refusal_has_a_code_that_clients_know() {
+        let no = |code| Refusal::new(code, "no");
+        let malformed = no(Code::MalformedRequest);
+        for (refusal, state) in [
+            (no(Code::AuthenticationFailed), "28P01"),
+            (malformed.clone().because("plain_text"), "28000"),
+            (malformed.clone().because("startup_database"), "3D000"),
+            (malformed.clone().because("replication"), "0A000"),
+            (malformed.because("startup_setting"), "08P01"),
+            (no(Code::PolicyDenied), "42501"),
+            (no(Code::ApprovalPending), "42501"),
+            (no(Code::BudgetExceeded), "53400"),
+            (no(Code::UpstreamUnreachable), "08006"),
+            (no(Code::UpstreamTimeout), "08006"),
+            (no(Code::NotRecordable), "53100"),
+        ] {
+            let id = ExchangeId::generate();
+            let mut wire = fatal(&refusal, Some("ask\0"), Some(id));
+            let frame = Frames::of_servers(1 << 10)
+                .next(&mut wire)
+                .unwrap()
+                .unwrap();
+            let Ok(Backend::Error(told)) = Backend::read(&frame) else {
+                panic!("no error");
+            };
+            let severity = told.field(Field::SEVERITY_PLAIN);
+            assert_eq!(
+                (severity, told.field(Field::CODE)),
+                (Some("FATAL"), Some(state))
+            );
+            assert!(told.field(Field::DETAIL).unwrap().contains(&id.to_string()));
+            assert_eq!(told.field(Field::HINT), Some("ask"));
+        }
+    }
 }

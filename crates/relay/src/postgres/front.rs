@@ -143,6 +143,10 @@ impl<A: Authenticate> Front<A> {
             Wants::Session(startup) => self.sign_in(client, &startup, from).await,
             Wants::Cancel(key) => {
                 self.cancel(&key, from).await;
+                // Nothing is answered, but inside TLS the end is said: clients take any other for
+                // a failure.
+                let mut client = client;
+                end(&mut client, &[]).await?;
                 Ok(None)
             }
         }
@@ -445,7 +449,10 @@ fn note(open: &Open, key: &str, value: Value) {
         let mut result = std::mem::take(&mut draft.result).into_inner();
         result.insert(key.to_owned(), value);
         // Codes, numbers and the gate's own words: nothing of it is a text of caller or server.
-        #[allow(clippy::disallowed_methods)]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "codes, numbers, the gate's own words"
+        )]
         let result = Masked::assume_masked(result);
         draft.result = result;
     });
@@ -496,8 +503,8 @@ fn late() -> std::io::Error {
 
 /// How long a client may take until it has said what it wants, TLS included.
 const GREETING: Duration = Duration::from_secs(10);
-/// How long it may take to say who it is, as PostgreSQL has it (`authentication_timeout`).
-const SIGN_IN: Duration = Duration::from_secs(60);
+/// How long it may take to say who it is. Clients that ask a person for a password leave for that time.
+const SIGN_IN: Duration = Duration::from_secs(30);
 /// How many failures of one connection are dealt with at once.
 const FAILURES: usize = 8;
 /// How long each of them takes.

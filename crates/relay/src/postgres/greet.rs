@@ -127,3 +127,186 @@ async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, byte: u8) -> Result<(), F
 
 /// What is read at once; a session begins with less than this.
 const READ: usize = 1 << 10;
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{Arc, OnceLock},
+        time::Duration,
+    };
+
+    use proptest::prelude::*;
+    use rustls::{ClientConfig, RootCertStore, ServerConfig};
+    use rustls_pki_types::{PrivateKeyDer, ServerName};
+    use tokio::{
+        io::{DuplexStream, duplex},
+        time::timeout,
+    };
+    use tokio_rustls::TlsConnector;
+    use tollbook_wire_postgres::{Version, cancel_request, startup, tls_request};
+
+    use super::*;
+
+    /// Both ends of TLS for `localhost`; the server speaks PostgreSQL alone.
+    fn ends() -> (TlsAcceptor, ClientConfig) {
+        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let key = PrivateKeyDer::try_from(pair.signing_key.serialize_der()).unwrap();
+        let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![pair.cert.der().clone()], key)
+            .unwrap();
+        server.alpn_protocols = vec![ALPN.to_vec()];
+        let mut roots = RootCertStore::empty();
+        roots.add(pair.cert.der().clone()).unwrap();
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        (TlsAcceptor::from(Arc::new(server)), client)
+    }
+
+    fn session() -> BytesMut {
+        startup(Version::V3_0, [("user", "ann")]).unwrap()
+    }
+
+    fn gss_request() -> [u8; 8] {
+        *b"\0\0\0\x08\x04\xd2\x16\x30"
+    }
+
+    /// What becomes of a client that says this and no more, and what it is answered.
+    async fn said(said: &[u8], acceptor: Option<&TlsAcceptor>) -> (Result<Wants, Fault>, Vec<u8>) {
+        let (mut client, server) = duplex(1 << 16);
+        client.write_all(said).await.unwrap();
+        client.shutdown().await.unwrap();
+        let greeted = greet(server, acceptor).await;
+        let wants = greeted.map(|greeted| greeted.wants);
+        let mut told = Vec::new();
+        client.read_to_end(&mut told).await.unwrap();
+        (wants, told)
+    }
+
+    #[tokio::test]
+    async fn a_client_without_encryption_says_what_it_wants() {
+        let (wants, told) = said(&session(), None).await;
+        assert!(matches!(wants, Ok(Wants::Session(_))) && told.is_empty());
+        let key = CancelKey {
+            process: 7,
+            secret: vec![1; 32].into(),
+        };
+        let (wants, _) = said(&cancel_request(&key).unwrap(), None).await;
+        assert!(matches!(wants, Ok(Wants::Cancel(found)) if found == key));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_spoken_is_declined_and_the_client_goes_on() {
+        let (mut client, server) = duplex(1 << 10);
+        let greeted = tokio::spawn(async move { greet(server, None).await.map(|it| it.wants) });
+        for request in [&gss_request()[..], &tls_request()] {
+            client.write_all(request).await.unwrap();
+            assert_eq!(client.read_u8().await.unwrap(), b'N');
+        }
+        client.write_all(&session()).await.unwrap();
+        assert!(matches!(greeted.await.unwrap(), Ok(Wants::Session(_))));
+    }
+
+    #[tokio::test]
+    async fn what_stands_behind_a_request_for_tls_ends_the_connection() {
+        let (acceptor, _) = ends();
+        for request in [&gss_request()[..], &tls_request()] {
+            let all = [request, &session()].concat();
+            let (wants, told) = said(&all, Some(&acceptor)).await;
+            assert!(wants.is_err() && told.is_empty(), "{told:?}");
+        }
+        // Nor does a client ask for ever.
+        let all = gss_request();
+        let (mut client, server) = duplex(1 << 10);
+        let greeted = tokio::spawn(async move { greet(server, None).await.is_err() });
+        for _ in 0..3 {
+            client.write_all(&all).await.unwrap();
+            assert_eq!(client.read_u8().await.unwrap(), b'N');
+        }
+        assert!(
+            timeout(Duration::from_secs(5), greeted)
+                .await
+                .unwrap()
+                .unwrap()
+        );
+    }
+
+    async fn encrypted(
+        client: DuplexStream,
+        config: &ClientConfig,
+        protocols: &[&[u8]],
+        wants: &[u8],
+    ) -> io::Result<()> {
+        let mut config = config.clone();
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        let name = ServerName::try_from("localhost").unwrap();
+        let connector = TlsConnector::from(Arc::new(config));
+        let mut stream = connector.connect(name, client).await?;
+        stream.write_all(wants).await?;
+        stream.flush().await?;
+        drop(stream.read(&mut [0]).await);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn tls_begins_when_it_is_asked_for_or_at_once() {
+        let (acceptor, config) = ends();
+        for (asks, protocols, is_let_in) in [
+            (true, &[][..], true),
+            (true, &[ALPN][..], true),
+            (false, &[ALPN][..], true),
+            // Without its name it could be a client of another protocol that was sent here.
+            (false, &[][..], false),
+            (false, &[&b"http/1.1"[..]][..], false),
+        ] {
+            let (mut client, server) = duplex(1 << 16);
+            let acceptor = acceptor.clone();
+            let greeted = tokio::spawn(async move {
+                let greeted = greet(server, Some(&acceptor)).await;
+                greeted.map(|greeted| {
+                    let encrypted = greeted.client.inner().tls().is_some();
+                    (encrypted, matches!(greeted.wants, Wants::Session(_)))
+                })
+            });
+            if asks {
+                client.write_all(&tls_request()).await.unwrap();
+                assert_eq!(client.read_u8().await.unwrap(), b'S');
+            }
+            drop(encrypted(client, &config, protocols, &session()).await);
+            let greeted = greeted.await.unwrap();
+            assert_eq!(greeted.is_ok(), is_let_in, "{asks} {protocols:?}");
+            if let Ok(found) = greeted {
+                assert_eq!(found, (true, true));
+            }
+        }
+    }
+
+    proptest! {
+        /// Whatever comes before anybody has signed in: it is an opening or an end, and what is read
+        /// of it is bounded.
+        #[test]
+        fn whatever_comes_first_is_an_opening_or_an_end(
+            begin in prop_oneof![
+                Just(Vec::new()),
+                Just(tls_request().to_vec()),
+                Just(gss_request().to_vec()),
+                Just(session().to_vec()),
+                Just(b"\x16\x03\x01\x02\0\x01".to_vec()),
+                Just(b"\0\0\x27\x10\0\x03\0\0user\0".to_vec()),
+            ],
+            rest in proptest::collection::vec(any::<u8>(), 0..12_000),
+            with_tls in any::<bool>(),
+        ) {
+            static ACCEPTOR: OnceLock<TlsAcceptor> = OnceLock::new();
+            let acceptor = with_tls.then(|| ACCEPTOR.get_or_init(|| ends().0));
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            drop(runtime.block_on(said(&[begin, rest].concat(), acceptor)));
+        }
+    }
+}

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
 
 use crate::Error;
 
@@ -71,6 +71,8 @@ fn kept(path: &Path) -> Result<Connection, Unusable> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
+    // Plans do not hang on what is bound, so that no statement is planned anew at each use.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.execute_batch(
         "PRAGMA synchronous = NORMAL;
@@ -150,7 +152,9 @@ const APPLICATION: i32 = 0x6669_6e64;
 /// which. `text` has the words of texts and not the texts: where they stand is told by the book.
 /// `seen` is what was said in a session already, by the exchange that brought it.
 ///
-/// `state.stale` is 1 while the file still has what was erased from the book.
+/// `state.stale` is 1 while the file still has what was erased from the book, or words whose time is
+/// over; `forgotten` is when the last exchange ended whose words are not here for that, and `looked`
+/// when it was looked for such. `exchange.words` is 1 where `text` has a row.
 ///
 /// `text` is fed with words that are cut already, so its tokenizer has only to part them at spaces.
 const TABLES: &str = "
@@ -158,9 +162,11 @@ const TABLES: &str = "
         one INTEGER PRIMARY KEY CHECK (one = 1),
         cursor INTEGER NOT NULL,
         anchor BLOB,
-        stale INTEGER NOT NULL
+        stale INTEGER NOT NULL,
+        forgotten INTEGER,
+        looked INTEGER
     ) STRICT;
-    INSERT INTO state VALUES (1, 0, NULL, 0);
+    INSERT INTO state VALUES (1, 0, NULL, 0, NULL, NULL);
     CREATE TABLE exchange (
         intent INTEGER PRIMARY KEY,
         session INTEGER,
@@ -179,8 +185,10 @@ const TABLES: &str = "
         bytes_out INTEGER,
         masked INTEGER,
         calls INTEGER,
-        risk INTEGER
+        risk INTEGER,
+        words INTEGER NOT NULL DEFAULT 0
     ) STRICT;
+    CREATE INDEX exchange_words ON exchange (ended) WHERE words;
     CREATE INDEX exchange_session ON exchange (session, intent) WHERE session IS NOT NULL;
     CREATE TABLE term (
         id INTEGER PRIMARY KEY,

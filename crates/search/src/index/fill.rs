@@ -6,7 +6,11 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use tollbook_budget::Prices;
 use tollbook_recording::{Reader, Summary};
 
-use super::{Caught, database, texts};
+use super::{
+    Caught, database,
+    forget::{self, Terms},
+    texts,
+};
 use crate::{Error, ErrorKind, Facts, blocks::Block, query::NumberField};
 
 /// How many entries are taken in with one transaction.
@@ -17,7 +21,7 @@ const KEPT: usize = 500_000;
 pub(super) fn catch_up(
     index: &mut Connection,
     book: &Reader,
-    prices: &Prices,
+    (prices, terms): (&Prices, Terms<'_>),
     entries: u64,
 ) -> Result<Caught, Error> {
     let mut caught = Caught::default();
@@ -43,6 +47,7 @@ pub(super) fn catch_up(
                 Filler {
                     index: &change,
                     memory: &mut memory,
+                    terms,
                 }
                 .exchange(signed(summary.index)?, &facts)?;
                 caught.exchanges += 1;
@@ -51,7 +56,14 @@ pub(super) fn catch_up(
             let erased = book.erased_in(from..to)?;
             if !erased.is_empty() {
                 memory = Memory::default();
-                erase(&change, &mut memory, book, prices, &erased, &mut caught)?;
+                erase(
+                    &change,
+                    &mut memory,
+                    book,
+                    (prices, terms),
+                    &erased,
+                    &mut caught,
+                )?;
             }
             memory.write_uses(&change)?;
             let anchor = book.leaf_at(to - 1)?;
@@ -63,12 +75,15 @@ pub(super) fn catch_up(
         change.commit()?;
         memory.at = to;
     }
+    if forget::is_time(index, terms)? {
+        forget::forget(index, terms)?;
+    }
     caught.left = !is_clean(index)?;
     Ok(caught)
 }
 
 /// Whether nothing that was erased is left in the file, after a try to make it so.
-fn is_clean(index: &Connection) -> Result<bool, Error> {
+pub(super) fn is_clean(index: &Connection) -> Result<bool, Error> {
     let stale: bool = index.query_row("SELECT stale FROM state", [], |row| row.get(0))?;
     Ok(!stale || database::purge(index)?)
 }
@@ -130,7 +145,7 @@ fn erase(
     index: &Transaction<'_>,
     memory: &mut Memory,
     book: &Reader,
-    prices: &Prices,
+    (prices, terms): (&Prices, Terms<'_>),
     erased: &[Summary],
     caught: &mut Caught,
 ) -> Result<(), Error> {
@@ -144,7 +159,12 @@ fn erase(
     }
     for summary in erased {
         if let Some(facts) = facts(book, summary, prices, caught)? {
-            Filler { index, memory }.exchange(signed(summary.index)?, &facts)?;
+            Filler {
+                index,
+                memory,
+                terms,
+            }
+            .exchange(signed(summary.index)?, &facts)?;
         }
     }
     Ok(())
@@ -219,17 +239,21 @@ impl Memory {
 struct Filler<'a, 'b> {
     index: &'a Transaction<'b>,
     memory: &'a mut Memory,
+    terms: Terms<'a>,
 }
 
 impl Filler<'_, '_> {
     fn exchange(&mut self, intent: i64, facts: &Facts) -> Result<(), Error> {
         // It was taken in while it was open.
         remove(self.index, intent)?;
-        let mut session = None;
+        let (mut session, mut connection) = (None, "");
         for (field, value) in facts.words() {
             let term = self.term(field, value)?;
             if field == "session" {
                 session = Some(term);
+            }
+            if field == "connection" {
+                connection = value;
             }
             let sql = "INSERT INTO posting (term, exchange) VALUES (?1, ?2)";
             self.index.prepare_cached(sql)?.execute([term, intent])?;
@@ -247,7 +271,13 @@ impl Filler<'_, '_> {
             }
         }
         let columns = texts::columns(own.into_iter());
-        if columns.iter().any(|column| !column.is_empty()) {
+        let ended = facts.ended();
+        if columns.iter().all(String::is_empty) {
+            return Ok(());
+        }
+        if let Some(ended) = ended.filter(|_| self.terms.are_over(connection, ended)) {
+            forget::over(self.index, ended)?;
+        } else {
             let sql = "INSERT INTO text
                 (rowid, prompt, answer, thinking, input, result, system)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -255,6 +285,9 @@ impl Filler<'_, '_> {
             self.index.prepare_cached(sql)?.execute(params![
                 intent, prompt, answer, thinking, input, result, system
             ])?;
+            self.index
+                .prepare_cached("UPDATE exchange SET words = 1 WHERE intent = ?1")?
+                .execute([intent])?;
         }
         Ok(())
     }

@@ -4,10 +4,12 @@
 mod database;
 mod fill;
 mod find;
+mod forget;
 mod sessions;
 mod texts;
 
 pub use find::{Hit, Page, Snippet};
+pub use forget::Forgotten;
 pub use sessions::Session;
 
 use std::{
@@ -18,8 +20,10 @@ use std::{
 
 use rusqlite::Connection;
 use tollbook_budget::Prices;
-use tollbook_recording::Reader;
+use tollbook_exchange::Timestamp;
+use tollbook_recording::{Reader, Retention};
 
+use self::forget::Terms;
 use crate::Error;
 
 /// The search index of a book.
@@ -30,6 +34,7 @@ use crate::Error;
 pub struct Index {
     connection: Mutex<Connection>,
     prices: Prices,
+    retention: Retention,
     kept: bool,
 }
 
@@ -65,6 +70,7 @@ impl Index {
         Ok(Self {
             connection: Mutex::new(connection),
             prices,
+            retention: Retention::default(),
             kept,
         })
     }
@@ -77,6 +83,14 @@ impl Index {
     pub fn anew(folder: impl AsRef<Path>, prices: Prices) -> Result<Self, Error> {
         database::remove(folder.as_ref());
         Self::open(folder, prices)
+    }
+
+    /// Has the words of texts forgotten when their time in the index is over: those of what is taken in
+    /// from now on are not taken in any more then, and [`catch_up`](Self::catch_up) looks once a day for
+    /// those that are there. Fields and numbers stay for as long as the book has them.
+    #[must_use]
+    pub fn retaining(self, retention: Retention) -> Self {
+        Self { retention, ..self }
     }
 
     /// Whether it is a file that the next one to search will find.
@@ -109,7 +123,8 @@ impl Index {
     ///
     /// Those of [`catch_up`](Self::catch_up).
     pub fn catch_up_by(&self, book: &Reader, entries: u64) -> Result<Caught, Error> {
-        fill::catch_up(&mut self.lock(), book, &self.prices, entries)
+        let terms = Terms::now(&self.retention);
+        fill::catch_up(&mut self.lock(), book, (&self.prices, terms), entries)
     }
 
     /// Forgets what was erased from the book since something was taken in last, and takes nothing in:
@@ -144,6 +159,38 @@ impl Index {
     /// When the index cannot be written.
     pub fn forget(&self, index: u64) -> Result<(), Error> {
         fill::forget(&mut self.lock(), index)
+    }
+
+    /// Forgets the words whose time in the index is over, as [`retaining`](Self::retaining) says. Tells
+    /// of what it took out, and whether nothing of it is left in the file; if something is, because
+    /// somebody reads in it, try again.
+    ///
+    /// # Errors
+    ///
+    /// When the index cannot be written.
+    pub fn forget_words(&self) -> Result<(Forgotten, bool), Error> {
+        let mut index = self.lock();
+        let forgotten = forget::forget(&mut index, Terms::now(&self.retention))?;
+        Ok((forgotten, fill::is_clean(&index)?))
+    }
+
+    /// What [`forget_words`](Self::forget_words) would take out now.
+    ///
+    /// # Errors
+    ///
+    /// When the index cannot be read.
+    pub fn would_forget(&self) -> Result<Forgotten, Error> {
+        Ok(forget::due(&self.lock(), Terms::now(&self.retention))?.1)
+    }
+
+    /// Until when exchanges ended whose words were forgotten, or never taken in, because their time in
+    /// the index was over: a text that was said until then may not be found.
+    ///
+    /// # Errors
+    ///
+    /// When the index cannot be read.
+    pub fn forgotten_until(&self) -> Result<Option<Timestamp>, Error> {
+        forget::until(&self.lock())
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {

@@ -97,3 +97,66 @@ async fn of_an_answer_that_expired_the_request_is_still_found() {
     assert_eq!(book.find("quetzalcoatl"), [id.to_string()]);
     assert!(!is_in(&book, "oracle"));
 }
+
+/// What is over is not found by its words any more, and in no file of the index; by what lists have, and
+/// in the book, it is as before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn words_go_when_their_time_in_the_index_is_over() {
+    let book = Book::new();
+    let id = book.turn(turn("repo:acme/api", 1, "quetzalcoatl")).await;
+    assert_eq!(book.find("quetzalcoatl"), [id.to_string()]);
+    let mut retention = Retention::default();
+    let reader = book.reader();
+    let index = |retention: &Retention| book.index().retaining(retention.clone());
+    let hour = std::time::Duration::from_secs(60 * 60);
+    retention.terms.index = Term {
+        min: None,
+        max: Some(hour),
+    };
+    let told = index(&retention).forget_words().unwrap();
+    assert_eq!((told.0.exchanges, told.1), (0, true));
+    assert!(told.0.next.is_some());
+    assert_eq!(book.find("quetzalcoatl"), [id.to_string()]);
+    assert_eq!(index(&retention).forgotten_until().unwrap(), None);
+
+    // Another term for another connection is none for this one.
+    let now = Term {
+        min: None,
+        max: Some(std::time::Duration::ZERO),
+    };
+    let terms = tollbook_recording::Terms {
+        index: now,
+        ..Default::default()
+    };
+    retention.connections.insert("elsewhere".to_owned(), terms);
+    assert_eq!(index(&retention).would_forget().unwrap().exchanges, 0);
+    retention.terms.index = now;
+    assert_eq!(index(&retention).would_forget().unwrap().exchanges, 1);
+    assert!(is_in(&book, "quetzalcoatl"));
+    let (told, is_gone) = index(&retention).forget_words().unwrap();
+    assert!(is_gone);
+    assert_eq!((told.exchanges, told.next), (1, None));
+    assert!(told.from.is_some() && told.from == told.to);
+    assert_eq!(index(&retention).forgotten_until().unwrap(), told.to);
+    assert!(!is_in(&book, "quetzalcoatl") && !is_in(&book, "oracle"));
+    assert_eq!(book.find("quetzalcoatl"), [""; 0]);
+    assert_eq!(book.find("subject:\"repo:acme/api\""), [id.to_string()]);
+    let shown = reader.exchange(&id.to_string()).unwrap().unwrap();
+    assert!(shown["request"].to_string().contains("quetzalcoatl"));
+
+    // Nor are they taken in again: not when the index is made anew, and not by who sends them again.
+    let anew = tollbook_search::Index::anew(book.dir.path(), crate::support::prices()).unwrap();
+    let anew = anew.retaining(retention.clone());
+    anew.catch_up(&reader).unwrap();
+    assert_eq!(find(&anew, &reader, "quetzalcoatl"), [""; 0]);
+    assert!(anew.forgotten_until().unwrap().is_some());
+    assert!(!is_in(&book, "quetzalcoatl"));
+
+    // An index that nobody told how long is looked through by the next one who is told.
+    let anew = tollbook_search::Index::anew(book.dir.path(), crate::support::prices()).unwrap();
+    anew.catch_up(&reader).unwrap();
+    assert_eq!(find(&anew, &reader, "quetzalcoatl"), [id.to_string()]);
+    drop(anew);
+    assert!(!index(&retention).catch_up(&reader).unwrap().left);
+    assert!(!is_in(&book, "quetzalcoatl"));
+}

@@ -66,3 +66,36 @@ pub(super) fn form(tree: &Statement) -> Copied {
     form.escape = escape.unwrap_or(form.quote);
     form
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Dialect, Settings, Statements};
+
+    #[test]
+    fn both_ways_to_write_options_are_read() {
+        let copied = |text: &str| {
+            let read = Statements::read(Dialect::Postgres, text, &Settings::default());
+            let copied = read.iter().next().and_then(|one| one.copy.clone());
+            copied.unwrap_or_else(|| panic!("no copy: {text}"))
+        };
+        let plain = copied("COPY app.users (id, \"Name\") TO STDOUT");
+        assert_eq!(plain.columns, ["id", "\"Name\""]);
+        assert_eq!(
+            (plain.csv, plain.delimiter, plain.null),
+            (false, '\t', None)
+        );
+        for text in [
+            "COPY t TO STDOUT (FORMAT csv, HEADER, DELIMITER ';', NULL 'x', QUOTE '|')",
+            "COPY t TO STDOUT WITH DELIMITER ';' NULL 'x' CSV HEADER QUOTE '|'",
+        ] {
+            let csv = copied(text);
+            assert!(csv.csv && csv.header && csv.columns.is_empty(), "{text}");
+            assert_eq!(
+                (csv.delimiter, csv.quote, csv.escape),
+                (';', '|', '|'),
+                "{text}"
+            );
+            assert_eq!(csv.null.as_deref(), Some("x"), "{text}");
+        }
+    }
+}

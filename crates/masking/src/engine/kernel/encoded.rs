@@ -5,7 +5,11 @@
 //! to `f`; of hexadecimal, the first of every two is a digit. Six such bytes in a row are rare in what
 //! is not encoded.
 
-use super::{DIGIT, HEX, Kind, Masks, TOKEN, UPPER, is, low};
+use super::{
+    DIGIT, HEX, Kind, TOKEN, UPPER,
+    around::{Around, Wide},
+    is,
+};
 
 /// So many bytes that tokens are made of there are at least: what stands for sixteen bytes.
 const LETTERS: usize = 22;
@@ -17,24 +21,22 @@ const PAIRS: usize = 8;
 /// The places of a block at which a group of letters may begin in which a match begins. From the
 /// places in `run` on, there are sixteen bytes that tokens are made of.
 #[inline(always)]
-pub(super) fn places(here: &Masks, next: &Masks, run: u128) -> u64 {
-    if low(run) == 0 {
-        return 0;
+pub(super) fn places(around: &Around<'_>, run: Wide) -> u64 {
+    let run = run.and(run.ahead(6));
+
+    let heads = around.both(HEX).without(around.both(DIGIT));
+    let heads = heads.or(around.both(UPPER));
+    let mut base64 = heads.ahead(4);
+    for by in [4, 8] {
+        base64 = base64.and(base64.ahead(by));
     }
-    let both = |kind: Kind| u128::from(here.kinds[kind]) | u128::from(next.kinds[kind]) << 64;
-    let run = run & run >> 6;
+    base64 = base64.and(heads.ahead(20));
 
-    let heads = both(UPPER) | (both(HEX) & !both(DIGIT));
-    let mut base64 = heads >> 4;
-    base64 &= base64 >> 4;
-    base64 &= base64 >> 8;
-    base64 &= heads >> 20;
-
-    let mut hex = both(DIGIT);
-    hex &= hex >> 2;
-    hex &= hex >> 4;
-    hex &= hex >> 8;
-    low(run & (base64 | hex))
+    let mut hex = around.both(DIGIT);
+    for by in [2, 4, 8] {
+        hex = hex.and(hex.ahead(by));
+    }
+    run.and(base64.or(hex)).0
 }
 
 /// The same, byte by byte, for the place at `at`.

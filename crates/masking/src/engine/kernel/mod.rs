@@ -5,6 +5,7 @@
 //! made is the only thing that differs from machine to machine; the portable way is the twin that
 //! the others are tested against, and [`places`] says byte by byte what must come out.
 
+mod around;
 pub(crate) mod encoded;
 mod fingerprint;
 #[cfg(test)]
@@ -110,36 +111,28 @@ pub(crate) const fn is(byte: u8, kind: Kind) -> bool {
     KIND[byte as usize] & (1 << kind) != 0
 }
 
-/// One mask for each kind, and one for the beginnings of literals.
-#[derive(Clone, Copy, Debug, Default)]
-struct Masks {
-    kinds: [u64; KINDS],
-    literal: u64,
-}
-
-/// The kinds that [`Places`] keep.
-const ALONE: [Kind; 4] = [WORD, TOKEN, DIGIT, UPPER];
+/// A mask for each block of a stretch, with the block before it and the one behind.
+type Masks = [u64; BLOCKS + 2];
 
 /// The places in a stretch of text.
 #[derive(Debug)]
 pub(crate) struct Places {
-    /// For each block, the places that are in any lane.
+    /// For each block, the places that are in any lane; known once they are sifted.
     pub any: [u64; BLOCKS],
-    lanes: [[u64; Lane::COUNT]; BLOCKS],
+    lanes: [[u64; BLOCKS]; Lane::COUNT],
     /// Where a group of letters may stand for text; once they are sifted, where a literal begins in
     /// one.
     pub encoded: [u64; BLOCKS],
-    /// Words, tokens, digits and upper-case letters, and those of the block behind.
-    kinds: [[u64; 4]; BLOCKS + 1],
+    kinds: [Masks; KINDS],
 }
 
 impl Default for Places {
     fn default() -> Self {
         Self {
             any: [0; BLOCKS],
-            lanes: [[0; Lane::COUNT]; BLOCKS],
+            lanes: [[0; BLOCKS]; Lane::COUNT],
             encoded: [0; BLOCKS],
-            kinds: [[0; 4]; BLOCKS + 1],
+            kinds: [[0; BLOCKS + 2]; KINDS],
         }
     }
 }
@@ -147,42 +140,26 @@ impl Default for Places {
 impl Places {
     /// Leaves in a lane what is in the list.
     pub(crate) fn hold(&mut self, lane: Lane, list: &[u16]) {
-        for lanes in &mut self.lanes {
-            lanes[lane as usize] = 0;
-        }
-        for place in list {
-            self.lanes[usize::from(place / 64) % BLOCKS][lane as usize] |= 1 << (place % 64);
-        }
+        self.lanes[lane as usize] = blocks_of(list);
     }
 
     /// Leaves in some lanes only what is in the list.
-    pub(crate) fn hold_some<const N: usize>(
-        &mut self,
-        some: [Lane; N],
-        blocks: usize,
-        list: &[u16],
-    ) {
-        let mut kept = [0u64; BLOCKS];
-        for place in list {
-            kept[usize::from(place / 64) % BLOCKS] |= 1 << (place % 64);
-        }
-        for (lanes, kept) in self.lanes.iter_mut().zip(kept).take(blocks) {
-            for lane in some {
-                lanes[lane as usize] &= kept;
-            }
+    pub(crate) fn hold_some<const N: usize>(&mut self, some: [Lane; N], list: &[u16]) {
+        let kept = blocks_of(list);
+        for lane in some {
+            let masks = self.lanes[lane as usize].iter_mut().zip(kept);
+            masks.for_each(|(mask, kept)| *mask &= kept);
         }
     }
 
     /// What stands at a place behind the byte `before`, with `known` bytes to the end of what has come.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn look(&self, place: u16, before: u8, known: usize, end: bool) -> Look {
         let (block, bit) = (usize::from(place / 64) % BLOCKS, place % 64);
-        let behind = self.kinds[block + 1].into_iter();
-        let mut here = self.kinds[block];
-        for (here, behind) in here.iter_mut().zip(behind) {
-            *here = *here >> bit | behind << 1 << (63 - bit);
-        }
-        let [words, tokens, digits, upper] = here;
+        let [words, tokens, digits, upper] = [WORD, TOKEN, DIGIT, UPPER].map(|kind| {
+            let masks = &self.kinds[kind];
+            masks[block + 1] >> bit | masks[block + 2] << 1 << (63 - bit)
+        });
         let token = (tokens.trailing_ones() as usize).min(MOST).min(known);
         let near = digits & ((1 << token.min(DIGITLESS)) - 1);
         Look {
@@ -195,25 +172,43 @@ impl Places {
         }
     }
 
-    /// Sees what is left in any lane of the first blocks.
-    pub(crate) fn count_in(&mut self, blocks: usize) {
-        let encoded = self.encoded;
-        let all = self.any.iter_mut().zip(&self.lanes).zip(encoded);
-        for ((any, lanes), encoded) in all.take(blocks) {
-            *any = lanes.iter().fold(encoded, |any, lane| any | lane);
+    /// How many of the bytes right before a place are on its line, no more than a block.
+    #[inline(always)]
+    pub(crate) fn on_line(&self, place: u16) -> usize {
+        let (block, bit) = (usize::from(place / 64) % BLOCKS, place % 64);
+        let ends = &self.kinds[LINE_END];
+        let before = ends[block + 1] << 1 << (63 - bit) | ends[block] >> bit;
+        before.leading_zeros() as usize
+    }
+
+    /// Sees what is left in any lane.
+    pub(crate) fn count_in(&mut self) {
+        self.any = self.encoded;
+        for lane in &self.lanes {
+            let masks = self.any.iter_mut().zip(lane);
+            masks.for_each(|(any, mask)| *any |= mask);
         }
     }
 
     /// The lanes of a place.
+    #[inline(always)]
     pub(crate) fn lanes(&self, block: usize, bit: u32) -> Lanes {
         let mut lanes = Lanes::default();
         for lane in Lane::ALL {
-            if self.lanes[block][lane as usize] >> bit & 1 != 0 {
-                lanes = lanes.and(lane);
-            }
+            let is_in = self.lanes[lane as usize][block] >> bit & 1 != 0;
+            lanes = lanes.and_if(lane, is_in);
         }
         lanes
     }
+}
+
+/// The places in a list as masks.
+fn blocks_of(list: &[u16]) -> [u64; BLOCKS] {
+    let mut masks = [0; BLOCKS];
+    for place in list {
+        masks[usize::from(place / 64) % BLOCKS] |= 1 << (place % 64);
+    }
+    masks
 }
 
 /// What to look through.
@@ -230,6 +225,12 @@ pub(crate) struct Text<'a> {
 pub(crate) type List = [u16; BLOCKS * BLOCK + BLOCK];
 /// A list to begin with.
 pub(crate) const NO_PLACES: List = [0; BLOCKS * BLOCK + BLOCK];
+
+/// Work that is done faster with the instructions that a kernel needs. What is inlined in it is
+/// compiled for them.
+pub(crate) trait Task {
+    fn run(self);
+}
 
 /// How masks are made on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -264,7 +265,7 @@ impl Kernel {
         places: &mut Places,
     ) -> usize {
         match self {
-            Self::Portable => sweep(text, places, |block| portable(block, literals)),
+            Self::Portable => sweep(text, places, kinds_of, |block| literals_of(block, literals)),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(has) => has.places(text, literals, places),
             #[cfg(target_arch = "x86_64")]
@@ -274,6 +275,18 @@ impl Kernel {
 }
 
 impl Kernel {
+    /// Does the work with the instructions for bits that this machine has.
+    #[inline]
+    pub(crate) fn run(self, task: impl Task) {
+        match self {
+            Self::Portable => task.run(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(has) => has.run(task),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(has) => has.run(task),
+        }
+    }
+
     /// Where words may begin in a block, upper or lower case; the fingerprint has their letters with
     /// the bit for lower case. It may take other bytes for a word, and never misses one.
     pub(crate) fn beginnings(self, block: &Block, words: &Fingerprint) -> u64 {
@@ -319,12 +332,12 @@ fn write_down<const N: usize>(
     list: &mut List,
 ) -> usize {
     /// So many are written down without asking whether there are so many.
-    const ALWAYS: usize = 3;
+    const ALWAYS: usize = 4;
 
     let mut known = 0;
     let mut base = 0u16;
     for block in 0..blocks.min(BLOCKS) {
-        let of_lane = lanes.iter().map(|lane| places.lanes[block][*lane as usize]);
+        let of_lane = lanes.iter().map(|lane| places.lanes[*lane as usize][block]);
         let mut mask = of_lane.fold(0, |mask, of_lane| mask | of_lane);
         let count = mask.count_ones() as usize;
         let mut written = 0;
@@ -348,235 +361,97 @@ fn write_down<const N: usize>(
 /// A block and the bytes behind it that the beginning of a literal at its end may have.
 pub(crate) type Block = [u8; BLOCK + FIRST - 1];
 
-/// The portable way to make masks.
-fn portable(block: &Block, literals: &Fingerprint) -> Masks {
-    let mut masks = Masks::default();
-    for (bit, first) in block.windows(FIRST).enumerate() {
-        let kinds = KIND[usize::from(first[0])];
-        for (kind, mask) in masks.kinds.iter_mut().enumerate() {
+/// The portable way to make masks of kinds.
+fn kinds_of(block: &Block) -> [u64; KINDS] {
+    let mut masks = [0; KINDS];
+    for (bit, byte) in block.iter().take(BLOCK).enumerate() {
+        let kinds = KIND[usize::from(*byte)];
+        for (kind, mask) in masks.iter_mut().enumerate() {
             *mask |= u64::from(kinds >> kind & 1) << bit;
         }
-        masks.literal |= u64::from(literals.has(first)) << bit;
     }
     masks
 }
 
-/// Makes lanes of masks, block by block. Each block needs the masks of the one behind it.
+/// The portable way to find the beginnings of literals.
+fn literals_of(block: &Block, literals: &Fingerprint) -> u64 {
+    let firsts = block.windows(FIRST).enumerate();
+    firsts.fold(0, |mask, (bit, first)| {
+        mask | u64::from(literals.has(first)) << bit
+    })
+}
+
+/// Makes masks of the blocks, and lanes of the masks. A block needs the masks of those around it.
 #[inline(always)]
-fn sweep(text: Text<'_>, places: &mut Places, masks: impl Fn(&Block) -> Masks) -> usize {
+fn sweep(
+    text: Text<'_>,
+    places: &mut Places,
+    kinds: impl Fn(&Block) -> [u64; KINDS],
+    literals: impl Fn(&Block) -> u64,
+) -> usize {
     let Text { bytes, from, .. } = text;
     let blocks = (bytes.len() - from).div_ceil(BLOCK).min(BLOCKS);
-    let mut last = before(bytes, from, &masks);
-    let mut here = masks_at(text, from, &masks);
-    for block in 0..blocks {
-        let at = from + block * BLOCK;
-        let next = masks_at(text, at + BLOCK, &masks);
-        let (lanes, encoded) = lanes(&last, &here, &next);
-        let known = bytes.len() - at;
-        let inside = if known < BLOCK {
-            (1 << known) - 1
-        } else {
-            u64::MAX
-        };
-        let mut any = 0;
-        for (lane, found) in places.lanes[block].iter_mut().zip(lanes) {
-            *lane = found & inside;
-            any |= *lane;
+    let literal = &mut places.lanes[Lane::Literal as usize];
+    note(&mut places.kinds, 0, before(bytes, from, &kinds));
+    for block in 0..=blocks {
+        let rest = bytes.get(from + block * BLOCK..).unwrap_or_default();
+        if let Some(whole) = rest.first_chunk() {
+            note(&mut places.kinds, block + 1, kinds(whole));
+            if let Some(literal) = literal[..blocks].get_mut(block) {
+                *literal = literals(whole);
+            }
+            continue;
         }
-        places.any[block] = any;
-        places.encoded[block] = encoded & inside;
-        places.kinds[block] = ALONE.map(|kind| here.kinds[kind]);
-        places.kinds[block + 1] = ALONE.map(|kind| next.kinds[kind]);
-        last = Last::of(&here, &last);
-        here = next;
+        let (mut padded, known) = ([0; BLOCK + FIRST - 1], rest.len());
+        padded[..known].copy_from_slice(rest);
+        // What has not come may be anything.
+        let unknown = |from: usize| if text.end { 0 } else { behind(from) };
+        let of_kinds = kinds(&padded).map(|mask| mask | unknown(known));
+        note(&mut places.kinds, block + 1, of_kinds);
+        if let Some(literal) = literal[..blocks].get_mut(block) {
+            let found = literals(&padded) | unknown((known + 1).saturating_sub(FIRST));
+            *literal = found & !behind(known);
+        }
     }
+    let inside = behind_all(bytes.len() - from);
+    around::make_lanes(places, blocks, &inside);
     blocks
 }
 
+/// The bits of a block from this one on.
 #[inline(always)]
-fn masks_at(text: Text<'_>, at: usize, masks: &impl Fn(&Block) -> Masks) -> Masks {
-    if let Some(block) = text.bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        return masks(block);
-    }
-    let rest = text.bytes.get(at..).unwrap_or_default();
-    let mut block = [0; BLOCK + FIRST - 1];
-    block[..rest.len()].copy_from_slice(rest);
-    let mut found = masks(&block);
-    if !text.end {
-        // What has not come may be anything.
-        let from = |bit: usize| if bit < BLOCK { u64::MAX << bit } else { 0 };
-        found.literal |= from(rest.len().saturating_sub(FIRST - 1));
-        for mask in &mut found.kinds {
-            *mask |= from(rest.len());
-        }
-    }
-    found
+const fn behind(bit: usize) -> u64 {
+    if bit < BLOCK { u64::MAX << bit } else { 0 }
 }
 
-/// What of the blocks before the one at hand counts.
-#[derive(Clone, Copy, Debug, Default)]
-struct Last {
-    word: u64,
-    key_end: u64,
-    escape: u64,
-    colon: u64,
-    slash: u64,
-    /// Where a colon and two slashes in a row end.
-    slashes: u64,
+/// The bits of all blocks that are of the next so many bytes.
+#[inline(always)]
+fn behind_all(known: usize) -> [u64; BLOCKS] {
+    std::array::from_fn(|block| !behind(known.saturating_sub(block * BLOCK)))
+}
+
+#[inline(always)]
+fn note(kinds: &mut [Masks; KINDS], block: usize, masks: [u64; KINDS]) {
+    for (kind, mask) in kinds.iter_mut().zip(masks) {
+        kind[block] = mask;
+    }
 }
 
 /// What stands before the first block.
 #[inline(always)]
-fn before(bytes: &[u8], from: usize, masks: &impl Fn(&Block) -> Masks) -> Last {
+fn before(bytes: &[u8], from: usize, kinds: &impl Fn(&Block) -> [u64; KINDS]) -> [u64; KINDS] {
     if from == 0 {
-        return Last::default();
+        return [0; KINDS];
     }
     let start = from.saturating_sub(BLOCK);
-    let found = match bytes[start..].first_chunk() {
-        Some(block) if start + BLOCK == from => masks(block),
+    match bytes[start..].first_chunk() {
+        Some(block) if start + BLOCK == from => kinds(block),
         _ => {
             let mut block = [0; BLOCK + FIRST - 1];
             block[BLOCK - (from - start)..BLOCK].copy_from_slice(&bytes[start..from]);
-            masks(&block)
-        }
-    };
-    Last::of(&found, &Last::default())
-}
-
-impl Last {
-    #[inline(always)]
-    fn of(masks: &Masks, last: &Self) -> Self {
-        Self {
-            word: masks.kinds[WORD],
-            key_end: masks.kinds[KEY_END],
-            escape: masks.kinds[ESCAPE],
-            colon: masks.kinds[COLON],
-            slash: masks.kinds[SLASH],
-            slashes: slashes(last, masks),
+            kinds(&block)
         }
     }
-}
-
-#[inline(always)]
-fn slashes(last: &Last, here: &Masks) -> u64 {
-    let (slash, colon) = (here.kinds[SLASH], here.kinds[COLON]);
-    slash & (slash << 1 | last.slash >> 63) & (colon << 2 | last.colon >> 62)
-}
-
-#[inline(always)]
-fn lanes(last: &Last, here: &Masks, next: &Masks) -> ([u64; Lane::COUNT], u64) {
-    let here_is = |kind: Kind| here.kinds[kind];
-    let ahead = |kind: Kind, by: u32| here.kinds[kind] >> by | next.kinds[kind] << (BITS - by);
-    let back = |here: u64, last: u64, by: u32| here << by | last >> (BITS - by);
-    let escape = |by| back(here.kinds[ESCAPE], last.escape, by);
-
-    let word = here_is(WORD);
-    let begins = word & (!back(word, last.word, 1) | escape(2) | escape(3) | escape(6));
-
-    let mut run = u128::from(here_is(TOKEN)) | u128::from(next.kinds[TOKEN]) << BLOCK;
-    run &= run >> 1;
-    run &= run >> 2;
-    run &= run >> 4;
-    run &= run >> 8;
-
-    let digit = (begins & here_is(DIGIT) & ahead(NUMBER, 1))
-        | (here_is(MARK) & (ahead(DIGIT, 1) | ahead(MARK, 1)));
-
-    let behind_upper = ahead(DIGIT, 1)
-        | (ahead(UPPER, 1)
-            & (ahead(DIGIT, 2)
-                | (ahead(NUMBER, 2) & ahead(DIGIT, 3))
-                | (ahead(UPPER, 2)
-                    & (ahead(DIGIT, 3)
-                        | (ahead(UPPER, 3)
-                            & (ahead(DIGIT, 4) | (ahead(UPPER, 4) & ahead(DIGIT, 5))))))));
-
-    let behind_hex = ahead(COLON, 1)
-        | (ahead(HEX, 1)
-            & (ahead(BETWEEN, 2)
-                | (ahead(HEX, 2) & (ahead(COLON, 3) | (ahead(HEX, 3) & ahead(COLON, 4))))));
-    let colons = here_is(COLON) & ahead(COLON, 1) & ahead(HEX, 2);
-
-    let separator = here_is(SEPARATOR)
-        & back(here_is(KEY_END), last.key_end, 1)
-        & !(here_is(COLON) & ahead(COLON, 1) & !unknown(here, next, 1))
-        & !(ahead(LINE_END, 1) & !unknown(here, next, 1));
-
-    let mut lanes = [0; Lane::COUNT];
-    lanes[Lane::Run as usize] = begins & low(run);
-    lanes[Lane::Literal as usize] = here.literal;
-    lanes[Lane::Separator as usize] = separator;
-    lanes[Lane::User as usize] = user(last, here);
-    lanes[Lane::Digit as usize] = digit;
-    lanes[Lane::Upper as usize] = begins & here_is(UPPER) & behind_upper;
-    lanes[Lane::Hex as usize] = (begins & here_is(HEX) & behind_hex) | colons;
-    lanes[Lane::At as usize] = local_parts(here, next) & begins;
-    (lanes, encoded::places(here, next, run))
-}
-
-/// The lower half.
-#[inline(always)]
-fn low(wide: u128) -> u64 {
-    let [_, _, _, _, _, _, _, _, bytes @ ..] = wide.to_be_bytes();
-    u64::from_be_bytes(bytes)
-}
-
-/// Bytes that have not come are of every kind, so also of two that no byte is of.
-#[inline(always)]
-fn unknown(here: &Masks, next: &Masks, by: u32) -> u64 {
-    let both = |masks: &Masks| masks.kinds[LINE_END] & masks.kinds[COLON];
-    both(here) >> by | both(next) << (BITS - by)
-}
-
-/// Colons with `://` before them, not too far away.
-#[inline(always)]
-fn user(last: &Last, here: &Masks) -> u64 {
-    let here_slashes = slashes(last, here);
-    if here_slashes | last.slashes == 0 {
-        return 0;
-    }
-    let mut near = u128::from(here_slashes) << BLOCK | u128::from(last.slashes);
-    near |= near << 1;
-    near |= near << 2;
-    near |= near << 4;
-    near |= near << 8;
-    near |= near << 16;
-    near |= near << 16;
-    // Now each reaches 48 bytes far, itself among them.
-    const { assert!(MAX_USER == 48) };
-    here.kinds[COLON] & low((near << 1) >> BLOCK)
-}
-
-/// What stands before an `@` and could be a local part.
-#[inline(always)]
-fn local_parts(here: &Masks, next: &Masks) -> u64 {
-    let mut found = 0;
-    let signs = |masks: &Masks, behind: u64| masks.kinds[AT] & (masks.kinds[WORD] >> 1 | behind);
-    let mut at = signs(here, next.kinds[WORD] << 63);
-    let local = here.kinds[LOCAL_PART];
-    while at != 0 {
-        let bit = at.trailing_zeros();
-        at &= at - 1;
-        if bit > 0 {
-            let run = (local << (BITS - bit)).leading_ones().min(bit);
-            found |= ((1 << run) - 1) << (bit - run);
-        }
-    }
-    // What is at the very end of the next block counts even if what is behind it is unknown here.
-    let at = signs(next, 1 << 63);
-    if at != 0 && local >> 63 != 0 {
-        let bit = at.trailing_zeros();
-        let before = (1 << bit) - 1;
-        if next.kinds[LOCAL_PART] & before == before {
-            let run = local.leading_ones().min(LOCAL_BITS - bit);
-            found |= if run == 0 {
-                0
-            } else {
-                u64::MAX << (BITS - run)
-            };
-        }
-    }
-    found
 }
 
 /// The lanes of the place at `at`, byte by byte, but for the literal lane. No word goes on over

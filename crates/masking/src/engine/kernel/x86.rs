@@ -13,13 +13,14 @@ use std::arch::x86_64::{
     __m128i, __m256i, __m512i, __mmask64, _mm_loadu_si128, _mm256_and_si256,
     _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8,
     _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
-    _mm512_and_si512, _mm512_loadu_si512, _mm512_maskz_permutex2var_epi8, _mm512_movepi8_mask,
-    _mm512_or_si512, _mm512_permutex2var_epi8, _mm512_set1_epi8, _mm512_slli_epi16,
+    _mm512_add_epi16, _mm512_and_si512, _mm512_loadu_si512, _mm512_maskz_compress_epi16,
+    _mm512_maskz_permutex2var_epi8, _mm512_movepi8_mask, _mm512_or_si512, _mm512_permutex2var_epi8,
+    _mm512_set1_epi8, _mm512_set1_epi16, _mm512_slli_epi16, _mm512_storeu_si512,
     _mm512_test_epi8_mask, _mm512_xor_si512,
 };
 
 use super::{
-    BLOCK, Block, FIRST, Fingerprint, KIND, KINDS, Lane, List, Masks, Places, Text, sweep,
+    BLOCK, BLOCKS, Block, FIRST, Fingerprint, KIND, KINDS, Lane, List, Places, Task, Text, sweep,
     write_down,
 };
 
@@ -61,7 +62,7 @@ const fn low() -> [[u8; 16]; KINDS] {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HasAvx2(());
 
-/// The processor was seen to have AVX-512 with bytes, AVX2 and the instructions for bits.
+/// The processor was seen to have AVX-512 with bytes in both forms, AVX2 and the instructions for bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HasAvx512(HasAvx2);
 
@@ -90,6 +91,11 @@ impl HasAvx2 {
         unsafe { folded_avx2(block, words) }
     }
 
+    pub(super) fn run(self, task: impl Task) {
+        // SAFETY: as above.
+        unsafe { run_avx2(task) }
+    }
+
     pub(super) fn list<const N: usize>(
         self,
         places: &Places,
@@ -106,7 +112,8 @@ impl HasAvx512 {
     pub(super) fn detect() -> Option<Self> {
         let has = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vbmi");
+            && is_x86_feature_detected!("avx512vbmi")
+            && is_x86_feature_detected!("avx512vbmi2");
         HasAvx2::detect().filter(|_| has).map(Self)
     }
 
@@ -125,6 +132,10 @@ impl HasAvx512 {
         unsafe { folded_avx512(block, words) }
     }
 
+    pub(super) fn run(self, task: impl Task) {
+        self.0.run(task);
+    }
+
     pub(super) fn list<const N: usize>(
         self,
         places: &Places,
@@ -132,8 +143,14 @@ impl HasAvx512 {
         lanes: [Lane; N],
         list: &mut List,
     ) -> usize {
-        self.0.list(places, blocks, lanes, list)
+        // SAFETY: as above.
+        unsafe { list_avx512(places, blocks, lanes, list) }
     }
+}
+
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+fn run_avx2(task: impl Task) {
+    task.run();
 }
 
 #[target_feature(enable = "bmi1,bmi2,lzcnt,popcnt")]
@@ -146,51 +163,101 @@ fn list_bits<const N: usize>(
     write_down(places, blocks, lanes, list)
 }
 
+/// The first places of a stretch, as many as are written down in one go.
+const HALF: usize = BLOCK / 2;
+static NUMBERS: [u16; HALF] = {
+    let (mut numbers, mut number) = ([0; HALF], 0u16);
+    while (number as usize) < HALF {
+        numbers[number as usize] = number;
+        number += 1;
+    }
+    numbers
+};
+
+/// As [`write_down`] does it, 32 places at a time.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,popcnt")]
+fn list_avx512<const N: usize>(
+    places: &Places,
+    blocks: usize,
+    lanes: [Lane; N],
+    list: &mut List,
+) -> usize {
+    // SAFETY: 32 numbers of two bytes are there to read, and the load needs no alignment.
+    let mut ids = unsafe { _mm512_loadu_si512(NUMBERS.as_ptr().cast()) };
+    let mut known = 0;
+    for block in 0..blocks.min(BLOCKS) {
+        let of_lane = lanes.iter().map(|lane| places.lanes[*lane as usize][block]);
+        let mask = of_lane.fold(0, |mask, of_lane| mask | of_lane);
+        for half in [(mask & 0xffff_ffff) as u32, (mask >> 32) as u32] {
+            let Some(slots) = list[known..].first_chunk_mut::<HALF>() else {
+                return known;
+            };
+            let packed = _mm512_maskz_compress_epi16(half, ids);
+            // SAFETY: there is room for 32 numbers, and the store needs no alignment.
+            unsafe { _mm512_storeu_si512(slots.as_mut_ptr().cast(), packed) };
+            known += half.count_ones() as usize;
+            ids = _mm512_add_epi16(ids, _mm512_set1_epi16(32));
+        }
+    }
+    known
+}
+
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 fn sweep_avx2(text: Text<'_>, literals: &Fingerprint, places: &mut Places) -> usize {
-    sweep(text, places, |block| masks_avx2(block, literals))
+    sweep(
+        text,
+        places,
+        |block| kinds_avx2(block),
+        |block| halves_avx2(block, literals),
+    )
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,bmi2,lzcnt,popcnt")]
 fn sweep_avx512(text: Text<'_>, literals: &Fingerprint, places: &mut Places) -> usize {
-    sweep(text, places, |block| masks_avx512(block, literals))
+    sweep(
+        text,
+        places,
+        |block| kinds_avx512(block),
+        |block| {
+            let bytes = [0, 1, 2, 3].map(|offset| load_512(block, offset));
+            pairs_avx512(&bytes, literals)
+        },
+    )
 }
 
 #[target_feature(enable = "avx2")]
 #[inline]
-fn masks_avx2(block: &Block, literals: &Fingerprint) -> Masks {
+fn kinds_avx2(block: &Block) -> [u64; KINDS] {
     let high = twice_128(&HIGH);
-    let mut masks = Masks::default();
+    let mut masks = [0; KINDS];
     let halves = [0, 32].map(|from| {
         let bytes = load_256(block, from);
         let (below, above) = nibbles_256(bytes);
         (below, above, _mm256_shuffle_epi8(high, above))
     });
-    for (mask, table) in masks.kinds.iter_mut().zip(&LOW) {
+    for (mask, table) in masks.iter_mut().zip(&LOW) {
         let table = twice_128(table);
         for ((below, _, bit), shift) in halves.into_iter().zip([0, 32]) {
             let known = _mm256_and_si256(_mm256_shuffle_epi8(table, below), bit);
             *mask |= u64::from(nonzero_256(known)) << shift;
         }
     }
-    masks.literal = halves_avx2(block, literals);
     masks
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 #[inline]
-fn masks_avx512(block: &Block, literals: &Fingerprint) -> Masks {
-    let bytes: [__m512i; FIRST] = [0, 1, 2, 3].map(|offset| load_512(block, offset));
-    let ascii: __mmask64 = !_mm512_movepi8_mask(bytes[0]);
-    let mut masks = Masks::default();
-    for (table, eight) in BITS.iter().zip(masks.kinds.chunks_exact_mut(8)) {
+fn kinds_avx512(block: &Block) -> [u64; KINDS] {
+    let bytes = load_512(block, 0);
+    let ascii: __mmask64 = !_mm512_movepi8_mask(bytes);
+    let mut masks = [0; KINDS];
+    for (table, eight) in BITS.iter().zip(masks.chunks_exact_mut(8)) {
         let [low, high] = table_512(table);
-        let kinds = _mm512_maskz_permutex2var_epi8(ascii, low, bytes[0], high);
+        let kinds = _mm512_maskz_permutex2var_epi8(ascii, low, bytes, high);
         for (bit, mask) in [1, 2, 4, 8, 16, 32, 64, -128].into_iter().zip(eight) {
             *mask = _mm512_test_epi8_mask(kinds, _mm512_set1_epi8(bit));
         }
     }
-    masks.literal = pairs_avx512(&bytes, literals);
     masks
 }
 

@@ -83,11 +83,14 @@ pub(super) fn is_password(value: &[u8]) -> bool {
 
 /// The same for a value without quotes, which in source code is an expression more often than not.
 pub(super) fn is_bare_password(value: &[u8]) -> bool {
-    let makeup = Makeup::of(value);
-    if is_path(value) || !value.first().is_some_and(u8::is_ascii_alphanumeric) {
+    let any_digit = value
+        .iter()
+        .fold(false, |any, byte| any | byte.is_ascii_digit());
+    if !any_digit || is_path(value) || !value.first().is_some_and(u8::is_ascii_alphanumeric) {
         return is_bare_secret(value);
     }
-    is_bare_secret(value)
+    let makeup = Makeup::of(value);
+    is_bare_secret_of(value, &makeup)
         || (makeup.numbers > 0 && makeup.joints == 0 && makeup.lower > 0 && makeup.spaces == 0)
         || is_drawn_phrase(value, &makeup)
 }
@@ -105,10 +108,14 @@ fn is_drawn_phrase(value: &[u8], makeup: &Makeup) -> bool {
 
 /// Whether a value without quotes is random and no expression.
 pub(super) fn is_bare_secret(value: &[u8]) -> bool {
+    // Asked first, for it needs a look at the name alone.
+    !is_field(value) && is_bare_secret_of(value, &Makeup::of(value))
+}
+
+fn is_bare_secret_of(value: &[u8], makeup: &Makeup) -> bool {
     /// Constants are not longer.
     const MAX_CONSTANT: usize = 32;
 
-    let makeup = Makeup::of(value);
     // Types and constants in capitals, and members of something.
     if makeup.lower == 0 && (makeup.numbers == 0 || makeup.joints > 0) && value.len() < MAX_CONSTANT
         || makeup.joints > 0 && makeup.numbers == 0
@@ -164,30 +171,15 @@ fn is_path(value: &[u8]) -> bool {
         || starts(b"./")
         || starts(b"../")
         || starts(b"~/")
-        || memchr::memmem::find(value, b"://").is_some()
+        || memchr::memchr_iter(b':', value).any(|at| value[at..].starts_with(b"://"))
         || starts(b"file:")
         || (value.len() > 3 && &value[1..3] == b":\\")
 }
 
 /// Whether a value is to be filled in, or is a pattern for others.
 fn is_template(value: &[u8]) -> bool {
-    /// What stands in formats, shells, regular expressions and escaped bytes.
-    const SIGNS: &[&[u8]] = &[
-        b"${",
-        b"$(",
-        b"#{",
-        b"{{",
-        b"{}",
-        b"%s",
-        b"%(",
-        b"(?",
-        b"[^",
-        b"\\w",
-        b"\\d",
-        b"\\x",
-        b"\\\"",
-        b"]+",
-        b"]*",
+    /// What is written where something is to be filled in.
+    const WORDS: &[&[u8]] = &[
         b"_PLACEHOLDER",
         b"EXAMPLE_",
         b"YOUR_",
@@ -196,6 +188,21 @@ fn is_template(value: &[u8]) -> bool {
         b"<your",
     ];
 
+    // What stands in formats, shells, regular expressions and escaped bytes.
+    let is_sign = |at: usize| match &value[at..] {
+        [b'$', b'{' | b'(', ..]
+        | [b'#', b'{', ..]
+        | [b'{', b'{' | b'}', ..]
+        | [b'%', b's' | b'(', ..]
+        | [b'(', b'?', ..]
+        | [b'[', b'^', ..]
+        | [b'\\', b'w' | b'd' | b'x' | b'"', ..]
+        | [b']', b'+' | b'*', ..] => true,
+        rest @ [b'_' | b'E' | b'Y' | b'y' | b'<', ..] => {
+            WORDS.iter().any(|word| rest.starts_with(word))
+        }
+        _ => false,
+    };
     let within = |open: u8, close: u8| value.first() == Some(&open) && value.last() == Some(&close);
     let is_variable = value.first() == Some(&b'$') && {
         let makeup = Makeup::of(&value[1..]);
@@ -205,9 +212,7 @@ fn is_template(value: &[u8]) -> bool {
         || within(b'{', b'}')
         || within(b'[', b']')
         || within(b'<', b'>')
-        || SIGNS
-            .iter()
-            .any(|sign| memchr::memmem::find(value, sign).is_some())
+        || (0..value.len()).any(is_sign)
 }
 
 impl Makeup {

@@ -17,14 +17,37 @@ pub(super) fn is_jwt_header(body: &[u8]) -> bool {
     if header.is_some_and(|dot| dot < MIN_HEADER) {
         return false;
     }
-    let coded = b"eyJ".iter().chain(&body[..header.unwrap_or(body.len())]);
-    let plain = Decoded::of(coded);
-    let member = |name: &[u8]| memchr::memmem::find(plain.bytes(), name).is_some();
+    /// So many letters mostly tell that it is no header.
+    const FEW: usize = 24;
+
+    let header_letters = &body[..header.unwrap_or(body.len())];
+    let coded = |most: usize| b"eyJ".iter().chain(header_letters.iter().take(most));
+    if !begins_member(Decoded::of(coded(FEW)).bytes()) {
+        return false;
+    }
+    let plain = Decoded::of(coded(CAP));
+    let plain = plain.bytes();
+    let is_named = |at: usize| {
+        [&b"\"alg\""[..], b"\"typ\"", b"\"enc\"", b"\"kid\""]
+            .iter()
+            .any(|name| plain[at..].starts_with(name))
+    };
     let signed = header.is_some_and(|dot| body.len() > dot + 4);
-    (signed || header.is_none())
-        && [&b"\"alg\""[..], b"\"typ\"", b"\"enc\"", b"\"kid\""]
-            .into_iter()
-            .any(member)
+    (signed || header.is_none()) && memchr::memchr_iter(b'"', plain).any(is_named)
+}
+
+/// Whether what begins with `{"` goes on like the first member of an object, as far as it goes.
+fn begins_member(plain: &[u8]) -> bool {
+    let Some(name) = plain.get(2..) else {
+        return true;
+    };
+    match memchr::memchr(b'"', name) {
+        None => true,
+        Some(end) => {
+            let behind = name[end + 1..].trim_ascii_start();
+            behind.first().is_none_or(|byte| *byte == b':')
+        }
+    }
 }
 
 /// Whether it is the base64 form of `user:password` (RFC 7617 §2).

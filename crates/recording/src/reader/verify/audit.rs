@@ -5,17 +5,17 @@ use std::path::Path;
 use rusqlite::{OptionalExtension, ToSql, Transaction, params};
 use serde_json::Value;
 use tollbook_exchange::{ExchangeId, SessionId, Timestamp};
-use tollbook_ledger::{ContentDigest, Entry, Hash, Header, Kind, Leaf, MAX_FAULTS, Verifier};
+use tollbook_ledger::{ContentDigest, Hash, Header, Kind, Leaf, MAX_FAULTS};
 
-use super::{Fault, ToldGap, Unread, parted::Parted};
+use super::{Fault, ToldGap, Unread, entries::Step, parted::Parted};
 use crate::{
-    Error,
+    Error, ErrorKind,
     body::{Opened, Recipe},
     database::{self, signed},
     envelope::{VERSION, content, shape_name},
     erased::Tombstones,
     journal::shape_of,
-    keys::{Class, KeyId},
+    keys::{Class, KeyId, Keyring},
     opener::{self, Content, Opener, brings},
     queue::Brings,
     row::Row,
@@ -28,11 +28,17 @@ type ScopeRow = ([u8; 16], [u8; 16], [u8; 32], bool);
 /// The checks that need more than the log: bodies, and the table of exchanges.
 pub(super) struct Audit<'a> {
     pub(super) book: &'a Transaction<'a>,
-    pub(super) opener: Opener<'a>,
-    pub(super) journal: &'a Path,
-    pub(super) tombstones: Tombstones,
+    opener: Opener<'a>,
+    journal: &'a Path,
+    tombstones: Tombstones,
     /// Whether the tombstones are also those that were written since.
-    pub(super) is_newest: bool,
+    is_newest: bool,
+    pub(super) looked: Looked,
+}
+
+/// What was found.
+#[derive(Default)]
+pub(super) struct Looked {
     pub(super) erased: Unread,
     pub(super) unopened: Unread,
     /// Outcomes under keys of their own: of exchanges that nobody could open to close them.
@@ -46,73 +52,108 @@ pub(super) struct Audit<'a> {
     pub(super) gaps: Vec<ToldGap>,
 }
 
-impl Audit<'_> {
-    /// Holds an entry against its leaf, and opens it if that can be.
-    pub(super) fn open(
+impl Looked {
+    /// Adds what was found of other entries.
+    pub(super) fn add(&mut self, other: Self) {
+        self.erased.add(other.erased);
+        self.unopened.add(other.unopened);
+        self.apart += other.apart;
+        self.faults.extend(other.faults);
+        self.fault_count += other.fault_count;
+        self.lost_count += other.lost_count;
+        self.intents += other.intents;
+        self.outcomes += other.outcomes;
+        self.gaps.extend(other.gaps);
+    }
+}
+
+impl<'a> Audit<'a> {
+    pub(super) fn new(
+        book: &'a Transaction<'a>,
+        keyring: Result<&'a Keyring, ErrorKind>,
+        journal: &'a Path,
+    ) -> Self {
+        let mut tombstones = Tombstones::default();
+        // What cannot be read here is told where it is met again.
+        let _damaged = tombstones.read(book);
+        Self {
+            book,
+            opener: Opener::new(book, keyring),
+            journal,
+            tombstones,
+            is_newest: false,
+            looked: Looked::default(),
+        }
+    }
+
+    /// Holds an entry against its leaf and checks what belongs to it, if the entry itself is what was
+    /// signed. Returns what there is to be told of it to the verifier, who comes to the same.
+    pub(super) fn entry(
         &mut self,
-        verifier: &mut Verifier,
+        place: i64,
         leaf: &[u8],
         salt: Option<&[u8]>,
         envelope: &[u8],
-    ) -> Result<(Option<Header>, Content<Opened>), Error> {
-        let nothing = Content::Erased;
-        let Ok(Leaf { header, .. }) = Leaf::from_bytes(leaf) else {
-            return Ok((verifier.sealed(leaf, &Hash::empty()), nothing));
+    ) -> Result<Step, Error> {
+        let step = |digest: Hash| Ok(Step::Sealed(leaf.to_vec(), digest));
+        let Ok(parsed) = Leaf::from_bytes(leaf) else {
+            return step(Hash::empty());
         };
-        let sealed = match opener::stored(self.book, &header, envelope) {
+        let header = &parsed.header;
+        let sealed = match opener::stored(self.book, header, envelope) {
             // What is of another type than was written does not fit either.
             Err(error) if error.is_damage() => Some(Hash::empty()),
             sealed => sealed?,
         };
-        if let Some(sealed) = &sealed
-            && (*sealed != header.seal.digest || salt.is_some())
-        {
-            let sealed = if salt.is_some() {
-                &Hash::empty()
-            } else {
-                sealed
-            };
-            return Ok((verifier.sealed(leaf, sealed), nothing));
+        match sealed {
+            Some(_) if salt.is_some() => return step(Hash::empty()),
+            Some(sealed) if sealed != header.seal.digest => return step(sealed),
+            _ => {}
         }
-        let opened = self.opener.envelope(&header, salt, envelope);
-        let header = match (&sealed, &opened) {
-            (_, Ok(Content::Open(opened))) => verifier.entry(&Entry {
-                leaf,
-                salt: &opened.salt,
-                envelope: &opened.envelope,
-            }),
-            (Some(sealed), _) => verifier.sealed(leaf, sealed),
-            (None, _) => verifier.entry(&Entry {
-                leaf,
-                salt: salt.unwrap_or_default(),
-                envelope,
-            }),
+        let opened = self.opener.envelope(header, salt, envelope);
+        let (step, fits) = match (sealed, &opened) {
+            (_, Ok(Content::Open(opened))) => (
+                Step::Open(leaf.to_vec(), opened.salt.to_vec(), opened.envelope.clone()),
+                parsed.opens_with(&opened.salt, &opened.envelope),
+            ),
+            (Some(sealed), _) => (Step::Sealed(leaf.to_vec(), sealed), true),
+            // Its salt is none.
+            (None, _) => (
+                Step::Open(
+                    leaf.to_vec(),
+                    salt.unwrap_or_default().to_vec(),
+                    envelope.to_vec(),
+                ),
+                false,
+            ),
         };
         match opened {
-            Ok(opened) => Ok((header, opened)),
+            Ok(opened) if fits => {
+                if place != signed(header.sequence)? {
+                    let what = "the entry is stored under another index";
+                    self.fault(Some(header.sequence), what);
+                }
+                if self.belongings(header, opened).is_err() {
+                    let what = "what belongs to the entry cannot be read: the journal is damaged";
+                    self.fault(Some(header.sequence), what);
+                }
+            }
+            Ok(_) => {}
             Err(error) if error.is_damage() => {
-                if let Some(header) = header {
+                if fits {
                     self.fault(Some(header.sequence), "its key does not open the envelope");
                 }
-                Ok((None, nothing))
             }
-            Err(error) => Err(error),
+            Err(error) => return Err(error),
         }
-    }
-
-    /// Checks what belongs to an entry that is itself what was signed.
-    pub(super) fn entry(&mut self, header: &Header, opened: Content<Opened>) {
-        if self.belongings(header, opened).is_err() {
-            let what = "what belongs to the entry cannot be read: the journal is damaged";
-            self.fault(Some(header.sequence), what);
-        }
+        Ok(step)
     }
 
     fn belongings(&mut self, header: &Header, opened: Content<Opened>) -> Result<(), Error> {
         let index = Some(header.sequence);
         match header.kind {
-            Kind::Intent => self.intents += 1,
-            Kind::Outcome => self.outcomes += 1,
+            Kind::Intent => self.looked.intents += 1,
+            Kind::Outcome => self.looked.outcomes += 1,
             _ => {}
         }
         let key = KeyId(header.seal.key);
@@ -159,11 +200,11 @@ impl Audit<'_> {
     /// Takes down what the book says was not recorded.
     fn told(&mut self, header: &Header, envelope: &Value) {
         let is_gap = header.kind == Kind::State && envelope["state"] == "gap";
-        if !is_gap || self.gaps.len() >= MAX_FAULTS {
+        if !is_gap || self.looked.gaps.len() >= MAX_FAULTS {
             return;
         }
         let text = |key: &str| envelope[key].as_str().unwrap_or_default().to_owned();
-        self.gaps.push(ToldGap {
+        self.looked.gaps.push(ToldGap {
             index: header.sequence,
             connection: text("connection"),
             from: text("from").parse().ok(),
@@ -212,10 +253,10 @@ impl Audit<'_> {
                 params![first, end],
             )?;
         } else {
-            let key = self.answered(header)?;
+            let answered = self.answered(header)?;
             self.stubs(
                 header,
-                (key, Class::Answer),
+                answered,
                 "SELECT 1 FROM part WHERE exchange = ?1 AND substr(data, 1, 1) = x'00'
                      AND length(data) = 33 LIMIT 1",
                 params![header.exchange],
@@ -308,7 +349,7 @@ impl Audit<'_> {
         salt: &[u8; 32],
         recorded: &Value,
     ) -> Result<(), Error> {
-        let key = self.answered(header)?;
+        let (key, class) = self.answered(header)?;
         // One that nobody could read when it was closed has no digest.
         if recorded["body"].is_null() {
             return Ok(());
@@ -318,7 +359,7 @@ impl Audit<'_> {
         let shape = recorded["shape"].as_str();
         let read = self.opener.answer(
             ExchangeId::from_bytes(header.exchange),
-            key,
+            (key, class),
             &mut |kind, parts| {
                 whole &= shape == Some(shape_name(shape_of(kind)));
                 parts.iter().for_each(|(at, bytes)| digest.part(*at, bytes));
@@ -328,7 +369,7 @@ impl Audit<'_> {
         let Some(read) = self.read(header, read)? else {
             return Ok(());
         };
-        if self.opened(header, key, Class::Answer, read)?.is_some()
+        if self.opened(header, key, class, read)?.is_some()
             && (!whole || recorded["body"] != content(&digest))
         {
             self.fault(Some(header.sequence), OTHER_BODY);
@@ -336,13 +377,14 @@ impl Audit<'_> {
         Ok(())
     }
 
-    /// The key of the answer: that of the exchange's scope. The outcome may have one of its own.
-    fn answered(&mut self, header: &Header) -> Result<KeyId, Error> {
+    /// The key of the answer, and its class: that of the exchange's scope. The outcome may have one of
+    /// its own.
+    fn answered(&mut self, header: &Header) -> Result<(KeyId, Class), Error> {
         // A key of another length is told at the intent.
         let own = KeyId(header.seal.key);
-        let key = opener::answer_key(self.book, header).unwrap_or(own);
-        if key != own {
-            self.apart += 1;
+        let answered = opener::answer_key(self.book, header).unwrap_or((own, Class::Answer));
+        if answered.0 != own {
+            self.looked.apart += 1;
             let rows: i64 = self.book.query_row(
                 "SELECT count(*) FROM scope WHERE key = ?1 AND session = ?2 AND alone = 1
                      AND holder = zeroblob(32)",
@@ -354,7 +396,7 @@ impl Audit<'_> {
                 self.fault(Some(header.sequence), what);
             }
         }
-        Ok(key)
+        Ok(answered)
     }
 
     /// What was read of a body; a fault if its key does not open it.
@@ -389,7 +431,7 @@ impl Audit<'_> {
             if let Content::Open(opened) = content {
                 return Ok(Some(opened));
             }
-            self.unopened.count(class);
+            self.looked.unopened.count(class);
             return Ok(None);
         }
         if self.tombstones.of(key, class).is_none() && !self.is_newest {
@@ -398,26 +440,26 @@ impl Audit<'_> {
             self.tombstones.read(&database::read(self.journal)?)?;
         }
         if self.tombstones.of(key, class).is_some() {
-            self.erased.count(class);
+            self.looked.erased.count(class);
         } else {
             let what = format!(
                 "the key for its {} is gone, and no tombstone says why",
                 class.as_str()
             );
-            self.lost_count += 1;
+            self.looked.lost_count += 1;
             self.push(Some(header.sequence), &what);
         }
         Ok(None)
     }
 
     pub(super) fn fault(&mut self, index: Option<u64>, what: &str) {
-        self.fault_count += 1;
+        self.looked.fault_count += 1;
         self.push(index, what);
     }
 
     fn push(&mut self, index: Option<u64>, what: &str) {
-        if self.faults.len() < MAX_FAULTS {
-            self.faults.push(Fault {
+        if self.looked.faults.len() < MAX_FAULTS {
+            self.looked.faults.push(Fault {
                 index,
                 what: what.to_owned(),
             });

@@ -1,6 +1,7 @@
 //! Checking the whole book.
 
 mod audit;
+mod entries;
 mod parted;
 mod tables;
 mod verification;
@@ -16,11 +17,11 @@ use tollbook_ledger::{
 };
 
 use self::audit::Audit;
-use crate::{Error, database::signed, erased::Tombstones, opener::Opener};
+use crate::{Error, ErrorKind, database::signed, keys::Keyring};
 
 pub(super) fn verify(
     book: &Transaction<'_>,
-    opener: Opener<'_>,
+    keyring: Result<&Keyring, ErrorKind>,
     journal: &Path,
     key: VerifierKey,
     kept: &[String],
@@ -30,24 +31,7 @@ pub(super) fn verify(
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional();
-    let mut audit = Audit {
-        book,
-        opener,
-        journal,
-        tombstones: Tombstones::default(),
-        is_newest: false,
-        erased: Unread::default(),
-        unopened: Unread::default(),
-        apart: 0,
-        faults: Vec::new(),
-        fault_count: 0,
-        lost_count: 0,
-        intents: 0,
-        outcomes: 0,
-        gaps: Vec::new(),
-    };
-    // What cannot be read here is told where it is met again.
-    let _damaged = audit.tombstones.read(book);
+    let mut audit = Audit::new(book, keyring.clone(), journal);
     let head = head.unwrap_or_else(|_| {
         audit.fault(None, "the signed head cannot be read");
         None
@@ -72,15 +56,8 @@ pub(super) fn verify(
         Ok(last) => signed_size.min(last.map_or(0, |last| last.saturating_add(1))),
         Err(_) => signed_size,
     };
-    let mut from = 0;
-    while let Some(damaged) = entries(from, &mut verifier, &mut audit)? {
-        // Page by page the rest may well be there.
-        verifier.unreadable();
-        from = damaged.saturating_add(1);
-        if from >= end {
-            break;
-        }
-    }
+    let looked = entries::take(book, end, &mut verifier, (journal, keyring))?;
+    audit.looked.add(looked);
     audit.pages()?;
     // Where entries are missing that is the fault, and not what no longer fits because of it.
     if verifier.is_whole() {
@@ -104,18 +81,21 @@ pub(super) fn verify(
         index: fault.index,
         what: fault.what.to_string(),
     });
-    let mut faults: Vec<Fault> = ledger.chain(audit.faults).collect();
+    let mut found = audit.looked;
+    let mut faults: Vec<Fault> = ledger.chain(found.faults).collect();
     // Those of an entry in the order of the log, and then those of the book as a whole.
     faults.sort_by_key(|fault| fault.index.unwrap_or(u64::MAX));
     faults.truncate(MAX_FAULTS);
-    let (verdict, integrity) = if audit.fault_count > 0 {
+    found.gaps.sort_by_key(|gap| gap.index);
+    found.gaps.truncate(MAX_FAULTS);
+    let (verdict, integrity) = if found.fault_count > 0 {
         (tollbook_ledger::Verdict::Tampered, Integrity::Broken)
-    } else if audit.lost_count > 0 {
+    } else if found.lost_count > 0 {
         (tollbook_ledger::Verdict::Tampered, report.integrity)
     } else {
         (report.verdict, report.integrity)
     };
-    let completeness = match audit.lost_count {
+    let completeness = match found.lost_count {
         0 => report.completeness,
         _ => Completeness::Incomplete,
     };
@@ -135,57 +115,20 @@ pub(super) fn verify(
         checkpoint,
         kept: kept.collect(),
         faults,
-        fault_count: report.fault_count + audit.fault_count + audit.lost_count,
-        erased: audit.erased,
-        unopened: audit.unopened,
-        exchanges: audit.intents,
-        open: audit.intents.saturating_sub(audit.outcomes),
+        fault_count: report.fault_count + found.fault_count + found.lost_count,
+        erased: found.erased,
+        unopened: found.unopened,
+        exchanges: found.intents,
+        open: found.intents.saturating_sub(found.outcomes),
         sessions,
         silences: silences(&report.pulse),
         silence_count: report.pulse.count(),
-        gaps: audit.gaps,
+        gaps: found.gaps,
         last_sign: report.pulse.last().map(|(at, stopped)| LastSign {
             at: Timestamp::from_micros(at),
             stopped,
         }),
     })
-}
-
-/// Takes the entries from this index on. Returns the index of one that cannot be read.
-fn entries(
-    from: i64,
-    verifier: &mut Verifier,
-    audit: &mut Audit<'_>,
-) -> Result<Option<i64>, Error> {
-    let book = audit.book;
-    let mut entries = book.prepare_cached(
-        "SELECT seq, leaf, salt, envelope FROM entry WHERE seq >= ?1 ORDER BY seq",
-    )?;
-    let mut entries = entries.query([from])?;
-    let mut next = from;
-    loop {
-        let row = match entries.next() {
-            Ok(Some(row)) => row,
-            Ok(None) => return Ok(None),
-            Err(_) => return Ok(Some(next)),
-        };
-        let place: i64 = row.get(0)?;
-        next = place.saturating_add(1);
-        let blob = |column| row.get_ref(column).ok()?.as_blob().ok();
-        let salt = row.get_ref(2).ok().map(|salt| salt.as_blob_or_null());
-        let (Some(leaf), Some(Ok(salt)), Some(envelope)) = (blob(1), salt, blob(3)) else {
-            verifier.unreadable();
-            continue;
-        };
-        let (header, opened) = audit.open(verifier, leaf, salt, envelope)?;
-        if let Some(header) = header {
-            if place != signed(header.sequence)? {
-                let what = "the entry is stored under another index";
-                audit.fault(Some(header.sequence), what);
-            }
-            audit.entry(&header, opened);
-        }
-    }
 }
 
 fn silences(pulse: &Pulse) -> Vec<Silence> {

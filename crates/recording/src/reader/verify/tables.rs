@@ -107,9 +107,9 @@ impl Audit<'_> {
         let closed = count(self.book, "SELECT count(closed) FROM exchange")?;
         let callers = count(self.book, "SELECT count(*) FROM caller")?;
         let fits = |rows: u64, entries: u64| (entries..=entries + unread).contains(&rows);
-        if !fits(exchanges, self.intents)
-            || !fits(callers, self.intents)
-            || !fits(closed, self.outcomes)
+        if !fits(exchanges, self.looked.intents)
+            || !fits(callers, self.looked.intents)
+            || !fits(closed, self.looked.outcomes)
         {
             self.fault(
                 None,
@@ -129,7 +129,7 @@ impl Audit<'_> {
             self.book,
             "SELECT count(*) FROM scope WHERE number NOT IN (SELECT scope FROM exchange)",
         )?;
-        if stray != self.apart {
+        if stray != self.looked.apart {
             self.fault(None, "there are scopes of no exchange");
         }
         Ok(())

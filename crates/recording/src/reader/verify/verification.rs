@@ -61,7 +61,7 @@ pub struct Unread {
     pub entries: u64,
     /// Bodies of requests.
     pub requests: u64,
-    /// Bodies of answers.
+    /// Bodies of answers, rows among them.
     pub answers: u64,
 }
 
@@ -71,11 +71,17 @@ impl Unread {
         *self == Self::default()
     }
 
+    pub(super) const fn add(&mut self, other: Self) {
+        self.entries += other.entries;
+        self.requests += other.requests;
+        self.answers += other.answers;
+    }
+
     pub(super) fn count(&mut self, class: Class) {
         *match class {
             Class::Metadata => &mut self.entries,
             Class::Request => &mut self.requests,
-            Class::Answer => &mut self.answers,
+            Class::Answer | Class::Rows => &mut self.answers,
         } += 1;
     }
 }
