@@ -227,7 +227,7 @@ impl ResultMask {
         for frame in &*frames {
             match Backend::read(frame)? {
                 Backend::DataRow(row) if row.len() == self.columns.len() => {
-                    cells.extend(row.iter())
+                    cells.extend(row.iter());
                 }
                 _ => return Err(Error::Length),
             }

@@ -100,7 +100,7 @@ impl Scram {
             &mut *salted,
         );
         let client = Zeroizing::new(mac(&*salted, b"Client Key"));
-        let stored = digest::digest(&digest::SHA256, &*client);
+        let stored = digest::digest(&digest::SHA256, &client);
         let bound = STANDARD.encode([&self.header[..], &self.binding].concat());
         let last = format!("c={bound},r={nonce}");
         let all = format!("{},{first},{last}", self.bare);
