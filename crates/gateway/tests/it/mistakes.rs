@@ -313,24 +313,24 @@ fn databases_that_cannot_be_reached_are_told_with_their_line() {
     for (lines, expected) in [
         (
             "listen = \"127.0.0.1:6432\"\ncredential = { env = \"NOT_SET\" }",
-            "line 12: connection `orders`: environment variable NOT_SET is not set",
+            "line 11: connection `orders`: environment variable NOT_SET is not set",
         ),
         (
             "listen = \"127.0.0.1:6432\"\nca_file = \"ca.pem\"",
-            "line 12: connection `orders`: the authorities are no certificates in PEM",
+            "line 11: connection `orders`: the authorities are no certificates in PEM",
         ),
         (
             "listen = \"0.0.0.0:6432\"",
-            "line 12: connection `orders`: TLS needs the certificate of [gateway.tls]; without it \
+            "line 11: connection `orders`: TLS needs the certificate of [gateway.tls]; without it \
              say `tls = \"off\"`",
         ),
         (
             "listen = \"127.0.0.1:8081\"",
-            "line 12: connection `orders`: 127.0.0.1:8081 is taken",
+            "line 11: connection `orders`: 127.0.0.1:8081 is taken",
         ),
         (
             "listen = \"127.0.0.1:6432\"\nmask = { wire = \"default\", restore = true }",
-            "line 17: `restore` has no place on a database's connection: statements are not rewritten",
+            "line 16: `restore` has no place on a database's connection: statements are not rewritten",
         ),
     ] {
         assert!(

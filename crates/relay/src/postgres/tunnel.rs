@@ -79,7 +79,7 @@ impl Tunnel {
             gate,
             token,
             session,
-            password: Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes)),
+            password: Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_slice())),
         })))
     }
 
