@@ -178,8 +178,8 @@ impl Gateway {
 
         let mut listeners = Vec::new();
         for connection in &plan.connections {
-            if let Reached::Postgres(PostgresPlan { config, .. }) = &connection.reached
-                && let Some(address) = config.listen
+            if let Reached::Postgres(plan) = &connection.reached
+                && let Some(address) = plan.config.listen
             {
                 listeners.push(Sessions::bind(address).await?);
             }
@@ -621,7 +621,7 @@ impl Shared {
                 cancel_when_gone: approvals.cancel_when_gone,
             },
             book: Book::new(self.recorder.clone(), on_failure),
-            release: config.durability.release.clone(),
+            release: config.durability.release,
         });
         let (door, upstream) = (plan.door.clone(), plan.upstream.clone());
         Front::new(gate, door, upstream, plan.options())

@@ -35,10 +35,14 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// When there is a server and it does not begin.
+    /// When there is a server and it does not begin, or there is none and `TEST_POSTGRES` is set: where
+    /// everything has to be tested, nothing is left out.
     pub fn start() -> io::Result<Option<Self>> {
         let Some(programs) = programs() else {
-            return Ok(None);
+            return match std::env::var_os("TEST_POSTGRES") {
+                Some(_) => Err(io::Error::other("no PostgreSQL server on this machine")),
+                None => Ok(None),
+            };
         };
         let folder = folder()?;
         let data = folder.join("data");

@@ -117,6 +117,40 @@ pub(crate) fn script(name: &str) -> PathBuf {
         .join(name)
 }
 
+/// A folder out of the source of a Debian package of the stable release, as Debian has it.
+pub(crate) fn debian_source(package: &str, inside: &str) -> PathBuf {
+    let folder = installed(package, inside, |folder| {
+        let lists = folder.join("lists");
+        fs::create_dir_all(lists.join("partial")).unwrap();
+        let sources = folder.join("sources.list");
+        let line = "deb-src http://deb.debian.org/debian bookworm main\n";
+        fs::write(&sources, line).unwrap();
+        let apt = |arguments: &[&str]| {
+            let option = |name: &str, value: &Path| format!("{name}={}", value.display());
+            run(Command::new("apt-get")
+                .current_dir(folder)
+                .args(["-qq", "-o", "Dir::Etc::sourceparts=-", "-o"])
+                .arg(option("Dir::Etc::sourcelist", &sources))
+                .arg("-o")
+                .arg(option("Dir::State::Lists", &lists))
+                .args(arguments));
+        };
+        apt(&["update"]);
+        apt(&["source", "--download-only", package]);
+        let archive = fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().path())
+            .find(|file| file.to_string_lossy().contains(".orig.tar."))
+            .unwrap();
+        run(Command::new("tar")
+            .current_dir(folder)
+            .args(["--strip-components=1", "--wildcards", "-xf"])
+            .arg(archive)
+            .arg(format!("*/{inside}/*")));
+    });
+    folder.join(inside)
+}
+
 /// The folder `name`, filled by `install` unless it is there with these very packages.
 fn installed(name: &str, packages: &str, install: impl FnOnce(&Path)) -> PathBuf {
     let clients = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients");

@@ -3,6 +3,7 @@
 #![expect(
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "helpers of tests fail as tests do"
 )]
@@ -22,6 +23,7 @@ mod postgres;
 mod quickstart;
 mod reading;
 mod readme;
+mod regress;
 mod replay;
 mod sdk;
 mod sinks;

@@ -36,7 +36,7 @@ impl Scene {
     /// [`None`] where this machine has no server.
     fn set(lines: &str) -> Option<Self> {
         let Some(server) = Postgres::start().unwrap() else {
-            eprintln!("left out: no PostgreSQL on this machine");
+            println!("NOT TESTED: no PostgreSQL server on this machine (Debian: postgresql)");
             return None;
         };
         let made = server.psql(&TABLES.replace("SECRET", &secret())).unwrap();

@@ -70,6 +70,10 @@ pub(crate) struct PlannedConnection {
 
 /// How a connection is reached.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a gateway has a handful of connections"
+)]
 pub(crate) enum Reached {
     Claude(ClaudeConfig, Forward),
     Postgres(PostgresPlan),

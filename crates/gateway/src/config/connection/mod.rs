@@ -53,6 +53,10 @@ pub struct ConnectionConfig {
 
 /// The protocol of a connection, with what only connections of that protocol have.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a gateway has a handful of connections"
+)]
 pub enum ProtocolConfig {
     /// The Claude API.
     Claude(ClaudeConfig),
