@@ -178,8 +178,8 @@ impl Gateway {
 
         let mut listeners = Vec::new();
         for connection in &plan.connections {
-            if let Reached::Postgres(PostgresPlan { config, .. }) = &connection.reached
-                && let Some(address) = config.listen
+            if let Reached::Postgres(plan) = &connection.reached
+                && let Some(address) = plan.config.listen
             {
                 listeners.push(Sessions::bind(address).await?);
             }
@@ -356,7 +356,7 @@ impl Gateway {
             let masks = masks_of(masks);
             vaults.push(masks.clone());
             match reached {
-                Reached::Claude(own, forward) => mounted.push((config, own, masks, forward)),
+                Reached::Claude(own, forward) => mounted.push((config, *own, masks, forward)),
                 Reached::Postgres(plan) => {
                     if let Some(listener) = listeners.next() {
                         let address = listener.address()?;
@@ -615,7 +615,7 @@ impl Shared {
                 cancel_when_gone: approvals.cancel_when_gone,
             },
             book: Book::new(self.recorder.clone(), on_failure),
-            release: config.durability.release.clone(),
+            release: config.durability.release,
         });
         let (door, upstream) = (plan.door.clone(), plan.upstream.clone());
         Front::new(gate, door, upstream, plan.options())

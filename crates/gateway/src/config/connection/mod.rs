@@ -55,9 +55,9 @@ pub struct ConnectionConfig {
 #[derive(Clone, Debug)]
 pub enum ProtocolConfig {
     /// The Claude API.
-    Claude(ClaudeConfig),
+    Claude(Box<ClaudeConfig>),
     /// PostgreSQL.
-    Postgres(PostgresConfig),
+    Postgres(Box<PostgresConfig>),
 }
 
 /// How something waits for its approval.
@@ -106,11 +106,14 @@ impl ConnectionConfig {
             POSTGRES => {
                 let config = PostgresConfig::read(&section, folder, upstream.as_ref());
                 let durability = Durability::of_sessions(&section);
-                (ProtocolConfig::Postgres(config), durability)
+                (ProtocolConfig::Postgres(Box::new(config)), durability)
             }
             _ => {
                 let config = ClaudeConfig::read(&section, folder);
-                (ProtocolConfig::Claude(config), Durability::read(&section))
+                (
+                    ProtocolConfig::Claude(Box::new(config)),
+                    Durability::read(&section),
+                )
             }
         };
         let config = Self {
@@ -140,7 +143,7 @@ impl ProtocolConfig {
     }
 
     /// How something waits for its approval.
-    pub const fn approvals(&self) -> &WaitConfig {
+    pub fn approvals(&self) -> &WaitConfig {
         match self {
             Self::Claude(config) => &config.approvals,
             Self::Postgres(config) => &config.approvals,
