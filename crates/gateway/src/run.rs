@@ -362,7 +362,7 @@ impl Gateway {
             let masks = masks_of(masks);
             vaults.push(masks.clone());
             match reached {
-                Reached::Claude(own, forward) => mounted.push((config, own, masks, forward)),
+                Reached::Claude(own, forward) => mounted.push((config, *own, masks, forward)),
                 Reached::Postgres(plan) => {
                     if let Some(listener) = listeners.next() {
                         let address = listener.address()?;

@@ -70,13 +70,9 @@ pub(crate) struct PlannedConnection {
 
 /// How a connection is reached.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a gateway has a handful of connections"
-)]
 pub(crate) enum Reached {
-    Claude(ClaudeConfig, Forward),
-    Postgres(PostgresPlan),
+    Claude(Box<ClaudeConfig>, Forward),
+    Postgres(Box<PostgresPlan>),
 }
 
 /// What would run, for a person to look at.
@@ -282,7 +278,7 @@ impl Plan {
                     ProtocolConfig::Postgres(own) => {
                         let has_tls = config.gateway.tls.is_some();
                         let built = builder.postgres(connection, own, has_tls, tls.as_ref());
-                        built.map(Reached::Postgres)
+                        built.map(|plan| Reached::Postgres(Box::new(plan)))
                     }
                 };
                 // Without rules there are no profiles, which was told once.

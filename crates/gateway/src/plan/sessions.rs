@@ -137,16 +137,17 @@ fn door(config: &PostgresConfig, is_told: bool, tls: Option<&Tls>) -> Result<Doo
             "TLS needs the certificate of [gateway.tls]; without it say `tls = \"off\"`".to_owned(),
         );
     }
+    let sign_in = match &config.oauth {
+        Some(oauth) => SignIn::OAuth {
+            issuer: oauth.issuer.clone(),
+            scope: oauth.scope.clone(),
+        },
+        None => SignIn::Password,
+    };
     let tls = tls.filter(|_| wanted != ClientTls::Off);
     Ok(Door {
         tls: tls.map(|tls| tls.speaking(ALPN)),
         plain: wanted != ClientTls::Required,
-        sign_in: match &config.oauth {
-            None => SignIn::default(),
-            Some(oauth) => SignIn::OAuth {
-                issuer: oauth.issuer.clone(),
-                scope: oauth.scope.clone(),
-            },
-        },
+        sign_in,
     })
 }

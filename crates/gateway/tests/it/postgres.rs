@@ -19,6 +19,7 @@ use tollbook_testkit::postgres::Postgres;
 use crate::stage::{Records, Scene, Stage, until};
 
 /// A server on this machine; what needs one is left out where there is none.
+#[expect(clippy::print_stdout, reason = "whoever reads the output has to know")]
 fn server() -> Option<Postgres> {
     let server = Postgres::start().unwrap();
     if server.is_none() {

@@ -53,15 +53,11 @@ pub struct ConnectionConfig {
 
 /// The protocol of a connection, with what only connections of that protocol have.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a gateway has a handful of connections"
-)]
 pub enum ProtocolConfig {
     /// The Claude API.
-    Claude(ClaudeConfig),
+    Claude(Box<ClaudeConfig>),
     /// PostgreSQL.
-    Postgres(PostgresConfig),
+    Postgres(Box<PostgresConfig>),
 }
 
 /// How something waits for its approval.
@@ -110,11 +106,14 @@ impl ConnectionConfig {
             POSTGRES => {
                 let config = PostgresConfig::read(&section, folder, upstream.as_ref());
                 let durability = Durability::of_sessions(&section);
-                (ProtocolConfig::Postgres(config), durability)
+                (ProtocolConfig::Postgres(Box::new(config)), durability)
             }
             _ => {
                 let config = ClaudeConfig::read(&section, folder);
-                (ProtocolConfig::Claude(config), Durability::read(&section))
+                (
+                    ProtocolConfig::Claude(Box::new(config)),
+                    Durability::read(&section),
+                )
             }
         };
         let config = Self {
@@ -144,7 +143,7 @@ impl ProtocolConfig {
     }
 
     /// How something waits for its approval.
-    pub const fn approvals(&self) -> &WaitConfig {
+    pub fn approvals(&self) -> &WaitConfig {
         match self {
             Self::Claude(config) => &config.approvals,
             Self::Postgres(config) => &config.approvals,

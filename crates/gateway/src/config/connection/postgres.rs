@@ -335,7 +335,7 @@ mod tests {
             panic!("no PostgreSQL");
         };
         (
-            own,
+            *own,
             mistakes.iter().map(|one| one.message.clone()).collect(),
         )
     }
