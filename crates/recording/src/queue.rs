@@ -28,14 +28,7 @@ pub(crate) struct Queue {
 
 #[derive(Debug, Default)]
 struct Lane {
-    /// In the order in which they came, with their numbers.
-    jobs: VecDeque<(u64, Job)>,
-    /// Those with which exchanges end, in the same order: they give way to what somebody waits for.
-    endings: VecDeque<(u64, Job)>,
-    /// When the oldest of the endings came.
-    since: Option<Instant>,
-    /// The number of the next job.
-    next: u64,
+    jobs: VecDeque<Job>,
     /// How many of the jobs somebody waits for.
     awaited: usize,
     closed: bool,
@@ -131,57 +124,45 @@ impl Queue {
             return Err(Box::new(job));
         }
         lane.awaited += usize::from(job.waiting.is_some());
-        let number = lane.next;
-        lane.next += 1;
-        if job.is_ending() {
-            lane.since.get_or_insert_with(Instant::now);
-            lane.endings.push_back((number, job));
-        } else {
-            lane.jobs.push_back((number, job));
-        }
+        lane.jobs.push_back(job);
         self.ready.notify_one();
         Ok(())
     }
 
     /// Waits until then for jobs and takes the oldest, as many as fit into one transaction.
     ///
-    /// Jobs that nobody waits for give others a moment to come along: otherwise each request that
-    /// follows on another would wait for two syncs, that of the outcome before it and its own. Where
-    /// requests keep coming, outcomes are left out for as long, and then written many at a time. They
-    /// never overtake anything: all that came before is in an earlier group, or before them in the same.
+    /// Jobs that nobody waits for, such as outcomes, give others a moment to come along: otherwise
+    /// each request that follows on another would wait for two syncs, that of the outcome before
+    /// it and its own.
     pub(crate) fn take(&self, until: Instant) -> Taken {
         let time = until.saturating_duration_since(Instant::now());
         let (lane, _) = self
             .ready
-            .wait_timeout_while(self.lane(), time, |lane| lane.is_empty() && !lane.closed)
+            .wait_timeout_while(self.lane(), time, |lane| {
+                lane.jobs.is_empty() && !lane.closed
+            })
             .unwrap_or_else(PoisonError::into_inner);
-        if lane.is_empty() {
+        if lane.jobs.is_empty() {
             return match lane.closed {
                 true => Taken::Closed,
                 false => Taken::Nothing,
             };
         }
-        let idle = |lane: &mut Lane| lane.awaited == 0 && !lane.closed && lane.len() < MAX_JOBS;
+        let idle =
+            |lane: &mut Lane| lane.awaited == 0 && !lane.closed && lane.jobs.len() < MAX_JOBS;
         let (mut lane, _) = self
             .ready
             .wait_timeout_while(lane, LINGER, idle)
             .unwrap_or_else(PoisonError::into_inner);
-        let (mut taken, mut bytes) = (Vec::new(), 0);
-        let awaited = lane.awaited;
+        let mut taken = Vec::new();
+        let mut bytes = 0;
         while taken.len() < MAX_JOBS && bytes < MAX_BYTES {
-            let Some((_, job)) = lane.jobs.pop_front() else {
+            let Some(job) = lane.jobs.pop_front() else {
                 break;
             };
             bytes += job.bytes();
             lane.awaited -= usize::from(job.waiting.is_some());
             taken.push(job);
-        }
-        let give_way = awaited > lane.awaited
-            && !lane.closed
-            && lane.endings.len() < MAX_JOBS
-            && lane.since.is_none_or(|since| since.elapsed() < LINGER);
-        if !give_way {
-            lane.take_endings(&mut taken);
         }
         Taken::Jobs(taken)
     }
@@ -202,45 +183,7 @@ impl Queue {
     }
 }
 
-impl Lane {
-    /// Takes endings of which all that came before is taken: a bounded number, whatever else is.
-    fn take_endings(&mut self, taken: &mut Vec<Job>) {
-        let before = self.jobs.front().map_or(u64::MAX, |(number, _)| *number);
-        let (mut count, mut bytes) = (0, 0);
-        while count < MAX_JOBS && bytes < MAX_BYTES {
-            let Some((_, job)) = self.endings.pop_front_if(|(number, _)| *number < before) else {
-                break;
-            };
-            count += 1;
-            bytes += job.bytes();
-            taken.push(job);
-        }
-        self.since = (!self.endings.is_empty()).then(Instant::now);
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn len(&self) -> usize {
-        self.jobs.len() + self.endings.len()
-    }
-}
-
 impl Job {
-    /// Whether it does nothing but end an exchange, and nobody waits for it: nothing that comes later
-    /// goes on from it.
-    fn is_ending(&self) -> bool {
-        let is_outcome = |entry: &Entry| entry.kind == Kind::Outcome;
-        self.waiting.is_none()
-            && self.scope.is_none()
-            && self.packs.is_empty()
-            && self.doomed.is_none()
-            && self.gone.is_empty()
-            && !self.entries.is_empty()
-            && self.entries.iter().all(is_outcome)
-    }
-
     /// Tells whoever waits that it is durable, and gives back what the job was admitted with.
     pub(crate) fn done(self) {
         drop(self.admitted);
@@ -385,69 +328,5 @@ mod tests {
         // And without one they do not wait for ever.
         queue.push(job(1)).unwrap();
         assert_eq!(take(&queue), Some(1));
-    }
-
-    fn ending(id: ExchangeId) -> Job {
-        let entry = Entry {
-            kind: Kind::Outcome,
-            period: 0,
-            time: 0,
-            exchange: id,
-            session: SessionId::from_bytes([1; 16]),
-            salted: Hash::empty(),
-            seal: Seal::PLAIN,
-            salt: None,
-            envelope: Vec::new(),
-            row: None,
-            brings: Brings::default(),
-        };
-        Job {
-            entries: vec![entry],
-            ..Job::default()
-        }
-    }
-
-    fn awaited() -> Job {
-        Job {
-            waiting: Some(oneshot::channel().0),
-            ..job(1)
-        }
-    }
-
-    fn taken(queue: &Queue) -> Vec<bool> {
-        match queue.take(Instant::now()) {
-            Taken::Jobs(jobs) => jobs.iter().map(|job| !job.entries.is_empty()).collect(),
-            _ => Vec::new(),
-        }
-    }
-
-    #[test]
-    fn outcomes_give_way_to_what_somebody_waits_for_and_not_for_long() {
-        let queue = Queue::default();
-        queue.push(awaited()).unwrap();
-        queue.push(ending(ExchangeId::generate())).unwrap();
-        assert_eq!(taken(&queue), [false], "the outcome is left out");
-        std::thread::sleep(LINGER);
-        queue.push(awaited()).unwrap();
-        assert_eq!(taken(&queue), [false, true], "for long enough");
-
-        // Alone it comes as soon as it may.
-        queue.push(ending(ExchangeId::generate())).unwrap();
-        assert_eq!(taken(&queue), [true]);
-        assert!(matches!(queue.take(Instant::now()), Taken::Nothing));
-    }
-
-    /// Whatever came before an outcome, such as parts of its answer, is written before it.
-    #[test]
-    fn outcomes_overtake_nothing() {
-        let queue = Queue::default();
-        for _ in 0..=MAX_JOBS {
-            queue.push(job(1)).unwrap();
-        }
-        queue.push(ending(ExchangeId::generate())).unwrap();
-        queue.push(job(1)).unwrap();
-        std::thread::sleep(LINGER);
-        assert_eq!(taken(&queue), vec![false; MAX_JOBS]);
-        assert_eq!(taken(&queue), [false, false, true]);
     }
 }

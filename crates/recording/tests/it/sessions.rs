@@ -233,3 +233,23 @@ async fn one_session_shows_its_gaps_without_the_leaves_of_others() {
     // The end of a session is what a chain cannot show.
     assert_eq!(alone(&book, Some(8)).completeness, Completeness::NotShown);
 }
+
+/// Several threads look at a book, each in a snapshot of its own, while it grows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_book_that_is_being_written_is_whole_at_each_look() {
+    let book = Book::new();
+    for _ in 0..200 {
+        book.exchange(b"one", &[b"two"]).await;
+    }
+    let reader = book.reader();
+    let looks = tokio::task::spawn_blocking(move || {
+        for look in 0..5 {
+            let report = reader.verify(None).unwrap();
+            assert!(report.is_verified(), "look {look}: {:?}", report.faults);
+        }
+    });
+    while !looks.is_finished() {
+        book.exchange(b"three", &[b"four"]).await;
+    }
+    looks.await.unwrap();
+}

@@ -78,6 +78,15 @@ fn feed(
     lanes: &[Lane],
 ) -> Result<(), Error> {
     let mut first = book.prepare("SELECT min(seq) FROM entry WHERE seq >= ?1")?;
+    // The threads have snapshots of their own, in which a book that is being written has more.
+    let last = book.query_row("SELECT max(seq) FROM entry", [], |row| {
+        row.get::<_, Option<i64>>(0)
+    });
+    let beyond = match last {
+        Ok(last) => last.map_or(0, |last| last.saturating_add(1)),
+        // Where that cannot be read, what comes cannot be cut off either.
+        Err(_) => i64::MAX,
+    };
     let mut from = 0;
     let (mut given, mut taken) = (0, 0);
     let mut over = false;
@@ -94,7 +103,7 @@ fn feed(
             if over {
                 break;
             }
-            let to = from.saturating_add(WINDOW);
+            let to = from.saturating_add(WINDOW).min(beyond);
             let (ask, _) = &lanes[given % lanes.len()];
             if ask.send(Window { from, to, end }).is_err() {
                 // It ended with an error, which it tells when it is joined.
