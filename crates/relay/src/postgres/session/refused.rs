@@ -89,7 +89,7 @@ impl Denied {
             Code::BudgetExceeded | Code::LoopDetected | Code::TooManyApprovals => {
                 "Nothing was run. Slow down, or ask for more.".to_owned()
             }
-            _ => format!("Nothing was run. See: tollbook show {}", self.id),
+            _ => format!("Nothing was run. See: tollbook exchanges show {}", self.id),
         })
     }
 }
