@@ -1,13 +1,6 @@
 //! `tollbook connect`.
 
-use std::{
-    env, fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{env, fs, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Args;
 use serde_json::json;
@@ -52,14 +45,8 @@ pub(crate) struct Connect {
     /// The session in the book that statements belong to; else that of the agent which this runs in.
     #[arg(long, value_name = "LABEL")]
     session: Option<String>,
-    /// A file with your token, read anew for each session; else the token is in $TOLLBOOK_TOKEN.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "TOLLBOOK_TOKEN_FILE",
-        hide_env_values = true
-    )]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    token: remote::Token,
     #[command(flatten)]
     configuration: Configuration,
     #[command(flatten)]
@@ -75,13 +62,13 @@ impl Connect {
             ));
         }
         // Now, and not when the first client comes.
-        remote::token(self.token_file.as_deref())?;
+        self.token.read()?;
         let gate = self.gate()?;
         let session = self.session.clone().or_else(|| {
             let set = AGENTS.iter().filter_map(|name| env::var(name).ok());
             set.into_iter().find(|label| !label.is_empty())
         });
-        let token = Arc::new(Token(self.token_file.clone()));
+        let token = Arc::new(Token(self.token.clone()));
         let tunnel = Tunnel::new(gate, token, session.clone())
             .map_err(|error| Failure::unknown("cannot make a password", error))?;
         let mut signals = Signals::listen()?;
@@ -213,12 +200,11 @@ impl Connect {
 
 /// The caller's token, as it is now: what renews it writes the file anew.
 #[derive(Debug)]
-struct Token(Option<PathBuf>);
+struct Token(remote::Token);
 
 impl ProvidePassword for Token {
     fn current(&self) -> PasswordFuture<'_> {
-        let token = remote::token(self.0.as_deref().map(Path::new));
-        let token = token.map(Zeroizing::new).map_err(|_| NoPassword);
+        let token = self.0.read().map(Zeroizing::new).map_err(|_| NoPassword);
         Box::pin(std::future::ready(token))
     }
 }

@@ -1,10 +1,6 @@
 //! The admin API of a running gateway, for commands.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{env, path::PathBuf, time::Duration};
 
 use clap::Args;
 use reqwest::{Method, StatusCode, Url};
@@ -29,8 +25,18 @@ pub(crate) struct Remote {
         hide_env_values = true
     )]
     url: Option<String>,
-    /// A file with your own OIDC token; else the token is in $TOLLBOOK_TOKEN. With a gateway token
-    /// you may look and operate, but not decide.
+    #[command(flatten)]
+    token: Token,
+    #[command(flatten)]
+    configuration: Configuration,
+}
+
+/// Where the caller's token is.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Token {
+    /// A file with your token, read anew each time; else the token is in $TOLLBOOK_TOKEN. With a gateway
+    /// token you may look, operate and use what is behind the gate, but not decide: that takes your own
+    /// OIDC token.
     #[arg(
         long,
         value_name = "FILE",
@@ -38,8 +44,6 @@ pub(crate) struct Remote {
         hide_env_values = true
     )]
     token_file: Option<PathBuf>,
-    #[command(flatten)]
-    configuration: Configuration,
 }
 
 impl Remote {
@@ -57,7 +61,7 @@ impl Remote {
     }
 
     async fn send(&self, method: Method, url: Url, body: Option<&Value>) -> Result<Value, Failure> {
-        let token = self.token()?;
+        let token = self.token.read()?;
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -117,26 +121,25 @@ impl Remote {
             _ => Err(wrong()),
         }
     }
-
-    fn token(&self) -> Result<String, Failure> {
-        token(self.token_file.as_deref())
-    }
 }
 
-/// The caller's token, from this file or else from the environment.
-pub(crate) fn token(file: Option<&Path>) -> Result<String, Failure> {
-    let text = match file {
-        Some(file) => std::fs::read_to_string(file)
-            .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?,
-        None => env::var(TOKEN).map_err(|_| {
-            Failure::usage(format!(
-                "who are you? show a token of yours with --token-file, or in ${TOKEN}"
-            ))
-        })?,
-    };
-    match text.trim() {
-        "" => Err(Failure::usage("the token is empty")),
-        token => Ok(token.to_owned()),
+impl Token {
+    /// The token, as it is now.
+    pub(crate) fn read(&self) -> Result<String, Failure> {
+        let text = match &self.token_file {
+            Some(file) => std::fs::read_to_string(file).map_err(|error| {
+                Failure::usage(format!("cannot read {}: {error}", file.display()))
+            })?,
+            None => env::var(TOKEN).map_err(|_| {
+                Failure::usage(format!(
+                    "who are you? show a token of yours with --token-file, or in ${TOKEN}"
+                ))
+            })?,
+        };
+        match text.trim() {
+            "" => Err(Failure::usage("the token is empty")),
+            token => Ok(token.to_owned()),
+        }
     }
 }
 

@@ -93,22 +93,9 @@ fn cut_off(folder: &Path, done: Done) {
     let recorder = recorder(folder);
     let inner = recorder.inner();
     let survey = Survey::of(&recorder.book().unwrap()).unwrap();
-    let tombstone = Tombstone {
-        keys: survey.scopes.iter().map(|scope| scope.key).collect(),
-        classes: Class::ALL.to_vec(),
-    };
-    let cause = Cause {
-        why: "erasure",
-        by: "corp/officer",
-        basis: "request 17",
-        minimum: None,
-        exchanges: 5,
-    };
-    let job = Job {
-        entries: vec![tombstone.entry(&cause).unwrap()],
-        gone: tombstone.keys.clone(),
-        ..Job::default()
-    };
+    let mut job = tombstones(&recorder);
+    job.gone = survey.scopes.iter().map(|scope| scope.key).collect();
+    let told = std::sync::Arc::new(job.gone.iter().copied().collect());
     recorder.write(job).unwrap();
     let dropped = match done {
         Done::Tombstones => 0,
@@ -124,7 +111,7 @@ fn cut_off(folder: &Path, done: Done) {
                 (*intent, doomed::Gone { metadata, answer })
             })
             .collect(),
-        told: std::sync::Arc::new(tombstone.keys.iter().copied().collect()),
+        told,
         scopes: some.iter().map(|scope| scope.number).collect(),
     };
     recorder
@@ -231,7 +218,7 @@ async fn what_somebody_goes_on_with_is_not_old() {
 }
 
 /// Tombstones for all there is, as an erasure writes them first.
-fn tombstones_alone(recorder: &Recorder) {
+fn tombstones(recorder: &Recorder) -> Job {
     let tombstone = Tombstone {
         keys: scopes(recorder).iter().map(|scope| scope.key).collect(),
         classes: Class::ALL.to_vec(),
@@ -243,11 +230,10 @@ fn tombstones_alone(recorder: &Recorder) {
         minimum: None,
         exchanges: 1,
     };
-    let job = Job {
+    Job {
         entries: vec![tombstone.entry(&cause).unwrap()],
         ..Job::default()
-    };
-    recorder.write(job).unwrap();
+    }
 }
 
 #[test]
@@ -258,7 +244,7 @@ fn what_a_tombstone_names_is_not_shown_while_its_keys_are_there() {
     let reader = Reader::open(dir.path()).unwrap();
     let shown = reader.exchange(&ids[0]).unwrap().unwrap();
     assert!(shown.to_string().contains("prompt"), "{shown}");
-    tombstones_alone(&recorder);
+    recorder.write(tombstones(&recorder)).unwrap();
     for id in &ids {
         let shown = reader.exchange(id).unwrap().unwrap();
         let erased = &shown["erased"]["classes"];
