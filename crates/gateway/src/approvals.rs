@@ -1,12 +1,17 @@
 //! Approvals in the book, and as the admin API shows them.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 use tollbook_approvals::{
-    Approval, BoxFuture, Event, Grant, GrantKind, Subject, Unwitnessed, Witness,
+    Approval, BoxFuture, Event, Grant, GrantKind, Limits, Subject, Unwitnessed, Witness,
 };
 use tollbook_exchange::{Principal, Timestamp};
 
-use crate::events::{self, Events};
+use crate::{
+    config::ApprovalsConfig,
+    events::{self, Events},
+};
 
 /// Writes each step of an approval into the book before it takes effect.
 #[derive(Debug)]
@@ -24,6 +29,28 @@ impl Witness for BookWitness {
             }
         })
     }
+}
+
+/// What counts for all approvals, where the configuration does not leave it to the engine.
+pub(crate) fn limits(config: &ApprovalsConfig) -> Limits {
+    let mut limits = Limits::default();
+    let set = |limit: &mut Duration, wanted: Option<Duration>| {
+        if let Some(wanted) = wanted {
+            *limit = wanted;
+        }
+    };
+    set(&mut limits.decide_within, config.expires);
+    set(&mut limits.use_within, config.use_within);
+    set(&mut limits.login_age, config.login_age);
+    set(&mut limits.fresh_login_age, config.high_risk_login_age);
+    set(&mut limits.cool_down, config.cool_down);
+    limits.unlinked_actors = config.unlinked_actors;
+    if let Some(open) = config.per_caller {
+        limits.open = open;
+        // Each that may be open may be held, and some may wait for the same.
+        limits.held = limits.held.max(open.saturating_mul(2));
+    }
+    limits
 }
 
 /// The event as it stands in the book.

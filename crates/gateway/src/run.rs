@@ -1,5 +1,7 @@
 //! A plan that runs.
 
+mod chores;
+
 use std::{
     collections::BTreeMap,
     io,
@@ -11,17 +13,16 @@ use std::{
 };
 
 use hyper::body::Incoming;
-use tokio::{task::JoinSet, time::MissedTickBehavior};
+use tokio::task::JoinSet;
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
-use tollbook_approvals::{ApprovalLayer, Approvals, Key, Limits, Mode, Notify};
+use tollbook_approvals::{ApprovalLayer, Approvals, Key, Mode, Notify};
 use tollbook_budget::Budgets;
 use tollbook_exchange::{Code, Refusal};
 use tollbook_identity::{GateAuthenticator, TokenExchange};
 use tollbook_inspect::JudgeToolCall;
-use tollbook_ledger::WitnessKey;
 use tollbook_masking::MaskKey;
 use tollbook_policy::Decide;
 use tollbook_proxy::Forward;
@@ -29,13 +30,12 @@ use tollbook_recording::{Book, ErrorKind, Health, Recorder};
 use tollbook_relay::{Gate, Parts, Wait, postgres::Front};
 use tollbook_sinks::{Sinks, SystemClock};
 use tollbook_state::State;
-use tollbook_witness::{Witness, witness_key};
 
 use crate::{
     admin::{self, Admin, BookTerms},
-    approvals::BookWitness,
+    approvals::{self, BookWitness},
     claude,
-    config::{ApprovalsConfig, ClaudeConfig, ConnectionConfig, ToolCalls, WITNESS, WitnessService},
+    config::{ClaudeConfig, ConnectionConfig, ToolCalls},
     control::{self, Control, Listening},
     edge::{Edge, EdgeError},
     events::{Event, Events},
@@ -57,12 +57,6 @@ use crate::{
 
 /// How long an answer that is no stream waits for people, unless the configuration says.
 const HOLD: Duration = Duration::from_secs(50);
-/// How often approvals are looked through for those whose time is up.
-const SWEEP: Duration = Duration::from_secs(2);
-/// How often the counters of budgets are kept.
-const KEEP: Duration = Duration::from_secs(2);
-/// How often tokens that have ended are forgotten.
-const PURGE: Duration = Duration::from_secs(600);
 /// How long a command may have the book when the gateway starts.
 const TAKEOVER: Duration = Duration::from_secs(3);
 /// How long channels may take to deliver what is waiting when the gateway ends.
@@ -172,7 +166,7 @@ impl Gateway {
         let admin_edge = Edge::bind(config.admin, None).await?;
         let (address, admin) = (edge.address()?, admin_edge.address()?);
         let witness = match &plan.config.witness {
-            Some(witness) => Some(Witnesses::bind(witness, &config.data).await?),
+            Some(witness) => Some(witness::Bound::bind(witness, &config.data).await?),
             None => None,
         };
 
@@ -266,7 +260,7 @@ impl Gateway {
             tasks.spawn(stamp(authority, every, folder, witnessing));
         }
         let witness_address = match witness {
-            Some(Witnesses { edge, key, service }) => {
+            Some(witness::Bound { edge, key, service }) => {
                 let address = edge.address()?;
                 tracing::info!(%address, %key, "is a witness");
                 let router = witness::router(service, events.clone());
@@ -284,7 +278,7 @@ impl Gateway {
         let mut approvals =
             Approvals::builder(Arc::new(state.approvals()), Key::new(*key), witness)
                 .people(people)
-                .limits(limits(&plan_config.approvals))
+                .limits(approvals::limits(&plan_config.approvals))
                 .break_glass(plan_config.approvals.break_glass.clone());
         if let Some(address) = &plan_config.approvals.address {
             approvals = approvals.page(format!("{}/approvals/", address.trim_end_matches('/')));
@@ -298,9 +292,9 @@ impl Gateway {
             .await
             .map_err(StartError::State)?;
         approvals.resume().await.map_err(StartError::Approvals)?;
-        tasks.spawn(sweep(approvals.clone()));
-        tasks.spawn(keep(state.clone(), budgets.clone()));
-        tasks.spawn(purge(gate.clone()));
+        tasks.spawn(chores::sweep(approvals.clone()));
+        tasks.spawn(chores::keep(state.clone(), budgets.clone()));
+        tasks.spawn(chores::purge(gate.clone()));
 
         let witness = SinkWitness(events.clone());
         let sinks = Sinks::start(
@@ -373,7 +367,7 @@ impl Gateway {
                 }
             }
         }
-        tasks.spawn(forget(vaults));
+        tasks.spawn(chores::forget(vaults));
         let mounts = shared.mounts(mounted, &masker, &detectors);
         let sessions = sessions.into_iter().map(|(listener, front)| {
             let served = listener.serve(front, stop.clone(), config.drain);
@@ -466,31 +460,6 @@ impl Gateway {
         let closed = tokio::task::spawn_blocking(move || recorder.close()).await;
         // A panic while closing loses nothing that is not lost already.
         closed.unwrap_or(health)
-    }
-}
-
-/// A witness that is not asked yet.
-struct Witnesses {
-    edge: Edge,
-    key: WitnessKey,
-    service: Witness,
-}
-
-impl Witnesses {
-    async fn bind(config: &WitnessService, data: &Path) -> Result<Self, StartError> {
-        let folder = data.join(WITNESS);
-        let (name, logs) = (config.name.clone(), config.logs.clone());
-        let opened = tokio::task::spawn_blocking(move || {
-            let signer = witness_key(&folder, &name)?;
-            Witness::open(folder, signer, logs)
-        });
-        let opened = opened.await.map_err(io::Error::from)?;
-        let service = opened.map_err(StartError::Witness)?;
-        Ok(Self {
-            edge: Edge::bind(config.listen, None).await?,
-            key: service.key(),
-            service,
-        })
     }
 }
 
@@ -659,79 +628,4 @@ fn open(book: &tollbook_recording::Config) -> Result<Recorder, tollbook_recordin
             opened => return opened,
         }
     }
-}
-
-fn limits(config: &ApprovalsConfig) -> Limits {
-    let mut limits = Limits::default();
-    let set = |limit: &mut Duration, wanted: Option<Duration>| {
-        if let Some(wanted) = wanted {
-            *limit = wanted;
-        }
-    };
-    set(&mut limits.decide_within, config.expires);
-    set(&mut limits.use_within, config.use_within);
-    set(&mut limits.login_age, config.login_age);
-    set(&mut limits.fresh_login_age, config.high_risk_login_age);
-    set(&mut limits.cool_down, config.cool_down);
-    limits.unlinked_actors = config.unlinked_actors;
-    if let Some(open) = config.per_caller {
-        limits.open = open;
-        // Each that may be open may be held, and some may wait for the same.
-        limits.held = limits.held.max(open.saturating_mul(2));
-    }
-    limits
-}
-
-/// Ends approvals whose time is up, for as long as the gateway runs.
-async fn sweep(approvals: Approvals) {
-    let mut ticks = ticks(SWEEP);
-    loop {
-        ticks.tick().await;
-        if let Err(error) = approvals.sweep().await {
-            tracing::warn!(%error, "approvals whose time is up could not be ended");
-        }
-    }
-}
-
-/// Keeps what was spent, for as long as the gateway runs.
-async fn keep(state: State, budgets: Budgets) {
-    let mut ticks = ticks(KEEP);
-    let mut kept = budgets.revision();
-    loop {
-        ticks.tick().await;
-        let revision = budgets.revision();
-        if revision == kept {
-            continue;
-        }
-        match state.keep_budgets(&budgets).await {
-            Ok(()) => kept = revision,
-            Err(error) => tracing::warn!(%error, "what was spent could not be kept"),
-        }
-    }
-}
-
-/// Forgets what tokens stood for in sessions that have ended, for as long as the gateway runs.
-async fn forget(vaults: Vec<ConnectionMasks>) {
-    let mut ticks = ticks(PURGE);
-    loop {
-        ticks.tick().await;
-        vaults.iter().for_each(ConnectionMasks::sweep);
-    }
-}
-
-/// Forgets tokens that have ended, for as long as the gateway runs.
-async fn purge(gate: GateAuthenticator) {
-    let mut ticks = ticks(PURGE);
-    loop {
-        ticks.tick().await;
-        if let Err(error) = gate.purge().await {
-            tracing::warn!(%error, "tokens that have ended could not be forgotten");
-        }
-    }
-}
-
-fn ticks(every: Duration) -> tokio::time::Interval {
-    let mut ticks = tokio::time::interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks
 }

@@ -1,6 +1,8 @@
 //! The gateway as a witness of others' logs (<https://c2sp.org/tlog-witness>).
 
 use std::{
+    io,
+    path::Path,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -14,9 +16,15 @@ use axum::{
 };
 use http::{StatusCode, header};
 use tokio::sync::Semaphore;
-use tollbook_witness::{Answer, Fork, Witness};
+use tollbook_ledger::WitnessKey;
+use tollbook_witness::{Answer, Fork, Witness, witness_key};
 
-use crate::events::{Event, Events};
+use crate::{
+    StartError,
+    config::{WITNESS, WitnessService},
+    edge::Edge,
+    events::{Event, Events},
+};
 
 #[derive(Clone)]
 struct Service {
@@ -25,6 +33,31 @@ struct Service {
     /// For each request that is decided at this moment. Nobody needs a token here, and threads that
     /// wait for the disk are few.
     deciding: Arc<Semaphore>,
+}
+
+/// A witness that is not asked yet.
+pub(crate) struct Bound {
+    pub(crate) edge: Edge,
+    pub(crate) key: WitnessKey,
+    pub(crate) service: Witness,
+}
+
+impl Bound {
+    pub(crate) async fn bind(config: &WitnessService, data: &Path) -> Result<Self, StartError> {
+        let folder = data.join(WITNESS);
+        let (name, logs) = (config.name.clone(), config.logs.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            let signer = witness_key(&folder, &name)?;
+            Witness::open(folder, signer, logs)
+        });
+        let opened = opened.await.map_err(io::Error::from)?;
+        let service = opened.map_err(StartError::Witness)?;
+        Ok(Self {
+            edge: Edge::bind(config.listen, None).await?,
+            key: service.key(),
+            service,
+        })
+    }
 }
 
 /// Answers those who ask for a signature. What they show is signed by a log, so nobody needs a token.
