@@ -50,6 +50,7 @@ mod principal;
 mod refusal;
 mod session;
 mod time;
+mod vocabulary;
 
 pub use action::{Action, Fact};
 pub use code::Code;
@@ -63,3 +64,4 @@ pub use outcome::Outcome;
 pub use principal::{Access, Actor, Groups, Principal, PrincipalKind, Run};
 pub use refusal::{Refusal, Retry};
 pub use time::Timestamp;
+pub use vocabulary::Vocabulary;

@@ -45,6 +45,7 @@ mod oauth;
 mod opening;
 mod plan;
 mod policies;
+mod protocols;
 mod retention;
 mod run;
 mod sessions;

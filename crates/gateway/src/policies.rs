@@ -8,11 +8,12 @@ use std::{
 
 use serde_json::{Value, json};
 use tollbook_exchange::Principal;
-use tollbook_policy::{Outcome, Policies, PolicySet, PolicyTests};
+use tollbook_policy::{Outcome, Policies, PolicySet};
 
 use crate::{
     config::Config,
     events::{Event, Events},
+    protocols,
 };
 
 /// Where policies come from. They can be loaded from there again and again.
@@ -83,7 +84,7 @@ impl PolicySource {
         let mut outcomes = Vec::new();
         let mut mistakes = Vec::new();
         for (name, text) in &texts.tests {
-            match PolicyTests::parse(name, text) {
+            match set.parse_tests(name, text) {
                 Ok(tests) => outcomes.extend(tests.run(&set)),
                 Err(errors) => mistakes.extend(errors.mistakes().iter().map(ToString::to_string)),
             }
@@ -111,6 +112,9 @@ impl PolicySource {
 
     fn build(&self, texts: &Texts, tested: bool) -> Result<PolicySet, Vec<String>> {
         let mut policies = PolicySet::builder();
+        for protocol in protocols::SPOKEN {
+            policies = policies.speaks(*protocol);
+        }
         for (name, groups) in &self.allows {
             policies = policies.allow(name, groups.iter().cloned());
         }

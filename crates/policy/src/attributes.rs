@@ -84,14 +84,13 @@ impl Attributes {
 
 #[cfg(test)]
 mod tests {
-    use cedar_policy::SchemaFragment;
-
     use super::*;
+    use crate::vocabulary::Vocabulary;
 
     #[test]
     fn names_are_checked_wherever_they_are_asked_for() {
-        let (schema, _) = SchemaFragment::from_cedarschema_str(crate::SCHEMA).unwrap();
-        let attributes = Attributes::of_schema(&schema.to_json_value().unwrap());
+        let vocabulary = Vocabulary::of(&[]).unwrap();
+        let attributes = &vocabulary.attributes;
         let unknown = |condition: &str| {
             let text = format!("forbid (principal, action, resource) when {{ {condition} }};");
             let policy = Policy::parse(None, text).unwrap();

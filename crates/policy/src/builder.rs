@@ -5,10 +5,10 @@ use std::sync::Arc;
 use cedar_policy::Authorizer;
 use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
-use tollbook_exchange::Timestamp;
+use tollbook_exchange::{Timestamp, Vocabulary as Part};
 
 use crate::{
-    BUILT_IN, LoadError, Mistake, PolicySet, PolicyTests, SCHEMA,
+    BUILT_IN, LoadError, Mistake, PolicySet, PolicyTests,
     clock::Clock,
     index::Index,
     load::{Loaded, load},
@@ -22,13 +22,14 @@ use crate::{
     window,
 };
 
-const SCHEMA_NAME: &str = "tollbook.cedarschema";
+const SCHEMA_ENDING: &str = ".cedarschema";
 const BUILT_IN_NAME: &str = "tollbook.cedar";
 
 /// Gathers policies for a [`PolicySet`].
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct PolicySetBuilder {
+    spoken: Vec<Part>,
     allows: Vec<(String, Vec<String>)>,
     files: Vec<Source>,
     shorts: Vec<Source>,
@@ -40,6 +41,13 @@ pub struct PolicySetBuilder {
 }
 
 impl PolicySetBuilder {
+    /// Lets policies speak about one more protocol, besides the Claude API and SQL, about which they
+    /// always can.
+    pub fn speaks(mut self, protocol: Part) -> Self {
+        self.spoken.push(protocol);
+        self
+    }
+
     /// Permits every action on `connection` to callers in any of `groups`, under the id
     /// `connection.<name>.allow`. Without groups it permits nothing.
     ///
@@ -111,8 +119,9 @@ impl PolicySetBuilder {
     ///
     /// When anything at all is wrong; the error lists every mistake, not only the first.
     pub fn build(self) -> Result<PolicySet, LoadError> {
-        let broken = |text: String| LoadError::new(vec![Mistake::new(SCHEMA_NAME, None, text)]);
-        let vocabulary = Vocabulary::shared().map_err(broken)?;
+        let broken = |text: String| LoadError::new(vec![Mistake::new("schema", None, text)]);
+        let shared = Vocabulary::of(&self.spoken).map_err(broken)?;
+        let vocabulary = &*shared;
         let mut mistakes = Vec::new();
         let zone = self.time_zone(&mut mistakes);
         let connections: Vec<String> = self.allows.iter().map(|(name, _)| name.clone()).collect();
@@ -144,12 +153,17 @@ impl PolicySetBuilder {
         let mut written = rules.values().filter(|rule| rule.origin.0 != 0);
         let set = PolicySet(Arc::new(Inner {
             judges_calls: written.any(Rule::is_about_calls),
-            hash: hash(&sources, &bound, zone_name.as_deref().unwrap_or("UTC")),
+            hash: hash(
+                &sources,
+                &vocabulary.parts,
+                &bound,
+                zone_name.as_deref().unwrap_or("UTC"),
+            ),
             rules,
             known,
             unknown,
             mentions,
-            vocabulary,
+            vocabulary: shared,
             sources,
             zone,
             clock,
@@ -208,7 +222,9 @@ impl PolicySetBuilder {
             .chain(self.files)
             .chain(shorts)
         {
-            if source.name == SCHEMA_NAME || sources.iter().any(|other| other.name == source.name) {
+            if source.name.ends_with(SCHEMA_ENDING)
+                || sources.iter().any(|other| other.name == source.name)
+            {
                 mistakes.push(Mistake::new(&source.name, None, "the name is taken"));
             } else {
                 sources.push(source);
@@ -246,11 +262,15 @@ fn allow_text(names: &Names, connection: &str, groups: &[String]) -> String {
 
 /// SHA-256 over every text that had a say, each with its name, in the order of names; then over
 /// the zone and what the set is bound to.
-fn hash(sources: &[Source], bound: &[(String, String)], zone: &str) -> String {
+fn hash(sources: &[Source], parts: &[Part], bound: &[(String, String)], zone: &str) -> String {
+    let schemas: Vec<(String, &str)> = parts
+        .iter()
+        .map(|part| (format!("{}{SCHEMA_ENDING}", part.protocol()), part.schema()))
+        .collect();
     let mut texts: Vec<(&str, &str)> = sources
         .iter()
         .map(|source| (source.name.as_str(), source.text.as_str()))
-        .chain([(SCHEMA_NAME, SCHEMA)])
+        .chain(schemas.iter().map(|(name, text)| (name.as_str(), *text)))
         .collect();
     texts.sort_unstable();
     let mut bound: Vec<(&str, &str)> = bound

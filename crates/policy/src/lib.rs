@@ -139,7 +139,8 @@ pub use replay::{Change, Recorded, Report, UnreadableExchange, replay};
 pub use set::PolicySet;
 pub use table::{Difference, Outcome, PolicyTests};
 
-/// What a policy may speak about, in Cedar's schema language.
+/// What a policy may speak about whatever protocols are spoken, in Cedar's schema language.
+/// [`PolicySet::schemas`] has the parts of protocols too.
 pub const SCHEMA: &str = include_str!("tollbook.cedarschema");
 
 /// The rules that every set holds, in Cedar's policy language.

@@ -289,7 +289,7 @@ mod tests {
     }
 
     fn action() -> impl Strategy<Value = Action> {
-        let vocabulary = Vocabulary::shared().unwrap();
+        let vocabulary = &*Vocabulary::of(&[]).unwrap();
         let mut names: Vec<String> = vocabulary.action_names().map(str::to_owned).collect();
         names.push("messages.destroy".to_owned());
         let facts: Vec<String> = vocabulary
@@ -409,7 +409,7 @@ mod tests {
 
     #[test]
     fn what_passes_here_passes_cedar_and_the_other_way_round() {
-        let vocabulary = Vocabulary::shared().unwrap();
+        let vocabulary = &*Vocabulary::of(&[]).unwrap();
         let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
             failure_persistence: None,
             ..ProptestConfig::default()
@@ -437,7 +437,7 @@ mod tests {
 
     #[test]
     fn a_time_that_no_calendar_has_is_unfit() {
-        let vocabulary = Vocabulary::shared().unwrap();
+        let vocabulary = &*Vocabulary::of(&[]).unwrap();
         let asked = Asked {
             principal: &Principal::new(PrincipalKind::Ci, "i", "s"),
             connection: "c",

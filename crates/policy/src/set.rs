@@ -14,7 +14,7 @@ use jiff::tz::TimeZone;
 use tollbook_exchange::{Action, Decision, Finding, Principal, Requirement, Timestamp, Verdict};
 
 use crate::{
-    Decide, Mistake, PolicySetBuilder,
+    Decide, LoadError, Mistake, PolicySetBuilder, PolicyTests,
     clock::Clock,
     index::{Index, Part},
     mentions::Mentions,
@@ -35,7 +35,7 @@ pub(crate) struct Inner {
     /// For callers whose groups are not.
     pub(crate) unknown: Index,
     pub(crate) mentions: Mentions,
-    pub(crate) vocabulary: &'static Vocabulary,
+    pub(crate) vocabulary: Arc<Vocabulary>,
     pub(crate) sources: Vec<Source>,
     pub(crate) zone: TimeZone,
     pub(crate) clock: Clock,
@@ -97,6 +97,23 @@ impl PolicySet {
         self.texts()
             .find(|(known, _)| *known == name)
             .map(|(_, text)| text)
+    }
+
+    /// What the policies may speak about, in Cedar's schema language: [`SCHEMA`](crate::SCHEMA), and the
+    /// part of each protocol under the protocol's name.
+    pub fn schemas(&self) -> impl Iterator<Item = (&str, &str)> {
+        let parts = self.0.vocabulary.parts.iter();
+        parts.map(|part| (part.protocol(), part.schema()))
+    }
+
+    /// Reads the cases of `text`, which may speak about what the policies may speak about. `name` is
+    /// for error messages.
+    ///
+    /// # Errors
+    ///
+    /// As of [`PolicyTests::parse`].
+    pub fn parse_tests(&self, name: &str, text: &str) -> Result<PolicyTests, LoadError> {
+        PolicyTests::read(name, text, &self.0.vocabulary)
     }
 
     /// Whether the policies have something to say of the tool calls in answers: one names them in its
@@ -175,7 +192,7 @@ impl Inner {
     pub(crate) fn question(&self, asked: Asked<'_>, parts: &[&Part]) -> Result<Question, Unfit> {
         let watches = parts.iter().flat_map(|part| &part.watches);
         let known = Known {
-            vocabulary: self.vocabulary,
+            vocabulary: &self.vocabulary,
             mentions: &self.mentions,
             zone: &self.zone,
         };

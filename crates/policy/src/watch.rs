@@ -235,7 +235,7 @@ mod tests {
         let text = format!("forbid (principal, action, resource) when {{ {condition} }};");
         let parts = Policy::parse(None, text).unwrap().to_json().unwrap();
         let mut wrong = Vec::new();
-        let vocabulary = Vocabulary::shared().unwrap();
+        let vocabulary = &*Vocabulary::of(&[]).unwrap();
         let conditions = &parts["conditions"];
         let found = Watch::in_conditions(conditions, vocabulary, &mut Pool::new(), &mut wrong);
         if wrong.is_empty() {

@@ -118,14 +118,16 @@ pub struct Difference {
 }
 
 impl PolicyTests {
-    /// Reads the cases of `text`. `name` is for error messages.
+    /// Reads the cases of `text`, about the protocols that every set speaks: about those of one set,
+    /// [`PolicySet::parse_tests`]. `name` is for error messages.
     ///
     /// # Errors
     ///
     /// When anything at all is wrong; the error lists every mistake, not only the first.
     pub fn parse(name: &str, text: &str) -> Result<Self, LoadError> {
         let broken = |text: String| LoadError::new(vec![Mistake::new(name, None, text)]);
-        Self::read(name, text, Vocabulary::shared().map_err(broken)?)
+        let vocabulary = Vocabulary::of(&[]).map_err(broken)?;
+        Self::read(name, text, &vocabulary)
     }
 
     pub(crate) fn read(name: &str, text: &str, vocabulary: &Vocabulary) -> Result<Self, LoadError> {

@@ -1,15 +1,17 @@
 //! What the schema knows, in the forms in which it is asked for.
 
+mod join;
+
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::LazyLock,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
 use cedar_policy::{Entity, EntityUid, Schema, SchemaFragment};
 use serde_json::Value;
-use tollbook_exchange::Fact;
+use tollbook_exchange::{Fact, Vocabulary as Part};
 
-use crate::{SCHEMA, attributes::Attributes, names::Names};
+use crate::{attributes::Attributes, names::Names};
 
 /// The facts that the engine puts in, and nobody else.
 pub(crate) const OWN_FACTS: [&str; 8] = [
@@ -23,9 +25,10 @@ pub(crate) const OWN_FACTS: [&str; 8] = [
     "some",
 ];
 
-/// The schema taken apart.
+/// The schema of all parts, taken apart.
 #[derive(Debug)]
 pub(crate) struct Vocabulary {
+    pub(crate) parts: Vec<Part>,
     pub(crate) schema: Schema,
     pub(crate) names: Names,
     pub(crate) attributes: Attributes,
@@ -53,24 +56,34 @@ pub(crate) struct ActionKind {
 }
 
 impl Vocabulary {
-    /// The schema, which is the same for every set and read once.
+    /// The vocabulary of the protocols that every set speaks and of those of `more`. It is made once
+    /// for the same protocols.
     ///
     /// # Errors
     ///
-    /// What is wrong with the schema; the crate's tests show that nothing is.
-    pub(crate) fn shared() -> Result<&'static Self, String> {
-        static SHARED: LazyLock<Result<Vocabulary, String>> = LazyLock::new(Vocabulary::new);
-        SHARED.as_ref().map_err(Clone::clone)
+    /// What is wrong with a part.
+    pub(crate) fn of(more: &[Part]) -> Result<Arc<Self>, String> {
+        static MADE: LazyLock<Mutex<HashMap<Vec<Part>, Arc<Vocabulary>>>> =
+            LazyLock::new(Mutex::default);
+        // The order in which protocols are named says nothing.
+        let mut parts = [&[join::CLAUDE, join::SQL], more].concat();
+        parts.sort_unstable();
+        parts.dedup();
+        parts.insert(0, join::CORE);
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = made.get(&parts) {
+            return Ok(Arc::clone(made));
+        }
+        let vocabulary = Arc::new(Self::new(parts.clone())?);
+        made.insert(parts, Arc::clone(&vocabulary));
+        Ok(vocabulary)
     }
 
-    fn new() -> Result<Self, String> {
+    fn new(parts: Vec<Part>) -> Result<Self, String> {
         let names = Names::new()?;
-        let (fragment, _) =
-            SchemaFragment::from_cedarschema_str(SCHEMA).map_err(|error| error.to_string())?;
-        let json = fragment
-            .clone()
-            .to_json_value()
-            .map_err(|error| error.to_string())?;
+        let json = join::join(&parts)?;
+        let fragment =
+            SchemaFragment::from_json_value(json.clone()).map_err(|error| error.to_string())?;
         let schema =
             Schema::from_schema_fragments([fragment]).map_err(|error| error.to_string())?;
         let facts = json
@@ -86,6 +99,7 @@ impl Vocabulary {
             .collect::<Result<_, String>>()?;
         let (actions, groups) = actions(&names, &schema, &json)?;
         Ok(Self {
+            parts,
             attributes: Attributes::of_schema(&json),
             schema,
             names,
@@ -188,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_schema_is_taken_apart() {
-        let vocabulary = Vocabulary::shared().unwrap();
+        let vocabulary = Vocabulary::of(&[]).unwrap();
         assert!(vocabulary.takes("model", &"x".into()));
         assert!(!vocabulary.takes("model", &true.into()));
         assert!(!vocabulary.takes("modle", &"x".into()));
@@ -207,5 +221,67 @@ mod tests {
         assert_eq!(within("sql").len(), 4);
         assert!(vocabulary.action("messages").is_none());
         assert!(vocabulary.action_names().any(|name| name == "messages"));
+    }
+
+    fn with(schema: &'static str) -> Result<Arc<Vocabulary>, String> {
+        Vocabulary::of(&[Part::new("barter", schema)])
+    }
+
+    #[test]
+    fn a_protocol_adds_its_part() {
+        let of = "appliesTo { principal: Caller, resource: Connection, context: Facts }";
+        let text = format!(
+            "namespace Tollbook {{ type Facts = {{ goods?: Set<String>, model?: String }};
+             action \"barter\"; action \"barter.offer\" in [\"barter\", \"scanned\"] {of}; }}"
+        );
+        let barter = with(text.leak()).unwrap();
+        assert!(barter.takes(
+            "goods",
+            &std::collections::BTreeSet::from(["a".to_owned()]).into()
+        ));
+        assert!(barter.takes("model", &"x".into()));
+        let group = barter.names.action("scanned");
+        assert!(barter.actions_in(&group).any(|name| name == "barter.offer"));
+        let without = Vocabulary::of(&[]).unwrap();
+        assert!(without.action("barter.offer").is_none());
+    }
+
+    #[test]
+    fn what_is_no_part_is_told() {
+        for (schema, told) in [
+            ("namespace", "the part of `barter`"),
+            (
+                "namespace Tollbook { type Facts = { a: String }; }",
+                "not optional",
+            ),
+            (
+                "namespace Tollbook { type Facts = { model?: Long }; }",
+                "`model` has another type",
+            ),
+            (
+                "namespace Tollbook { type Facts = { hour?: Long }; }",
+                "`hour` has another type",
+            ),
+            (
+                "namespace Tollbook { action \"messages.create\"; }",
+                "`messages.create` is declared elsewhere",
+            ),
+            (
+                "namespace Tollbook { entity Caller; }",
+                "more than facts and actions",
+            ),
+            (
+                "namespace Tollbook { type Other = { a?: String }; }",
+                "more than facts and actions",
+            ),
+            ("namespace Other { }", "outside of `Tollbook`"),
+            (
+                "namespace Tollbook { type Facts = { a?: decimal }; }",
+                "no type that facts have",
+            ),
+        ] {
+            let error = with(schema).unwrap_err();
+            assert!(error.contains(told), "{schema}: {error}");
+        }
     }
 }
